@@ -1,0 +1,53 @@
+import { isIP, SocketAddress } from "node:net";
+import ipaddr from "ipaddr.js";
+
+declare const canonical: unique symbol;
+
+/**
+ * An IP address in the one spelling that everything here and Postfix use: a dotted quad, or IPv6 as inet_ntop(3)
+ * writes it (RFC 5952: lower case, compressed), without zone. IPv4-mapped IPv6 is written as IPv4.
+ */
+export type Address = string & { readonly [canonical]: true };
+
+/** A network, `address/prefix length`, as `exclude` lists them. */
+export interface Network {
+  readonly text: string;
+  readonly contains: (address: Address) => boolean;
+}
+
+/** The canonical form of `text`, or undefined where it is no IP address. `010.1.1.1` and `0x7f.1` are none. */
+export function parseAddress(text: string): Address | undefined {
+  const zone = text.indexOf("%");
+  const bare = zone < 0 ? text : text.slice(0, zone);
+  switch (isIP(bare)) {
+    case 4:
+      // isIP(3) has refused what does not fit; an IPv4 address has no zone
+      return zone < 0 ? (bare as Address) : undefined;
+    case 6: {
+      if (zone === text.length - 1) return undefined;
+      const { address } = new SocketAddress({ address: bare, family: "ipv6" });
+      const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address);
+      return (mapped?.[1] ?? address) as Address;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** A network from `192.0.2.0/24`, `2001:db8::/32` or a bare address; undefined where it is none. */
+export function parseNetwork(text: string): Network | undefined {
+  const [base = "", length, ...rest] = text.split("/");
+  const address = parseAddress(base);
+  if (address === undefined || rest.length > 0) return undefined;
+  if (length !== undefined && !/^\d{1,3}$/.test(length)) return undefined;
+  const range = ipaddr.parse(address);
+  const bits = length === undefined ? range.toByteArray().length * 8 : Number(length);
+  if (bits > range.toByteArray().length * 8) return undefined;
+  return {
+    text,
+    contains: (candidate) => {
+      const parsed = ipaddr.parse(candidate);
+      return parsed.kind() === range.kind() && parsed.match(range, bits);
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import type { Network } from "../address.ts";
+
+/** A password that does not show itself where an object is printed. */
+export class Secret {
+  readonly #value: string;
+  constructor(value: string) {
+    this.#value = value;
+  }
+  reveal(): string {
+    return this.#value;
+  }
+  toString(): string {
+    return "***";
+  }
+  toJSON(): string {
+    return "***";
+  }
+}
+
+/** The columns of the store's table. An undefined one is not in the table (a table of one's own, mapped by `columns`). */
+export interface Columns {
+  readonly address: string;
+  readonly lastSeen: string;
+  readonly user: string | undefined;
+  readonly service: string | undefined;
+  readonly firstSeen: string | undefined;
+  readonly logins: string | undefined;
+}
+
+interface TableConfig {
+  /** The table's name; for pgsql it may have a schema in front ("mail.popbsmtp"). */
+  readonly table: string;
+  readonly columns: Columns;
+  /** True where `columns` was given: the table belongs to somebody else and is never created or altered. */
+  readonly mapped: boolean;
+}
+
+/** An account of a database server. */
+export interface Account {
+  readonly user: string;
+  readonly password: Secret | undefined;
+}
+
+export interface SslConfig {
+  /** PEM text of the certificate authorities to trust; undefined: the system's. */
+  readonly ca: string | undefined;
+  /** False only where the administrator wrote so: then anybody in between may read along. */
+  readonly rejectUnauthorized: boolean;
+}
+
+export interface ServerStoreConfig extends TableConfig {
+  readonly driver: "pgsql" | "mysql";
+  /** Host names, addresses, or a Unix socket's path (pgsql: its directory); tried in order. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly database: string;
+  /** The account that writes; also purges and revokes unless `purger` is set. */
+  readonly writer: Account;
+  readonly purger: Account | undefined;
+  /** The account that `print postfix` puts into the map file. */
+  readonly reader: Account;
+  readonly ssl: SslConfig | undefined;
+}
+
+export interface SqliteStoreConfig extends TableConfig {
+  readonly driver: "sqlite";
+  /** The database file. */
+  readonly path: string;
+}
+
+export type StoreConfig = ServerStoreConfig | SqliteStoreConfig;
+
+/** Everything an administrator can set, checked. Times are milliseconds. */
+export interface Config {
+  /** The file it came from; undefined where there is none and the defaults hold. */
+  readonly path: string | undefined;
+  readonly spool: string;
+  readonly lifetime: number;
+  readonly user: string;
+  readonly linger: number;
+  readonly exclude: readonly Network[];
+  readonly store: StoreConfig;
+}

@@ -1,0 +1,88 @@
+/**
+ * What a store is to the rest of the program.
+ *
+ * Glossary
+ * - login: somebody has just read mail, from an address, at a time (src/login.ts).
+ * - relay authorization: what logins become in a store. One for each address and user, with the first and the last login
+ *   seen, the last one's service, and how many there were. A mapped table (`columns`) may hold less: then absence is undefined.
+ * - lifetime: how long after the last login mail may be relayed. An authorization past it is expired: it no longer counts,
+ *   whether or not a purge has deleted it.
+ * - purge: deleting what expired. Housekeeping only.
+ * - drain: the writer that carries logins from the spool into a store (src/spool/).
+ *
+ * The store's clock is the one that counts: it is the only one all hosts share. Every verb throws StoreAwayError in an outage;
+ * absence is undefined or an empty list, never an exception.
+ */
+import type { Address } from "../address.ts";
+import type { Login } from "../login.ts";
+
+/** A row. What the store's table has no column for is undefined. */
+export interface Authorization {
+  readonly address: Address;
+  readonly user: string | undefined;
+  readonly service: string | undefined;
+  readonly firstSeen: Date | undefined;
+  readonly lastSeen: Date;
+  /** Logins counted; one that arrives a second time after a crash is not counted again. */
+  readonly logins: number | undefined;
+}
+
+/** Which authorizations a revocation ends. */
+export type Revocation =
+  | { readonly address: Address; readonly user?: string }
+  | { readonly user: string };
+
+export interface PurgeOptions {
+  /** Delete what was last seen longer ago than this. Milliseconds; default: the lifetime the store was opened with. */
+  readonly olderThan?: number;
+  /** Rows a transaction; more would lock logins out for longer. Default 1,000. */
+  readonly batchSize?: number;
+  /** Afterwards give the freed space back (VACUUM, OPTIMIZE TABLE). Default false: it may lock the table. */
+  readonly optimize?: boolean;
+  /** Called after each batch with the rows deleted so far. */
+  readonly onProgress?: (deleted: number) => void;
+}
+
+/** What an installation did: the schema version found (0: no table; undefined: a mapped table, not ours to change) and left. */
+export interface Installed {
+  readonly from: number | undefined;
+  readonly to: number | undefined;
+}
+
+export interface Store {
+  /** For people: "pgsql db.example.org:5432/mail", never a password. */
+  readonly name: string;
+
+  /**
+   * Writes logins, all or none, and returns once they are committed. Several of one address and user become one row. The row's
+   * last_seen never moves back; where this host's clock and the store's disagree by more than two seconds, the store's counts
+   * (login time = store's now - age). Doing it twice changes nothing. Safe from many hosts at once.
+   *
+   * @param now this host's clock, in milliseconds since 1970, to tell the logins' age by
+   * @throws RowRefusedError where the store refuses a row for what is in it; retry in smaller batches to find which
+   */
+  authorize(batch: readonly Login[], now: number): Promise<void>;
+
+  /** The live authorization of an address with the latest last_seen, or undefined: it may not relay. */
+  lookup(address: Address): Promise<Authorization | undefined>;
+
+  /** Live authorizations, or all of them with `all`; latest first. */
+  list(options?: { readonly all?: boolean }): Promise<readonly Authorization[]>;
+
+  /** Deletes authorizations and says how many. */
+  revoke(which: Revocation): Promise<number>;
+
+  /** Deletes expired authorizations in batches, oldest first, and says how many. Logins may go on meanwhile. */
+  purge(options?: PurgeOptions): Promise<number>;
+
+  /** Creates or upgrades the tables. Idempotent; safe to run on a store in use. */
+  install(): Promise<Installed>;
+
+  /** The schema version in the store: 0 without tables, undefined for a mapped table that exists (throws StoreAwayError where it does not). */
+  schemaVersion(): Promise<number | undefined>;
+
+  /** The store's clock minus this host's, in milliseconds, to about the round trip's accuracy. */
+  clockOffset(): Promise<number>;
+
+  close(): Promise<void>;
+}
