@@ -1,0 +1,25 @@
+import { readFileSync } from "node:fs";
+
+/** A system account, as spawn(2) and chown(2) want it. */
+export interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The account called `name` in /etc/passwd. */
+export function account(name: string): Account {
+  for (const line of readFileSync("/etc/passwd", "utf8").split("\n")) {
+    const [login, , uid, gid] = line.split(":");
+    if (login === name) return { name, uid: Number(uid), gid: Number(gid) };
+  }
+  throw new Error(`there is no account ${name}: run scripts/setup servers`);
+}
+
+/**
+ * The account a server is to run as that refuses to run as root; undefined where the tests are run by somebody
+ * else than root: then the server runs as that one.
+ */
+export function serverAccount(name: string): Account | undefined {
+  return process.getuid?.() === 0 ? account(name) : undefined;
+}

@@ -1,0 +1,103 @@
+import { join } from "node:path";
+import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
+import { serverAccount } from "./accounts.ts";
+import { DATABASE, PASSWORD, USER, type DatabaseServer } from "./database-server.ts";
+import { freePort } from "./free-port.ts";
+import { runOk } from "./run.ts";
+import { startServerProcess } from "./server-process.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+/**
+ * A MariaDB server of its own: {@link DatabaseServer} says what is in it.
+ *
+ * The account's password is asked for on the Unix socket too. `query` is the superuser's, "root".
+ */
+export async function startMariadb(): Promise<DatabaseServer> {
+  const owner = serverAccount("mysql");
+  const port = await freePort();
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
+  const data = join(path, "data");
+  const socket = join(path, "socket");
+  // by default it writes a log of 96 MB first
+  const sizes = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"];
+  await runOk(
+    "mariadb-install-db",
+    ["--no-defaults", `--datadir=${data}`, "--skip-test-db", "--skip-name-resolve"].concat(
+      ["--auth-root-authentication-method=normal"],
+      sizes,
+    ),
+    { cwd: path, uid: owner?.uid, gid: owner?.gid },
+  );
+
+  const connect = async <T>(
+    database: string,
+    use: (connection: Connection) => Promise<T>,
+  ): Promise<T> => {
+    const connection = await mysql.createConnection({
+      socketPath: socket,
+      user: "root",
+      database,
+      multipleStatements: true,
+    });
+    // a connection that the server breaks later is no reason to end the test
+    connection.on("error", () => {});
+    try {
+      return await use(connection);
+    } finally {
+      await connection.end();
+    }
+  };
+  const settings = {
+    datadir: data,
+    socket,
+    port: String(port),
+    "bind-address": "127.0.0.1",
+    "pid-file": join(path, "pid"),
+  };
+  const spawn = () =>
+    startServerProcess(
+      "mariadbd",
+      ["--no-defaults", "--skip-name-resolve", ...sizes].concat(
+        Object.entries(settings).map(([key, value]) => `--${key}=${value}`),
+      ),
+      {
+        account: owner,
+        cwd: path,
+        logFile: join(path, "log"),
+        ready: () => connect("mysql", () => Promise.resolve(true)),
+      },
+    );
+
+  let server = await spawn();
+  stack.defer(() => server.kill());
+  await connect("mysql", async (connection) => {
+    await connection.query(`CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4`);
+    for (const host of ["%", "localhost"]) {
+      await connection.query(`CREATE USER '${USER}'@'${host}' IDENTIFIED BY '${PASSWORD}'`);
+      await connection.query(`GRANT ALL ON ${DATABASE}.* TO '${USER}'@'${host}'`);
+    }
+  });
+  const resources = stack.move();
+  return {
+    host: "127.0.0.1",
+    port,
+    socket,
+    database: DATABASE,
+    user: USER,
+    password: PASSWORD,
+    query: (sql, values) =>
+      connect(DATABASE, async (connection) => {
+        const [rows] = await connection.query<RowDataPacket[]>(sql, values && [...values]);
+        return Array.isArray(rows) ? rows : [];
+      }),
+    pause: () => server.signalAll("SIGSTOP"),
+    resume: () => server.signalAll("SIGCONT"),
+    kill9: () => server.kill(),
+    stop: () => server.end("SIGTERM"),
+    start: async () => {
+      server = await spawn();
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}

@@ -1,0 +1,104 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import pg from "pg";
+import { serverAccount } from "./accounts.ts";
+import { DATABASE, PASSWORD, USER, type DatabaseServer } from "./database-server.ts";
+import { freePort } from "./free-port.ts";
+import { runOk } from "./run.ts";
+import { startServerProcess } from "./server-process.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+/**
+ * A PostgreSQL server of its own: {@link DatabaseServer} says what is in it.
+ *
+ * Connections through the Unix socket (in `socket`, a directory) are trusted; those over TCP give a password (SCRAM).
+ * `query` is the superuser's, "postgres".
+ */
+export async function startPostgres(): Promise<DatabaseServer> {
+  const programs = programDirectory();
+  const owner = serverAccount("postgres");
+  const port = await freePort();
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
+  const data = join(path, "data");
+  await runOk(
+    join(programs, "initdb"),
+    ["--no-sync", "--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256"].concat([
+      "--encoding=UTF8",
+      "--locale=C.UTF-8",
+      `--pgdata=${data}`,
+    ]),
+    { cwd: path, uid: owner?.uid, gid: owner?.gid },
+  );
+
+  const connect = async <T>(
+    database: string,
+    use: (client: pg.Client) => Promise<T>,
+  ): Promise<T> => {
+    const client = new pg.Client({ host: path, port, database, user: "postgres", ssl: false });
+    // a connection that the server breaks later is no reason to end the test
+    client.on("error", () => {});
+    await client.connect();
+    try {
+      return await use(client);
+    } finally {
+      await client.end();
+    }
+  };
+  const settings = {
+    port: String(port),
+    listen_addresses: "127.0.0.1",
+    unix_socket_directories: path,
+    shared_buffers: "16MB",
+  };
+  const spawn = () =>
+    startServerProcess(
+      join(programs, "postgres"),
+      ["-D", data, ...Object.entries(settings).map(([key, value]) => `--${key}=${value}`)],
+      {
+        account: owner,
+        cwd: path,
+        logFile: join(path, "log"),
+        ready: () => connect("postgres", () => Promise.resolve(true)),
+      },
+    );
+
+  let server = await spawn();
+  stack.defer(() => server.end("SIGQUIT"));
+  await connect("postgres", async (client) => {
+    await client.query(`CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'`);
+    await client.query(`CREATE DATABASE ${DATABASE} OWNER ${USER}`);
+  });
+  const resources = stack.move();
+  return {
+    host: "127.0.0.1",
+    port,
+    socket: path,
+    database: DATABASE,
+    user: USER,
+    password: PASSWORD,
+    query: (sql, values) =>
+      connect(DATABASE, async (client) => {
+        // several statements at once give several results
+        const results = [await client.query(sql, values && [...values])].flat();
+        return results.at(-1)?.rows ?? [];
+      }),
+    pause: () => server.signalAll("SIGSTOP"),
+    resume: () => server.signalAll("SIGCONT"),
+    kill9: () => server.kill(),
+    stop: () => server.end("SIGINT"),
+    start: async () => {
+      server = await spawn();
+    },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/** Debian keeps each version's programs in a directory of its own, not on PATH. */
+function programDirectory(): string {
+  const root = "/usr/lib/postgresql";
+  const versions = existsSync(root) ? readdirSync(root) : [];
+  const newest = versions.toSorted((a, b) => Number(b) - Number(a))[0];
+  if (newest === undefined) throw new Error("no PostgreSQL here: run scripts/setup servers");
+  return join(root, newest, "bin");
+}

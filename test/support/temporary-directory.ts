@@ -1,0 +1,35 @@
+import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import type { Account } from "./accounts.ts";
+import { atExit } from "./at-exit.ts";
+
+export interface TemporaryDirectory extends AsyncDisposable {
+  readonly path: string;
+}
+
+export interface TemporaryDirectoryOptions {
+  /** Whom it belongs to. Default: who runs the tests. */
+  readonly owner?: Account | undefined;
+  /** Default 0o700, as mkdtemp(3) makes it. */
+  readonly mode?: number;
+}
+
+/**
+ * A fresh directory, gone with all its contents at dispose, and also where the test process ends early.
+ *
+ * Its path is short and not below TMPDIR: Unix sockets are made in it, and theirs may have 107 bytes only.
+ */
+export function temporaryDirectory(options: TemporaryDirectoryOptions = {}): TemporaryDirectory {
+  const path = mkdtempSync("/tmp/pop-");
+  if (options.owner !== undefined) chownSync(path, options.owner.uid, options.owner.gid);
+  if (options.mode !== undefined) chmodSync(path, options.mode);
+  const exit = atExit(() => rmSync(path, { recursive: true, force: true }));
+  return {
+    path,
+    [Symbol.asyncDispose]: async () => {
+      // a server's last child may still be writing while it dies
+      await rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+      exit[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+export interface WaitOptions {
+  /** Milliseconds. Default 10,000. */
+  readonly timeout?: number;
+  /** Milliseconds between two tries. Default 10. */
+  readonly interval?: number;
+}
+
+/**
+ * Tries `probe` until it is true.
+ *
+ * An exception counts as "not yet"; the last one is the cause of the error thrown when time is up.
+ */
+export async function waitUntil(
+  what: string,
+  probe: () => boolean | Promise<boolean>,
+  { timeout = 10_000, interval = 10 }: WaitOptions = {},
+): Promise<void> {
+  const end = performance.now() + timeout;
+  let cause: unknown;
+  for (;;) {
+    try {
+      if (await probe()) return;
+    } catch (error) {
+      cause = error;
+    }
+    if (performance.now() >= end) {
+      throw new Error(`waited ${String(timeout)} ms in vain for ${what}`, { cause });
+    }
+    await delay(interval);
+  }
+}
