@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import pg from "pg";
+import { Client } from "pg";
 import { serverAccount } from "./accounts.ts";
 import { DATABASE, PASSWORD, USER, type DatabaseServer } from "./database-server.ts";
 import { freePort } from "./free-port.ts";
@@ -33,9 +33,9 @@ export async function startPostgres(): Promise<DatabaseServer> {
 
   const connect = async <T>(
     database: string,
-    use: (client: pg.Client) => Promise<T>,
+    use: (client: Client) => Promise<T>,
   ): Promise<T> => {
-    const client = new pg.Client({ host: path, port, database, user: "postgres", ssl: false });
+    const client = new Client({ host: path, port, database, user: "postgres", ssl: false });
     // a connection that the server breaks later is no reason to end the test
     client.on("error", () => {});
     await client.connect();
