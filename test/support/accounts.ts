@@ -23,3 +23,8 @@ export function account(name: string): Account {
 export function serverAccount(name: string): Account | undefined {
   return process.getuid?.() === 0 ? account(name) : undefined;
 }
+
+/** Throws unless root runs the tests: these servers' masters have to. */
+export function requireRoot(server: string): void {
+  if (process.getuid?.() !== 0) throw new Error(`${server} starts as root only: run the tests as root`);
+}
