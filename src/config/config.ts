@@ -44,6 +44,8 @@ export interface Account {
 export interface SslConfig {
   /** PEM text of the certificate authorities to trust; undefined: the system's. */
   readonly ca: string | undefined;
+  /** The file it came from: Postfix's map names it. */
+  readonly caFile?: string | undefined;
   /** False only where the administrator wrote so: then anybody in between may read along. */
   readonly rejectUnauthorized: boolean;
 }
