@@ -26,5 +26,6 @@ export function serverAccount(name: string): Account | undefined {
 
 /** Throws unless root runs the tests: these servers' masters have to. */
 export function requireRoot(server: string): void {
-  if (process.getuid?.() !== 0) throw new Error(`${server} starts as root only: run the tests as root`);
+  if (process.getuid?.() !== 0)
+    throw new Error(`${server} starts as root only: run the tests as root`);
 }

@@ -31,10 +31,7 @@ export async function startPostgres(): Promise<DatabaseServer> {
     { cwd: path, uid: owner?.uid, gid: owner?.gid },
   );
 
-  const connect = async <T>(
-    database: string,
-    use: (client: Client) => Promise<T>,
-  ): Promise<T> => {
+  const connect = async <T>(database: string, use: (client: Client) => Promise<T>): Promise<T> => {
     const client = new Client({ host: path, port, database, user: "postgres", ssl: false });
     // a connection that the server breaks later is no reason to end the test
     client.on("error", () => {});

@@ -1,0 +1,165 @@
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { account, requireRoot } from "./accounts.ts";
+import { Conversation } from "./conversation.ts";
+import { freePort } from "./free-port.ts";
+import { run, runOk } from "./run.ts";
+import { startServerProcess } from "./server-process.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+export interface PostfixOptions {
+  /**
+   * More of main.cf, after (and so instead of) what is below; smtpd_relay_restrictions, say. `$config_directory` is where
+   * `files` are.
+   */
+  readonly mainCf?: string;
+  /** Map files and others by name. They are readable by root and Postfix only: passwords are in them. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** A message's envelope as far as RCPT TO, and where from. */
+export interface Rcpt {
+  /** The client's address: any of 127.0.0.0/8, or ::1. */
+  readonly from: string;
+  readonly to: string;
+  /** The name the client gives itself. Default "client.example.net". */
+  readonly helo?: string;
+}
+
+/** What an SMTP server answered: 250 and the text after it. */
+export interface SmtpReply {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** Postfix's SMTP server on 127.0.0.1 and ::1. */
+export interface Postfix extends AsyncDisposable {
+  readonly port: number;
+  /** config_directory: main.cf, master.cf, the files. */
+  readonly directory: string;
+  /** Sends EHLO, MAIL FROM:<sender@example.com> and RCPT TO; returns the answer to the last. */
+  rcpt(message: Rcpt): Promise<SmtpReply>;
+  /**
+   * Asks a map as main.cf names it (`pgsql:$config_directory/relay.cf`) with Postfix's own postmap(1). Undefined where the
+   * key is not in it; throws where the map does not work.
+   */
+  postmap(key: string, map: string): Promise<string | undefined>;
+  /** What it has logged so far. */
+  log(): string;
+}
+
+/**
+ * A Postfix 3.7 of its own that takes mail for any recipient at example.org, for nowhere else, and delivers none. No client
+ * is trusted for its network, and no answer waits for DNS: clients have no name, unless `mainCf` says otherwise.
+ */
+export async function startPostfix({
+  mainCf = "",
+  files = {},
+}: PostfixOptions = {}): Promise<Postfix> {
+  requireRoot("Postfix");
+  const port = await freePort();
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(temporaryDirectory({ mode: 0o755 }));
+  const [config, queue, data] = [join(path, "config"), join(path, "queue"), join(path, "data")];
+  const owner = account("postfix");
+  mkdirSync(config);
+  mkdirSync(join(queue, "pid"), { recursive: true });
+  for (const directory of [data, ...queues.map((name) => join(queue, name))]) {
+    mkdirSync(directory);
+    chownSync(directory, owner.uid, owner.gid);
+  }
+  const logFile = join(path, "log");
+  writeFileSync(
+    join(config, "main.cf"),
+    `${basics}
+queue_directory = ${queue}
+data_directory = ${data}
+maillog_file = ${logFile}
+maillog_file_prefixes = ${path}
+${mainCf}
+`,
+  );
+  writeFileSync(join(config, "master.cf"), services(port));
+  for (const [name, contents] of Object.entries(files)) {
+    writeFileSync(join(config, name), contents, { mode: 0o640 });
+    chownSync(join(config, name), 0, owner.gid);
+  }
+  const rcpt = (message: Rcpt) => ask(port, message);
+  // postfix(1) would look through the whole installation first, and master without -d for its terminal: two seconds each
+  const master = join((await runOk("postconf", ["-dh", "daemon_directory"])).trim(), "master");
+  const server = await startServerProcess(master, ["-c", config, "-d"], {
+    logFile,
+    cwd: path,
+    ready: async () => {
+      using conversation = await Conversation.open({ host: "127.0.0.1", port });
+      await conversation.expect(/^220 .*\r\n/);
+      return true;
+    },
+  });
+  stack.defer(() => server.kill());
+  const resources = stack.move();
+  return {
+    port,
+    directory: config,
+    rcpt,
+    postmap: async (key, map) => {
+      const name = map.replaceAll("$config_directory", config);
+      const { status, stdout, stderr } = await run("postmap", ["-c", config, "-q", key, name]);
+      if (stderr.length > 0) throw new Error(`postmap -q ${key} ${map}: ${stderr.toString()}`);
+      return status === 0 ? stdout.toString().trimEnd() : undefined;
+    },
+    log: () => readFileSync(logFile, "utf8"),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+async function ask(
+  port: number,
+  { from, to, helo = "client.example.net" }: Rcpt,
+): Promise<SmtpReply> {
+  const host = from.includes(":") ? "::1" : "127.0.0.1";
+  using conversation = await Conversation.open({ host, port, localAddress: from });
+  const reply = async (): Promise<SmtpReply> => {
+    // the last line has a space after the code (RFC 5321, 4.2.1)
+    const lines = await conversation.expect(/^\d{3} .*\r\n/m);
+    const last = lines.trimEnd().split("\r\n").at(-1) ?? "";
+    return { code: Number(last.slice(0, 3)), text: last.slice(4) };
+  };
+  await reply();
+  for (const line of [`EHLO ${helo}`, "MAIL FROM:<sender@example.com>"]) {
+    conversation.send(line);
+    const { code, text } = await reply();
+    if (code !== 250) throw new Error(`${line}: ${String(code)} ${text}`);
+  }
+  conversation.send(`RCPT TO:<${to}>`);
+  // awaited here: the connection ends with this function
+  return await reply();
+}
+
+const basics = `compatibility_level = 3.6
+inet_interfaces = loopback-only
+myhostname = mail.example.org
+mydestination = example.org
+local_recipient_maps =
+in_flow_delay = 0
+alias_maps =
+mynetworks = 192.0.2.254/32
+smtpd_peername_lookup = no
+smtpd_tls_security_level = none
+smtputf8_enable = no
+`;
+
+const queues = ["active", "incoming", "private", "public"];
+
+/** master(5): what it takes to answer RCPT. */
+function services(port: number): string {
+  return `
+127.0.0.1:${String(port)} inet n - n - - smtpd
+[::1]:${String(port)} inet n - n - - smtpd
+rewrite unix - - n - - trivial-rewrite
+cleanup unix n - n - 0 cleanup
+proxymap unix - - n - - proxymap
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+`;
+}
