@@ -1,0 +1,6 @@
+-- SQLite has no accounts: file modes play their part. `popbsmtp schema install`, run as root, sees to them:
+--
+--   /var/lib/popbsmtp               popbsmtp postfix 2750   new files in it belong to Postfix's group
+--   /var/lib/popbsmtp/popbsmtp.db   popbsmtp postfix 0640   its owner writes and purges, Postfix reads
+--
+-- The files -wal and -shm beside it get the same. There is nothing to run in this file.

@@ -1,0 +1,96 @@
+import { Socket } from "node:net";
+import type { Client } from "pg";
+import type { Account, ServerStoreConfig } from "../config/config.ts";
+import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
+import { CONNECT_MS, unknownTrouble, type Driver } from "./connection.ts";
+
+/** How to connect to PostgreSQL with `pg`, and what its errors mean. */
+export function driver(config: ServerStoreConfig, account: Account): Driver<Client> {
+  return {
+    connect: async (host, lost) => {
+      ignoreEnvironment();
+      const { default: pg } = await import("pg");
+      const socket = new Socket();
+      const client = new pg.Client({
+        host,
+        port: config.port,
+        database: config.database,
+        user: account.user,
+        // a function is also asked when there is no password; pg would otherwise look for one in ~/.pgpass
+        password: () => account.password?.reveal() ?? "",
+        ssl: host.startsWith("/") ? false : tls(config),
+        application_name: "popbsmtp",
+        client_encoding: "UTF8",
+        connectionTimeoutMillis: CONNECT_MS,
+        keepAlive: true,
+        stream: () => socket,
+      });
+      client.on("error", lost);
+      client.on("end", lost);
+      try {
+        return await client.connect();
+      } catch (error) {
+        socket.destroy();
+        throw error;
+      }
+    },
+    end: (client) => client.end(),
+    destroy: (client) => client.connection.stream.destroy(),
+    explain,
+  };
+}
+
+/**
+ * pg takes from the environment whatever it is not given, and cannot be given "nothing" for some (PGOPTIONS,
+ * PGREPLICATION). The environment may be that of a mail user.
+ */
+function ignoreEnvironment(): void {
+  for (const name of Object.keys(process.env)) {
+    if (/^(NODE_)?PG/.test(name)) delete process.env[name];
+  }
+}
+
+function tls({ ssl }: ServerStoreConfig) {
+  if (ssl === undefined) return false;
+  const { ca, rejectUnauthorized } = ssl;
+  return ca === undefined ? { rejectUnauthorized } : { ca, rejectUnauthorized };
+}
+
+/** Whether ON CONFLICT found no key to go by. */
+export function isUnkeyed(error: unknown): boolean {
+  return sqlState(error) === "42P10";
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function explain(error: unknown): Complaint {
+  const state = sqlState(error);
+  if (state === undefined) return unknownTrouble(error);
+  const text = reason(error).replace(/^relation /, "table ");
+  switch (state) {
+    case "42P01": // undefined_table
+    case "42703": // undefined_column
+      return { kind: "away", text: `${text}; ${INSTALL_HINT}` };
+    case "42501": // insufficient_privilege
+      return { kind: "away", text: `${text}; see popbsmtp's accounts in roles.sql` };
+    case "28P01": // invalid_password
+    case "28000": // invalid_authorization_specification: no such role, pg_hba.conf
+    case "3D000": // invalid_catalog_name
+      return { kind: "refused", text };
+    case "40001": // serialization_failure
+    case "40P01": // deadlock_detected
+    case "55P03": // lock_not_available
+      return { kind: "transient", text };
+    default:
+      // 22 data exception, 23 integrity constraint violation
+      return { kind: /^2[23]/.test(state) ? "row" : "away", text };
+  }
+}
+
+function sqlState(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  // Node's own codes are words
+  const { code } = error;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) && "severity" in error
+    ? code
+    : undefined;
+}

@@ -1,0 +1,126 @@
+import type { Columns, ServerStoreConfig } from "../config/config.ts";
+import { identifier, quoter } from "./schema.ts";
+
+/**
+ * The SQL for a table. The server's clock is now(). Times have a zone until they meet the column: a mapped one of the type
+ * `timestamp` is in the session's zone, as it is for every other program that uses the table.
+ */
+export function statements(config: ServerStoreConfig) {
+  const table = identifier(config);
+  const quote = quoter(config);
+  const { columns } = config;
+  const lastSeen = quote(columns.lastSeen);
+  const address = quote(columns.address);
+
+  const select =
+    `SELECT ${address} AS address, ${optional(columns.user)} AS "user", ${optional(columns.service)} AS service, ` +
+    `${milliseconds(columns.firstSeen)} AS first_seen, ${milliseconds(columns.lastSeen)} AS last_seen, ` +
+    `${optional(columns.logins)}::float8 AS logins FROM ${table}`;
+  const live = (seconds: string) =>
+    `${lastSeen} > now() - make_interval(secs => ${seconds}) AND ${lastSeen} <= now() + interval '1 minute'`;
+  const expired = `${lastSeen} <= now() - make_interval(secs => $1)`;
+
+  const inserted = insertion(columns);
+  const names = inserted.map(({ column }) => quote(column)).join(", ");
+  // the arrays keep the order of the rows, in which every writer takes its locks
+  const batch =
+    `SELECT ${inserted.map(({ column, value }) => `${value} AS ${quote(column)}`).join(", ")} ` +
+    "FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[]) " +
+    "AS login (address, usr, service, first_seen, last_seen, logins)";
+  const key = [columns.address, columns.user].filter((column) => column !== undefined).map(quote);
+  const same = (other: string) =>
+    key.map((column) => `${other}.${column} = new.${column}`).join(" AND ");
+
+  return {
+    /** $1 to $6: the rows' address, user, service, first and last time, logins; $7: this host's now. */
+    upsert:
+      `INSERT INTO ${table} AS old (${names}) ${batch} ` +
+      `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update(columns, "excluded", quote)}`,
+    /** The same without a key. The caller holds `lock`. */
+    updateOrInsert:
+      `WITH new AS (${batch}), updated AS (` +
+      `UPDATE ${table} AS old SET ${update(columns, "new", quote)} FROM new WHERE ${same("old")} ` +
+      `RETURNING ${key.map((column) => `old.${column}`).join(", ")}) ` +
+      `INSERT INTO ${table} (${names}) SELECT ${names} FROM new ` +
+      `WHERE NOT EXISTS (SELECT 1 FROM updated WHERE ${same("updated")})`,
+    lock: `SELECT pg_advisory_xact_lock(hashtext('popbsmtp'), hashtext('${table.replaceAll("'", "''")}'))`,
+    lookup: `${select} WHERE ${address} = $1 AND ${live("$2")} ORDER BY ${lastSeen} DESC LIMIT 1`,
+    listLive: `${select} WHERE ${live("$1")} ORDER BY ${lastSeen} DESC`,
+    listAll: `${select} ORDER BY ${lastSeen} DESC`,
+    revoke: `DELETE FROM ${table} WHERE `,
+    /**
+     * $1: seconds, $2: rows. A row that is renewed meanwhile is looked at again before it is deleted. SKIP LOCKED would
+     * be shorter, but wants the right to UPDATE, with which a purger could authorize somebody.
+     */
+    purge:
+      `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE ${expired} ` +
+      `ORDER BY ${lastSeen} LIMIT $2)) AND ${expired}`,
+    /** A writer may hold what the purge wants while it wants what the purge holds: the purge gives way. */
+    giveWay: "SET LOCAL lock_timeout = '20ms'",
+    optimize: `VACUUM ANALYZE ${table}`,
+    clock: "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now",
+  };
+
+  function optional(column: string | undefined): string {
+    return column === undefined ? "NULL" : quote(column);
+  }
+  function milliseconds(column: string | undefined): string {
+    if (column === undefined) return "NULL::float8";
+    return `(extract(epoch FROM ${quote(column)}::timestamptz) * 1000)::float8`;
+  }
+}
+
+interface Inserted {
+  readonly column: string;
+  readonly value: string;
+}
+
+function insertion(columns: Columns): readonly Inserted[] {
+  return [
+    { column: columns.address, value: "address" },
+    { column: columns.user, value: "usr" },
+    { column: columns.service, value: "service" },
+    { column: columns.firstSeen, value: byServerClock("login.first_seen") },
+    { column: columns.lastSeen, value: byServerClock("login.last_seen") },
+    { column: columns.logins, value: "logins" },
+  ].filter((each): each is Inserted => each.column !== undefined);
+}
+
+/** This host's time where the clocks agree: then a login that comes twice has the same time twice. */
+function byServerClock(time: string): string {
+  const server = `now() - greatest($7::timestamptz - ${time}, interval '0')`;
+  return `CASE WHEN abs(extract(epoch FROM ${server} - ${time})) <= 2 THEN ${time} ELSE ${server} END`;
+}
+
+/** `given` is what the new row is called. */
+function update(columns: Columns, given: string, quote: (name: string) => string): string {
+  const both = (column: string) => ({
+    name: quote(column),
+    old: `old.${quote(column)}`,
+    new: `${given}.${quote(column)}`,
+  });
+  const last = both(columns.lastSeen);
+  // a table that was once written in local time; such a login has not happened
+  const future = `${last.old} > now() + interval '1 minute'`;
+  const set = [
+    `${last.name} = CASE WHEN ${future} THEN ${last.new} ELSE greatest(${last.old}, ${last.new}) END`,
+  ];
+  if (columns.service !== undefined) {
+    const service = both(columns.service);
+    set.push(
+      `${service.name} = CASE WHEN ${future} OR ${last.new} >= ${last.old} THEN ${service.new} ELSE ${service.old} END`,
+    );
+  }
+  if (columns.firstSeen !== undefined) {
+    const first = both(columns.firstSeen);
+    set.push(`${first.name} = least(${first.old}, ${first.new})`);
+  }
+  if (columns.logins !== undefined) {
+    const logins = both(columns.logins);
+    // the same last login again is a batch that came twice
+    set.push(
+      `${logins.name} = ${logins.old} + CASE WHEN ${last.new} = ${last.old} THEN 0 ELSE ${logins.new} END`,
+    );
+  }
+  return set.join(", ");
+}

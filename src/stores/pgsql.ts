@@ -1,0 +1,177 @@
+import type { Client, QueryResultRow } from "pg";
+import { parseAddress, type Address } from "../address.ts";
+import type { Account, ServerStoreConfig } from "../config/config.ts";
+import type { Login } from "../login.ts";
+import { mergeLogins, utcText } from "./batch.ts";
+import { Connection, MAINTENANCE_MS } from "./connection.ts";
+import { installPgsql, pgsqlVersion } from "./pgsql-install.ts";
+import { driver, isUnkeyed } from "./pgsql-driver.ts";
+import { statements } from "./pgsql-sql.ts";
+import { revoked } from "./revocation.ts";
+import type { Authorization, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+
+interface Row extends QueryResultRow {
+  readonly address: string;
+  readonly user: string | null;
+  readonly service: string | null;
+  readonly first_seen: number | null;
+  readonly last_seen: number;
+  readonly logins: number | null;
+}
+
+/** Authorizations in PostgreSQL, 9.5 or newer. */
+export class PgsqlStore implements Store {
+  readonly #config: ServerStoreConfig;
+  readonly #lifetime: number;
+  readonly #connection: Connection<Client>;
+  readonly #sql: ReturnType<typeof statements>;
+  /** A mapped table need not have a key that ON CONFLICT can use; the first refusal tells. */
+  #unkeyed = false;
+
+  constructor(config: ServerStoreConfig, account: Account, lifetime: number) {
+    this.#config = config;
+    this.#lifetime = lifetime;
+    this.#connection = new Connection(config, driver(config, account));
+    this.#sql = statements(config);
+  }
+
+  get name(): string {
+    return this.#connection.name;
+  }
+
+  async authorize(batch: readonly Login[], now: number): Promise<void> {
+    if (batch.length === 0) return;
+    const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
+    const values = [
+      rows.map((row) => row.address),
+      rows.map((row) => row.user),
+      rows.map((row) => row.service),
+      rows.map((row) => `${utcText(row.firstSeen)}Z`),
+      rows.map((row) => `${utcText(row.lastSeen)}Z`),
+      rows.map((row) => row.logins),
+      `${utcText(now)}Z`,
+    ];
+    await this.#connection.use(async (client) => {
+      if (!this.#unkeyed) {
+        try {
+          await client.query({ name: "authorize", text: this.#sql.upsert, values });
+          return;
+        } catch (error) {
+          if (!isUnkeyed(error)) throw error;
+          this.#unkeyed = true;
+        }
+      }
+      await transaction(client, async () => {
+        // nothing but this lock keeps two writers from inserting the same address twice
+        await client.query(this.#sql.lock);
+        await client.query({ name: "authorize-unkeyed", text: this.#sql.updateOrInsert, values });
+      });
+    });
+  }
+
+  async lookup(address: Address): Promise<Authorization | undefined> {
+    const values = [address, this.#lifetime / 1000];
+    const { rows } = await this.#connection.use((client) =>
+      client.query<Row>({ name: "lookup", text: this.#sql.lookup, values }),
+    );
+    return rows.flatMap(authorization)[0];
+  }
+
+  async list({ all = false } = {}): Promise<readonly Authorization[]> {
+    const { rows } = await this.#connection.use((client) =>
+      all
+        ? client.query<Row>(this.#sql.listAll)
+        : client.query<Row>(this.#sql.listLive, [this.#lifetime / 1000]),
+    );
+    return rows.flatMap(authorization);
+  }
+
+  async revoke(which: Revocation): Promise<number> {
+    const conditions = revoked(this.#config, which);
+    const where = conditions.map(({ column }, index) => `${column} = $${String(index + 1)}`);
+    const { rowCount } = await this.#connection.use((client) =>
+      client.query(
+        this.#sql.revoke + where.join(" AND "),
+        conditions.map(({ value }) => value),
+      ),
+    );
+    return rowCount ?? 0;
+  }
+
+  async purge({
+    olderThan = this.#lifetime,
+    batchSize = 1_000,
+    optimize = false,
+    onProgress,
+  }: PurgeOptions = {}): Promise<number> {
+    let deleted = 0;
+    for (let last = batchSize; last > 0;) {
+      last = await this.#connection.use((client) =>
+        transaction(client, async () => {
+          await client.query(this.#sql.giveWay);
+          const { rowCount } = await client.query(this.#sql.purge, [olderThan / 1000, batchSize]);
+          return rowCount ?? 0;
+        }),
+      );
+      deleted += last;
+      if (last > 0) onProgress?.(deleted);
+    }
+    if (optimize) {
+      await this.#connection.use((client) => client.query(this.#sql.optimize), MAINTENANCE_MS);
+    }
+    return deleted;
+  }
+
+  install(): Promise<Installed> {
+    return this.#connection.use(
+      (client) =>
+        transaction(client, () => installPgsql(client, this.#config, this.#connection.name)),
+      MAINTENANCE_MS,
+    );
+  }
+
+  schemaVersion(): Promise<number | undefined> {
+    return this.#connection.use((client) => pgsqlVersion(client, this.#config));
+  }
+
+  async clockOffset(): Promise<number> {
+    return this.#connection.use(async (client) => {
+      const before = Date.now();
+      const { rows } = await client.query<{ now: number }>(this.#sql.clock);
+      return (rows[0]?.now ?? NaN) - (before + Date.now()) / 2;
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}
+
+async function transaction<T>(client: Client, work: () => Promise<T>): Promise<T> {
+  await client.query("BEGIN");
+  try {
+    const result = await work();
+    await client.query("COMMIT");
+    return result;
+  } catch (error) {
+    // where the connection is what failed, this fails too, and the first error is the one that counts
+    await client.query("ROLLBACK").catch(() => {});
+    throw error;
+  }
+}
+
+/** None for a mapped table's row that is not about an address. */
+function authorization(row: Row): readonly Authorization[] {
+  const address = parseAddress(row.address);
+  if (address === undefined) return [];
+  return [
+    {
+      address,
+      user: row.user ?? undefined,
+      service: row.service ?? undefined,
+      firstSeen: row.first_seen === null ? undefined : new Date(row.first_seen),
+      lastSeen: new Date(row.last_seen),
+      logins: row.logins ?? undefined,
+    },
+  ];
+}
