@@ -106,6 +106,7 @@ protocols = imap pop3
 ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = plain
+auth_failure_delay = 0
 auth_username_chars =
 auth_username_format =
 first_valid_uid = 1

@@ -1,4 +1,11 @@
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { account, requireRoot } from "./accounts.ts";
 import { Conversation } from "./conversation.ts";
@@ -84,10 +91,12 @@ ${mainCf}
     writeFileSync(join(config, name), contents, { mode: 0o640 });
     chownSync(join(config, name), 0, owner.gid);
   }
+  // a file of the last two seconds may be half written to Postfix: it would wait
+  for (const name of readdirSync(config)) utimesSync(join(config, name), 0, 0);
   const rcpt = (message: Rcpt) => ask(port, message);
-  // postfix(1) would look through the whole installation first, and master without -d for its terminal: two seconds each
+  // postfix(1) would look through the whole installation first, for two seconds
   const master = join((await runOk("postconf", ["-dh", "daemon_directory"])).trim(), "master");
-  const server = await startServerProcess(master, ["-c", config, "-d"], {
+  const server = await startServerProcess(master, ["-c", config], {
     logFile,
     cwd: path,
     ready: async () => {
