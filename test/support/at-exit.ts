@@ -13,7 +13,13 @@ for (const [signal, number] of [
 }
 
 process.once("exit", () => {
-  for (const cleanup of [...cleanups].toReversed()) cleanup();
+  for (const cleanup of [...cleanups].toReversed()) {
+    try {
+      cleanup();
+    } catch (error) {
+      console.error(error);
+    }
+  }
 });
 
 /** Has `cleanup` (synchronous) run when this process ends, unless what is returned is disposed of before. */

@@ -23,13 +23,15 @@ export function temporaryDirectory(options: TemporaryDirectoryOptions = {}): Tem
   const path = mkdtempSync("/tmp/pop-");
   if (options.owner !== undefined) chownSync(path, options.owner.uid, options.owner.gid);
   if (options.mode !== undefined) chmodSync(path, options.mode);
-  const exit = atExit(() => rmSync(path, { recursive: true, force: true }));
+  const exit = atExit(() => rmSync(path, removal));
   return {
     path,
     [Symbol.asyncDispose]: async () => {
-      // a server's last child may still be writing while it dies
-      await rm(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+      await rm(path, removal);
       exit[Symbol.dispose]();
     },
   };
 }
+
+// tried again: a server's last child may still be writing while it dies
+const removal = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 };
