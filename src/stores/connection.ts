@@ -82,7 +82,10 @@ export class Connection<Link> {
   async #use<T>(work: (link: Link) => Promise<T>, limit: number): Promise<T> {
     const { link, name } = await (this.#connected ??= this.#connect());
     try {
-      return await withDeadline(this.#persistently(() => work(link)), limit);
+      return await withDeadline(
+        this.#persistently(() => work(link)),
+        limit,
+      );
     } catch (error) {
       // our own words on what was found
       if (error instanceof PopbsmtpError) throw error;

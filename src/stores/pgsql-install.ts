@@ -26,7 +26,9 @@ export async function pgsqlVersion(
   if (config.mapped) {
     const quote = quoter(config);
     const columns = Object.values(config.columns).filter((column) => column !== undefined);
-    await client.query(`SELECT ${columns.map(quote).join(", ")} FROM ${identifier(config)} LIMIT 0`);
+    await client.query(
+      `SELECT ${columns.map(quote).join(", ")} FROM ${identifier(config)} LIMIT 0`,
+    );
     return undefined;
   }
   const record = identifier(config, "_schema");

@@ -1,4 +1,5 @@
 import type { Columns, ServerStoreConfig } from "../config/config.ts";
+import { assignments } from "./merge.ts";
 import { identifier, quoter } from "./schema.ts";
 
 /**
@@ -28,6 +29,15 @@ export function statements(config: ServerStoreConfig) {
     "FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[]) " +
     "AS login (address, usr, service, first_seen, last_seen, logins)";
   const key = [columns.address, columns.user].filter((column) => column !== undefined).map(quote);
+  const update = (given: string) =>
+    assignments(columns, {
+      quote,
+      old: (name) => `old.${name}`,
+      given: (name) => `${given}.${name}`,
+      greatest: "greatest",
+      least: "least",
+      inAMinute: "now() + interval '1 minute'",
+    });
   const same = (other: string) =>
     key.map((column) => `${other}.${column} = new.${column}`).join(" AND ");
 
@@ -35,11 +45,11 @@ export function statements(config: ServerStoreConfig) {
     /** $1 to $6: the rows' address, user, service, first and last time, logins; $7: this host's now. */
     upsert:
       `INSERT INTO ${table} AS old (${names}) ${batch} ` +
-      `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update(columns, "excluded", quote)}`,
+      `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update("excluded")}`,
     /** The same without a key. The caller holds `lock`. */
     updateOrInsert:
       `WITH new AS (${batch}), updated AS (` +
-      `UPDATE ${table} AS old SET ${update(columns, "new", quote)} FROM new WHERE ${same("old")} ` +
+      `UPDATE ${table} AS old SET ${update("new")} FROM new WHERE ${same("old")} ` +
       `RETURNING ${key.map((column) => `old.${column}`).join(", ")}) ` +
       `INSERT INTO ${table} (${names}) SELECT ${names} FROM new ` +
       `WHERE NOT EXISTS (SELECT 1 FROM updated WHERE ${same("updated")})`,
@@ -90,37 +100,4 @@ function insertion(columns: Columns): readonly Inserted[] {
 function byServerClock(time: string): string {
   const server = `now() - greatest($7::timestamptz - ${time}, interval '0')`;
   return `CASE WHEN abs(extract(epoch FROM ${server} - ${time})) <= 2 THEN ${time} ELSE ${server} END`;
-}
-
-/** `given` is what the new row is called. */
-function update(columns: Columns, given: string, quote: (name: string) => string): string {
-  const both = (column: string) => ({
-    name: quote(column),
-    old: `old.${quote(column)}`,
-    new: `${given}.${quote(column)}`,
-  });
-  const last = both(columns.lastSeen);
-  // a table that was once written in local time; such a login has not happened
-  const future = `${last.old} > now() + interval '1 minute'`;
-  const set = [
-    `${last.name} = CASE WHEN ${future} THEN ${last.new} ELSE greatest(${last.old}, ${last.new}) END`,
-  ];
-  if (columns.service !== undefined) {
-    const service = both(columns.service);
-    set.push(
-      `${service.name} = CASE WHEN ${future} OR ${last.new} >= ${last.old} THEN ${service.new} ELSE ${service.old} END`,
-    );
-  }
-  if (columns.firstSeen !== undefined) {
-    const first = both(columns.firstSeen);
-    set.push(`${first.name} = least(${first.old}, ${first.new})`);
-  }
-  if (columns.logins !== undefined) {
-    const logins = both(columns.logins);
-    // the same last login again is a batch that came twice
-    set.push(
-      `${logins.name} = ${logins.old} + CASE WHEN ${last.new} = ${last.old} THEN 0 ELSE ${logins.new} END`,
-    );
-  }
-  return set.join(", ");
 }

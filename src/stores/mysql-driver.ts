@@ -1,0 +1,98 @@
+import type { Connection as Link } from "mysql2/promise";
+import type { Account, ServerStoreConfig } from "../config/config.ts";
+import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
+import { CONNECT_MS, unknownTrouble, type Driver } from "./connection.ts";
+
+/**
+ * What a session is like, whatever the server's defaults are: times in UTC, nothing cut or guessed silently, no lock on
+ * the gaps between rows (a purge would lock new logins out), and no wait for a lock longer than a verb may take.
+ */
+const SESSION = [
+  "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 1",
+  "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+];
+
+/** How to connect to MySQL or MariaDB with `mysql2`, and what their errors mean. */
+export function driver(config: ServerStoreConfig, account: Account): Driver<Link> {
+  return {
+    connect: async (host, lost) => {
+      const mysql = await import("mysql2/promise");
+      const socket = host.startsWith("/");
+      const link = await mysql.createConnection({
+        ...(socket ? { socketPath: host } : { host, port: config.port, ...tls(config) }),
+        database: config.database,
+        user: account.user,
+        password: account.password?.reveal() ?? "",
+        charset: "utf8mb4",
+        timezone: "Z",
+        connectTimeout: CONNECT_MS,
+        maxPreparedStatements: 16,
+        // a server may not ask for our files, and an update counts the rows it changed
+        flags: ["-LOCAL_FILES"],
+      });
+      link.on("error", lost);
+      link.on("end", lost);
+      try {
+        for (const sql of SESSION) await link.query({ sql, timeout: CONNECT_MS });
+        return link;
+      } catch (error) {
+        link.destroy();
+        throw error;
+      }
+    },
+    end: (link) => link.end(),
+    destroy: (link) => link.destroy(),
+    explain,
+  };
+}
+
+function tls({ ssl }: ServerStoreConfig) {
+  if (ssl === undefined) return {};
+  const { ca, rejectUnauthorized } = ssl;
+  // mysql2 checks who signed the certificate, and whose it is only where asked to
+  const verify = { rejectUnauthorized, verifyIdentity: rejectUnauthorized };
+  return { ssl: ca === undefined ? verify : { ca, ...verify } };
+}
+
+/** https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html */
+function explain(error: unknown): Complaint {
+  const errno = serverError(error);
+  if (errno === undefined) return unknownTrouble(error);
+  const text = reason(error);
+  switch (errno) {
+    case 1146: // ER_NO_SUCH_TABLE
+    case 1054: // ER_BAD_FIELD_ERROR
+      return { kind: "away", text: `${text.toLowerCase()}; ${INSTALL_HINT}` };
+    case 1142: // ER_TABLEACCESS_DENIED_ERROR
+    case 1143: // ER_COLUMNACCESS_DENIED_ERROR
+      return { kind: "away", text: `${text}; see popbsmtp's accounts in roles.sql` };
+    case 1044: // ER_DBACCESS_DENIED_ERROR
+    case 1045: // ER_ACCESS_DENIED_ERROR
+    case 1049: // ER_BAD_DB_ERROR
+    case 1698: // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
+      return { kind: "refused", text };
+    case 1205: // ER_LOCK_WAIT_TIMEOUT
+    case 1213: // ER_LOCK_DEADLOCK
+      return { kind: "transient", text };
+    case 1048: // ER_BAD_NULL_ERROR
+    case 1062: // ER_DUP_ENTRY
+    case 1264: // ER_WARN_DATA_OUT_OF_RANGE
+    case 1265: // WARN_DATA_TRUNCATED
+    case 1292: // ER_TRUNCATED_WRONG_VALUE
+    case 1300: // ER_INVALID_CHARACTER_STRING
+    case 1366: // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD
+    case 1406: // ER_DATA_TOO_LONG
+    case 1452: // ER_NO_REFERENCED_ROW_2
+    case 3819: // ER_CHECK_CONSTRAINT_VIOLATED; MariaDB: 4025
+    case 3988: // ER_IMPOSSIBLE_STRING_CONVERSION
+    case 4025:
+      return { kind: "row", text };
+    default:
+      return { kind: "away", text };
+  }
+}
+
+function serverError(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("errno" in error) || !("sqlState" in error)) return undefined;
+  return typeof error.errno === "number" ? error.errno : undefined;
+}

@@ -1,0 +1,92 @@
+import type { ServerStoreConfig } from "../config/config.ts";
+import { utcText, type Row } from "./batch.ts";
+import { assignments } from "./merge.ts";
+import { identifier, quoter } from "./schema.ts";
+
+/** The server's clock, in UTC on both sides: NOW() is local time, and grants an hour extra when summer time ends. */
+const NOW = "UTC_TIMESTAMP(6)";
+
+/** A column that is written: its name, the value's SQL and the placeholders' values for a row. */
+interface Written {
+  readonly column: string;
+  readonly sql: string;
+  readonly values: (row: Row, now: number) => readonly (string | number)[];
+}
+
+/** The SQL for a table, as both MySQL and MariaDB understand it. */
+export function statements(config: ServerStoreConfig) {
+  const table = identifier(config);
+  const quote = quoter(config);
+  const { columns } = config;
+  const address = quote(columns.address);
+  const lastSeen = quote(columns.lastSeen);
+
+  const optional = (column: string | undefined) => (column === undefined ? "NULL" : quote(column));
+  const select =
+    `SELECT ${address} AS address, ${optional(columns.user)} AS user, ${optional(columns.service)} AS service, ` +
+    `${optional(columns.firstSeen)} AS first_seen, ${lastSeen} AS last_seen, ${optional(columns.logins)} AS logins ` +
+    `FROM ${table}`;
+  const live = `${lastSeen} > ${NOW} - INTERVAL ? SECOND AND ${lastSeen} <= ${NOW} + INTERVAL 1 MINUTE`;
+
+  const writes = written(config);
+  const names = writes.map(({ column }) => quote(column)).join(", ");
+  const tuple = `(${writes.map(({ sql }) => sql).join(", ")})`;
+
+  const update = assignments(columns, {
+    quote,
+    old: (name) => name,
+    // deprecated in MySQL 8, and the only way in MariaDB
+    given: (name) => `VALUES(${name})`,
+    greatest: "GREATEST",
+    least: "LEAST",
+    inAMinute: `${NOW} + INTERVAL 1 MINUTE`,
+  });
+
+  return {
+    /** Takes {@link upsertValues}. */
+    upsert: (rows: number) =>
+      `INSERT INTO ${table} (${names}) VALUES ${Array<string>(rows).fill(tuple).join(", ")} ` +
+      `ON DUPLICATE KEY UPDATE ${update}`,
+    upsertValues: (rows: readonly Row[], now: number) =>
+      rows.flatMap((row) => writes.flatMap(({ values }) => values(row, now))),
+    lookup: `${select} WHERE ${address} = ? AND ${live} ORDER BY ${lastSeen} DESC LIMIT 1`,
+    listLive: `${select} WHERE ${live} ORDER BY ${lastSeen} DESC`,
+    listAll: `${select} ORDER BY ${lastSeen} DESC`,
+    revoke: `DELETE FROM ${table} WHERE `,
+    /** LIMIT takes no placeholder: mysql2 sends numbers as DOUBLE. */
+    purge: (rows: number) =>
+      `DELETE FROM ${table} WHERE ${lastSeen} <= ${NOW} - INTERVAL ? SECOND ` +
+      `ORDER BY ${lastSeen} LIMIT ${String(Math.trunc(rows))}`,
+    optimize: `OPTIMIZE TABLE ${table}`,
+    clock: `SELECT ${NOW} AS now`,
+  };
+}
+
+function written({ columns, mapped }: ServerStoreConfig): readonly Written[] {
+  const { user, service, firstSeen, logins } = columns;
+  const time = byServerClock(mapped);
+  const all: readonly (Omit<Written, "column"> & { readonly column: string | undefined })[] = [
+    { column: columns.address, sql: "?", values: (row) => [row.address] },
+    { column: user, sql: "?", values: (row) => [row.user] },
+    { column: service, sql: "?", values: (row) => [row.service] },
+    { column: firstSeen, sql: time, values: (row, now) => timeValues(row.firstSeen, now) },
+    { column: columns.lastSeen, sql: time, values: (row, now) => timeValues(row.lastSeen, now) },
+    { column: logins, sql: "?", values: (row) => [row.logins] },
+  ];
+  return all.filter((each): each is Written => each.column !== undefined);
+}
+
+/** This host's time where the clocks agree: then a login that comes twice has the same time twice. */
+function byServerClock(mapped: boolean): string {
+  const server = `${NOW} - INTERVAL ? MICROSECOND`;
+  const time =
+    `IF(ABS(TIMESTAMPDIFF(MICROSECOND, CAST(? AS DATETIME(6)), ${server})) <= 2000000, ` +
+    `CAST(? AS DATETIME(6)), ${server})`;
+  // somebody else's column may hold whole seconds, and MySQL would round up, into the future
+  return mapped ? `CAST(DATE_FORMAT(${time}, '%Y-%m-%d %H:%i:%s') AS DATETIME)` : time;
+}
+
+function timeValues(time: number, now: number): readonly (string | number)[] {
+  const age = Math.max(0, Math.round((now - time) * 1000));
+  return [utcText(time), age, utcText(time), age];
+}

@@ -1,0 +1,166 @@
+import type { Connection as Link, ResultSetHeader, RowDataPacket } from "mysql2/promise";
+import { parseAddress, type Address } from "../address.ts";
+import type { Account, ServerStoreConfig } from "../config/config.ts";
+import type { Login } from "../login.ts";
+import { mergeLogins, type Row } from "./batch.ts";
+import { Connection, MAINTENANCE_MS } from "./connection.ts";
+import { driver } from "./mysql-driver.ts";
+import { installMysql, mysqlVersion } from "./mysql-install.ts";
+import { statements } from "./mysql-sql.ts";
+import { revoked } from "./revocation.ts";
+import type { Authorization, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+
+interface Found extends RowDataPacket {
+  readonly address: string;
+  readonly user: string | null;
+  readonly service: string | null;
+  readonly first_seen: Date | null;
+  readonly last_seen: Date;
+  readonly logins: number | null;
+}
+
+/** Authorizations in MySQL, 5.7 or newer, or MariaDB, 10.2 or newer. */
+export class MysqlStore implements Store {
+  readonly #config: ServerStoreConfig;
+  readonly #lifetime: number;
+  readonly #connection: Connection<Link>;
+  readonly #sql: ReturnType<typeof statements>;
+
+  constructor(config: ServerStoreConfig, account: Account, lifetime: number) {
+    this.#config = config;
+    this.#lifetime = lifetime;
+    this.#connection = new Connection(config, driver(config, account));
+    this.#sql = statements(config);
+  }
+
+  get name(): string {
+    return this.#connection.name;
+  }
+
+  async authorize(batch: readonly Login[], now: number): Promise<void> {
+    const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
+    const chunks = inChunks(rows);
+    const write = async (link: Link) => {
+      for (const chunk of chunks) {
+        await link.execute(this.#sql.upsert(chunk.length), this.#sql.upsertValues(chunk, now));
+      }
+    };
+    await this.#connection.use((link) =>
+      // one statement is a transaction by itself, in one round trip
+      chunks.length > 1 ? transaction(link, () => write(link)) : write(link),
+    );
+  }
+
+  async lookup(address: Address): Promise<Authorization | undefined> {
+    const values = [address, this.#lifetime / 1000];
+    const [rows] = await this.#connection.use((link) =>
+      link.execute<Found[]>(this.#sql.lookup, values),
+    );
+    return rows.flatMap(authorization)[0];
+  }
+
+  async list({ all = false } = {}): Promise<readonly Authorization[]> {
+    const [rows] = await this.#connection.use((link) =>
+      all
+        ? link.execute<Found[]>(this.#sql.listAll)
+        : link.execute<Found[]>(this.#sql.listLive, [this.#lifetime / 1000]),
+    );
+    return rows.flatMap(authorization);
+  }
+
+  async revoke(which: Revocation): Promise<number> {
+    const conditions = revoked(this.#config, which);
+    const where = conditions.map(({ column }) => `${column} = ?`);
+    const [{ affectedRows }] = await this.#connection.use((link) =>
+      link.execute<ResultSetHeader>(
+        this.#sql.revoke + where.join(" AND "),
+        conditions.map(({ value }) => value),
+      ),
+    );
+    return affectedRows;
+  }
+
+  async purge({
+    olderThan = this.#lifetime,
+    batchSize = 1_000,
+    optimize = false,
+    onProgress,
+  }: PurgeOptions = {}): Promise<number> {
+    const sql = this.#sql.purge(batchSize);
+    let deleted = 0;
+    for (let last = batchSize; last > 0;) {
+      const [{ affectedRows }] = await this.#connection.use((link) =>
+        link.execute<ResultSetHeader>(sql, [olderThan / 1000]),
+      );
+      last = affectedRows;
+      deleted += last;
+      if (last > 0) onProgress?.(deleted);
+    }
+    if (optimize) {
+      await this.#connection.use((link) => link.query(this.#sql.optimize), MAINTENANCE_MS);
+    }
+    return deleted;
+  }
+
+  install(): Promise<Installed> {
+    return this.#connection.use(
+      (link) => installMysql(link, this.#config, this.#connection.name),
+      MAINTENANCE_MS,
+    );
+  }
+
+  schemaVersion(): Promise<number | undefined> {
+    return this.#connection.use((link) => mysqlVersion(link, this.#config));
+  }
+
+  clockOffset(): Promise<number> {
+    return this.#connection.use(async (link) => {
+      const before = Date.now();
+      const [rows] = await link.execute<(RowDataPacket & { now: Date })[]>(this.#sql.clock);
+      return (rows[0]?.now.getTime() ?? NaN) - (before + Date.now()) / 2;
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+}
+
+/** Statements of 100, 10 and 1 rows: the server keeps three prepared, whatever the batches' sizes. */
+function inChunks(rows: readonly Row[]): readonly (readonly Row[])[] {
+  const chunks: (readonly Row[])[] = [];
+  let done = 0;
+  for (const size of [100, 10, 1]) {
+    for (; rows.length - done >= size; done += size) chunks.push(rows.slice(done, done + size));
+  }
+  return chunks;
+}
+
+async function transaction<T>(link: Link, work: () => Promise<T>): Promise<T> {
+  await link.beginTransaction();
+  try {
+    const result = await work();
+    await link.commit();
+    return result;
+  } catch (error) {
+    // where the connection is what failed, this fails too, and the first error is the one that counts
+    await link.rollback().catch(() => {});
+    throw error;
+  }
+}
+
+/** None for a mapped table's row that is not about an address. */
+function authorization(row: Found): readonly Authorization[] {
+  const address = parseAddress(row.address);
+  if (address === undefined) return [];
+  return [
+    {
+      address,
+      user: row.user ?? undefined,
+      service: row.service ?? undefined,
+      firstSeen: row.first_seen ?? undefined,
+      lastSeen: row.last_seen,
+      logins: row.logins ?? undefined,
+    },
+  ];
+}

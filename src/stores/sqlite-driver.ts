@@ -1,0 +1,89 @@
+import { existsSync } from "node:fs";
+import type { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
+import { INSTALL_HINT, reason } from "./complaint.ts";
+import { RowRefusedError, StoreAwayError } from "../errors.ts";
+
+/** Milliseconds to wait for another writer. SQLite waits in the only thread there is, so not for long. */
+const BUSY_MS = 1_000;
+
+/** An open database file. */
+export class SqliteFile {
+  readonly writer: DatabaseSync;
+  readonly #keeper: DatabaseSync;
+
+  private constructor(writer: DatabaseSync, keeper: DatabaseSync) {
+    this.writer = writer;
+    this.#keeper = keeper;
+  }
+
+  /** Opens a file that exists. Readers of it never wait for us, nor we for them (https://sqlite.org/wal.html). */
+  static async open(path: string): Promise<SqliteFile> {
+    const { DatabaseSync } = await import("node:sqlite");
+    const url = pathToFileURL(path);
+    // not one that is empty, and belongs to whoever came first
+    url.searchParams.set("mode", "rw");
+    const writer = new DatabaseSync(url, { timeout: BUSY_MS });
+    try {
+      writer.exec("PRAGMA journal_mode = WAL");
+      // a login leaves the spool once it is committed here, and then has to survive a power cut too
+      writer.exec("PRAGMA synchronous = FULL");
+      const keeper = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS });
+      keeper.prepare("SELECT count(*) FROM sqlite_schema").get();
+      return new SqliteFile(writer, keeper);
+    } catch (error) {
+      writer.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Closes the file, and leaves the files -wal and -shm where they are. The last connection that could delete them is the
+   * writer's, and it is not the last: the reader's is. Without them Postfix, which may not create them, could not read.
+   */
+  close(): void {
+    this.writer.close();
+    this.#keeper.close();
+  }
+
+  /** Does `work` as one transaction. It begins as a writer's, since a reader may not become one after another has written. */
+  transaction<T>(work: () => T): T {
+    this.writer.exec("BEGIN IMMEDIATE");
+    try {
+      const result = work();
+      this.writer.exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.writer.isTransaction) this.writer.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}
+
+/** What an error of SQLite's means. https://sqlite.org/rescode.html */
+export function sqliteTrouble(name: string, path: string, error: unknown): Error {
+  const message = `store: ${name}: ${reason(error)}`;
+  const options = { cause: error };
+  switch (primaryCode(error)) {
+    case 14: // SQLITE_CANTOPEN
+      return existsSync(path)
+        ? new StoreAwayError(`${message}; see the modes of it and of its directory`, options)
+        : new StoreAwayError(`store: ${name}: it does not exist; ${INSTALL_HINT}`, options);
+    case 1: // SQLITE_ERROR
+      return new StoreAwayError(
+        /^no such (?:table|column)/.test(reason(error)) ? `${message}; ${INSTALL_HINT}` : message,
+        options,
+      );
+    case 18: // SQLITE_TOOBIG
+    case 19: // SQLITE_CONSTRAINT
+    case 20: // SQLITE_MISMATCH
+      return new RowRefusedError(message, options);
+    default:
+      return new StoreAwayError(message, options);
+  }
+}
+
+function primaryCode(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("errcode" in error)) return undefined;
+  return typeof error.errcode === "number" ? error.errcode & 0xff : undefined;
+}

@@ -1,0 +1,177 @@
+import type { SQLInputValue, SQLOutputValue } from "node:sqlite";
+import { parseAddress, type Address } from "../address.ts";
+import type { SqliteStoreConfig } from "../config/config.ts";
+import { PopbsmtpError, RowRefusedError } from "../errors.ts";
+import type { Login } from "../login.ts";
+import { mergeLogins } from "./batch.ts";
+import { revoked } from "./revocation.ts";
+import { SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
+import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
+import { installSqlite, sqliteVersion } from "./sqlite-install.ts";
+import { ago, CLOCK, statements } from "./sqlite-sql.ts";
+import type { Authorization, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+
+type Found = Record<string, SQLOutputValue>;
+
+/** Authorizations in a SQLite file, which Postfix reads on the same host. The store's clock is this host's. */
+export class SqliteStore implements Store {
+  readonly name: string;
+  readonly #config: SqliteStoreConfig;
+  readonly #lifetime: number;
+  readonly #owner: Owner | undefined;
+  readonly #sql: ReturnType<typeof statements>;
+  #file: Promise<SqliteFile> | undefined;
+
+  constructor(config: SqliteStoreConfig, lifetime: number, owner: Owner | undefined) {
+    this.name = `sqlite ${config.path}`;
+    this.#config = config;
+    this.#lifetime = lifetime;
+    this.#owner = owner;
+    this.#sql = statements(config);
+  }
+
+  async authorize(batch: readonly Login[], now: number): Promise<void> {
+    const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
+    await this.#use((file) => {
+      const upsert = file.writer.prepare(this.#sql.upsert);
+      file.transaction(() => {
+        const storeNow = clock(file);
+        const seen = (time: number) => byStoreClock(time, now, storeNow);
+        for (const row of rows) {
+          const stored = { ...row, firstSeen: seen(row.firstSeen), lastSeen: seen(row.lastSeen) };
+          upsert.run(...this.#sql.upsertValues(stored));
+        }
+      });
+    });
+  }
+
+  async lookup(address: Address): Promise<Authorization | undefined> {
+    const rows = await this.#rows(this.#sql.lookup, address, ago(this.#lifetime));
+    return rows[0];
+  }
+
+  list({ all = false } = {}): Promise<readonly Authorization[]> {
+    return all
+      ? this.#rows(this.#sql.listAll)
+      : this.#rows(this.#sql.listLive, ago(this.#lifetime));
+  }
+
+  async revoke(which: Revocation): Promise<number> {
+    const conditions = revoked(this.#config, which);
+    const where = conditions.map(({ column }) => `${column} = ?`).join(" AND ");
+    const values = conditions.map(({ value }) => value);
+    return this.#use(({ writer }) =>
+      Number(writer.prepare(this.#sql.revoke + where).run(...values).changes),
+    );
+  }
+
+  async purge({
+    olderThan = this.#lifetime,
+    batchSize = 1_000,
+    optimize = false,
+    onProgress,
+  }: PurgeOptions = {}): Promise<number> {
+    let deleted = 0;
+    for (let last = batchSize; last > 0;) {
+      last = await this.#use(({ writer }) =>
+        Number(writer.prepare(this.#sql.purge).run(ago(olderThan), batchSize).changes),
+      );
+      deleted += last;
+      if (last > 0) onProgress?.(deleted);
+    }
+    await this.#use(({ writer }) => {
+      if (optimize) writer.exec("VACUUM");
+      // what readers have finished with need not stay in the file -wal
+      writer.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    });
+    return deleted;
+  }
+
+  async install(): Promise<Installed> {
+    if (!this.#config.mapped) {
+      try {
+        createDatabaseFile(this.#config.path, this.#owner);
+      } catch (error) {
+        throw this.#explain(error);
+      }
+    }
+    return this.#use((file) => installSqlite(file, this.#config, this.name));
+  }
+
+  schemaVersion(): Promise<number | undefined> {
+    return this.#use(({ writer }) => sqliteVersion(writer, this.#config));
+  }
+
+  async clockOffset(): Promise<number> {
+    return this.#use((file) => clock(file) - Date.now());
+  }
+
+  async close(): Promise<void> {
+    const file = await this.#file?.catch(() => undefined);
+    this.#file = undefined;
+    file?.close();
+  }
+
+  async #rows(sql: string, ...values: SQLInputValue[]): Promise<readonly Authorization[]> {
+    return this.#use(({ writer }) =>
+      writer
+        .prepare(sql)
+        .all(...values)
+        .flatMap(authorization),
+    );
+  }
+
+  /** Does `work` on the file. The first verb opens it, and the next one again after something went wrong with it. */
+  async #use<T>(work: (file: SqliteFile) => T): Promise<T> {
+    try {
+      return work(await (this.#file ??= SqliteFile.open(this.#config.path)));
+    } catch (error) {
+      const trouble = this.#explain(error);
+      if (!(trouble instanceof RowRefusedError)) await this.close();
+      throw trouble;
+    }
+  }
+
+  #explain(error: unknown): Error {
+    return error instanceof PopbsmtpError
+      ? error
+      : sqliteTrouble(this.name, this.#config.path, error);
+  }
+}
+
+/** SQLite's clock, which is this host's, in milliseconds since 1970. */
+function clock({ writer }: SqliteFile): number {
+  return Number(writer.prepare(CLOCK).get()?.["now"]);
+}
+
+/** This host's time where the clocks agree: then a login that comes twice has the same time twice. */
+function byStoreClock(time: number, now: number, storeNow: number): number {
+  const stored = storeNow - Math.max(0, now - time);
+  return Math.abs(stored - time) <= 2_000 ? time : stored;
+}
+
+/** None for a mapped table's row that is not about an address, or has no time. */
+function authorization(row: Found): readonly Authorization[] {
+  const address = parseAddress(text(row["address"]) ?? "");
+  const lastSeen = date(row["last_seen"]);
+  if (address === undefined || lastSeen === undefined) return [];
+  const logins = row["logins"];
+  return [
+    {
+      address,
+      user: text(row["user"]),
+      service: text(row["service"]),
+      firstSeen: date(row["first_seen"]),
+      lastSeen,
+      logins: typeof logins === "number" ? logins : undefined,
+    },
+  ];
+}
+
+function text(value: SQLOutputValue | undefined): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
+function date(value: SQLOutputValue | undefined): Date | undefined {
+  return typeof value === "number" ? new Date(value) : undefined;
+}
