@@ -16,9 +16,6 @@ export interface ServerProcessOptions {
 
 /** A server in the foreground, and the processes that it starts in its turn. */
 export interface ServerProcess {
-  readonly pid: number;
-  /** Sends a signal to the server alone. */
-  signal(signal: NodeJS.Signals): void;
   /** Sends a signal to the server first, then to every process below it. */
   signalAll(signal: NodeJS.Signals): void;
   /** Asks the server with a signal to end, and its children with it; after five seconds they are killed. */
@@ -66,8 +63,6 @@ export async function startServerProcess(
     exit[Symbol.dispose]();
   };
   const server: ServerProcess = {
-    pid,
-    signal: (signal) => signalEach(family().slice(0, 1), signal),
     signalAll: (signal) => signalEach(family(), signal),
     end: async (signal) => {
       const pids = family();
