@@ -37,7 +37,9 @@ const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 export function printable(text: string): string {
   return text.replaceAll(UNPRINTABLE, (character) =>
     // not by code point: this way the result stays valid inside a JSON string
-    Array.from({ length: character.length }, (_, index) => escape(character.charCodeAt(index))).join(""),
+    Array.from({ length: character.length }, (_, index) =>
+      escape(character.charCodeAt(index)),
+    ).join(""),
   );
 }
 

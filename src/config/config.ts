@@ -1,5 +1,8 @@
 import type { Network } from "../address.ts";
 
+/** Where the configuration is unless `--config` names another. The only file that may be missing. */
+export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";
+
 /** A password that does not show itself where an object is printed. */
 export class Secret {
   readonly #value: string;

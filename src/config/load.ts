@@ -3,12 +3,9 @@ import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import { ConfigError, EX, PopbsmtpError } from "../errors.ts";
-import { Secret, type Config } from "./config.ts";
+import { DEFAULT_CONFIG_PATH, Secret, type Config } from "./config.ts";
 import { configSchema } from "./schema.ts";
 import { whyUnreadable } from "./values.ts";
-
-/** Where the configuration is unless `--config` names another. The only one that may be missing. */
-export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";
 
 /**
  * The line the bash half of the program reads the spool's path from, without TOML: anywhere before the first [section], a plain
@@ -49,9 +46,12 @@ function read(path: string, mayBeMissing: boolean): string | undefined {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new ConfigError([`${path}: is not UTF-8, which TOML has to be; convert it with iconv(1)`], {
-      cause,
-    });
+    throw new ConfigError(
+      [`${path}: is not UTF-8, which TOML has to be; convert it with iconv(1)`],
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -85,7 +85,8 @@ function spoolProblem(text: string, spool: unknown): string | undefined {
   const top = firstSection < 0 ? text : text.slice(0, firstSection);
   const match = SPOOL_LINE.exec(top);
   const seenByWrapper = match?.[1] ?? match?.[2];
-  if (seenByWrapper === spool || (spool !== undefined && typeof spool !== "string")) return undefined;
+  if (seenByWrapper === spool || (spool !== undefined && typeof spool !== "string"))
+    return undefined;
   return 'spool: the wrapper cannot read it like this; write it at the top as a line of its own, spool = "/var/spool/popbsmtp"';
 }
 

@@ -65,16 +65,14 @@ const columns = v.pipe(
     const names = Object.values(named);
     return new Set(names).size === names.length;
   }, "two keys name the same column"),
-  v.transform(
-    (named): Columns => ({
-      address: named.address,
-      lastSeen: named["last-seen"],
-      user: named.user,
-      service: named.service,
-      firstSeen: named["first-seen"],
-      logins: named.logins,
-    }),
-  ),
+  v.transform((named): Columns => ({
+    address: named.address,
+    lastSeen: named["last-seen"],
+    user: named.user,
+    service: named.service,
+    firstSeen: named["first-seen"],
+    logins: named.logins,
+  })),
 );
 
 const serverEntries = {
@@ -138,8 +136,16 @@ const sqliteSection = section(sqliteEntries, {
   elsewhere: new Map([...topKeysAreElsewhere, ...onlyServersHave]),
 });
 
-type ServerInput = v.InferOutput<typeof pgsqlSection> | v.InferOutput<typeof mysqlSection>;
-type StoreInput = ServerInput | v.InferOutput<typeof sqliteSection>;
+type StoreInput =
+  | v.InferOutput<typeof pgsqlSection>
+  | v.InferOutput<typeof mysqlSection>
+  | v.InferOutput<typeof sqliteSection>;
+
+/** Debian's sockets on this host: where a database is that has no `host`. */
+const SERVER_DEFAULTS = {
+  pgsql: { host: "/var/run/postgresql", port: 5432 },
+  mysql: { host: "/run/mysqld/mysqld.sock", port: 3306 },
+};
 
 function toStoreConfig(input: StoreInput): StoreConfig {
   const table = {
@@ -147,19 +153,12 @@ function toStoreConfig(input: StoreInput): StoreConfig {
     columns: input.columns ?? OWN_COLUMNS,
     mapped: input.columns !== undefined,
   };
-  switch (input.driver) {
-    case "pgsql":
-      return { ...table, driver: "pgsql", ...toServer(input, "/var/run/postgresql", 5432) };
-    case "mysql":
-      return { ...table, driver: "mysql", ...toServer(input, "/run/mysqld/mysqld.sock", 3306) };
-    case "sqlite":
-      return { ...table, driver: "sqlite", path: input.path };
-  }
-}
-
-function toServer(input: ServerInput, defaultHost: string, defaultPort: number) {
+  if (input.driver === "sqlite") return { ...table, driver: input.driver, path: input.path };
+  const { host, port: defaultPort } = SERVER_DEFAULTS[input.driver];
   return {
-    hosts: input.host ?? [defaultHost],
+    ...table,
+    driver: input.driver,
+    hosts: input.host ?? [host],
     port: input.port ?? defaultPort,
     database: input.database,
     writer: toAccount(input, "popbsmtp"),
@@ -171,9 +170,7 @@ function toServer(input: ServerInput, defaultHost: string, defaultPort: number) 
 
 const storeSection = v.pipe(
   v.variant("driver", [pgsqlSection, mysqlSection, sqliteSection], (issue) =>
-    issue.path === undefined
-      ? "expected a section"
-      : 'expected "pgsql", "mysql" or "sqlite"',
+    issue.path === undefined ? "expected a section" : 'expected "pgsql", "mysql" or "sqlite"',
   ),
   v.transform(toStoreConfig),
 );

@@ -63,9 +63,9 @@ function nearest(key: string, known: readonly string[]): string | undefined {
 /** Levenshtein's distance: letters to insert, delete or replace. */
 function distance(from: string, to: string): number {
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (const [row, letter] of [...from].entries()) {
+  for (const [row, letter] of Array.from(from).entries()) {
     const current = [row + 1];
-    for (const [column, other] of [...to].entries()) {
+    for (const [column, other] of Array.from(to).entries()) {
       current.push(
         Math.min(
           (current[column] ?? 0) + 1,

@@ -160,20 +160,20 @@ const caFile = v.pipe(
 
 const sslSwitch = v.pipe(
   v.boolean("expected true, false or a section with ca and reject-unauthorized"),
-  v.transform((on): SslConfig | undefined => (on ? { ca: undefined, rejectUnauthorized: true } : undefined)),
+  v.transform((on): SslConfig | undefined =>
+    on ? { ca: undefined, rejectUnauthorized: true } : undefined,
+  ),
 );
 const sslSection = v.pipe(
   section({
     ca: v.optional(caFile),
     "reject-unauthorized": v.optional(v.boolean("expected true or false"), true),
   }),
-  v.transform(
-    (ssl): SslConfig => ({
-      ca: ssl.ca?.pem,
-      caFile: ssl.ca?.path,
-      rejectUnauthorized: ssl["reject-unauthorized"],
-    }),
-  ),
+  v.transform((ssl): SslConfig => ({
+    ca: ssl.ca?.pem,
+    caFile: ssl.ca?.path,
+    rejectUnauthorized: ssl["reject-unauthorized"],
+  })),
 );
 
 /** TLS to the database: true trusts the system's authorities, false means none. */
@@ -181,10 +181,7 @@ export const ssl = v.lazy((input) =>
   typeof input === "object" && input !== null ? sslSection : sslSwitch,
 );
 
-function readText(
-  path: string,
-  addIssue: (info: { message: string }) => void,
-): string | undefined {
+function readText(path: string, addIssue: (info: { message: string }) => void): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {

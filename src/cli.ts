@@ -1,0 +1,83 @@
+/**
+ * The command line, without side effects: main.ts runs it.
+ *
+ * A command is a file in commands/ that exports `xxxCommand(context: Context): Command` and, apart from it, the function that does
+ * the work, given everything it needs. At a login a drain has 30 ms to start, so what is heavy (TOML, valibot, the stores and
+ * their drivers) is imported in the command's action; commands/context.ts does it for most.
+ */
+import { Command } from "commander";
+import manifest from "../package.json" with { type: "json" };
+import { allowCommand } from "./commands/allow.ts";
+import { checkCommand } from "./commands/check.ts";
+import type { Context } from "./commands/context.ts";
+import { listCommand } from "./commands/list.ts";
+import { printCommand } from "./commands/print.ts";
+import { purgeCommand } from "./commands/purge.ts";
+import { revokeCommand } from "./commands/revoke.ts";
+import { schemaCommand } from "./commands/schema.ts";
+import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
+
+const WRAPPER = `
+As a wrapper, popbsmtp records the login that its environment tells of and
+becomes PROGRAM: the first argument with a "/" in it, or what follows "--".
+Nothing that goes wrong with the recording keeps PROGRAM from running.
+  --wait MS       wait at most so long until the login is in the store
+                  (default: 200)
+  --no-wait       do not wait
+  --service S     what kind of login it is (default: PROGRAM's name, as "imap")
+  --export NAME   set the variable NAME to the client's address, written plainly
+Example:
+  popbsmtp /usr/lib/dovecot/imap`;
+
+const EPILOGUE = `
+Exit status, as in sysexits.h:
+  0   done; for check: may relay      73  cannot create a file
+  1   no: may not relay, none found   75  the store cannot be reached: try later
+  64  usage                           77  permission denied
+  65  no address                      78  the configuration is wrong
+  70  a bug in popbsmtp
+
+Files:
+  ${DEFAULT_CONFIG_PATH}   the configuration
+  /var/spool/popbsmtp             logins that are not in the store yet
+  /var/lib/popbsmtp/popbsmtp.db   the store, where no other is configured`;
+
+/** The program: parse() it, and look at `context.exitStatus`. Throws CommanderError where the command line is wrong, or was --help. */
+export function createProgram(context: Context): Command {
+  const { terminal } = context;
+  const program = new Command("popbsmtp")
+    .usage("[OPTION]... PROGRAM [ARG]...\n       popbsmtp [--config FILE] COMMAND")
+    .description(
+      "POP-before-SMTP: whoever has just read mail from an address may send mail from it.",
+    )
+    .option("--config <file>", `the configuration (default: ${DEFAULT_CONFIG_PATH})`)
+    .version(manifest.version, "-V, --version", "show the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand("help [command]", "show a command's help")
+    .addHelpText("after", WRAPPER)
+    .addHelpText("after", EPILOGUE)
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => terminal.print(text.trimEnd()),
+      writeErr: (text) => terminal.note(text.trimEnd()),
+      outputError: (text, write) => write(text.replace(/^error: /, "popbsmtp: ")),
+    })
+    .exitOverride()
+    .addCommand(purgeCommand(context))
+    .addCommand(schemaCommand(context))
+    .addCommand(listCommand(context))
+    .addCommand(checkCommand(context))
+    .addCommand(allowCommand(context))
+    .addCommand(revokeCommand(context))
+    .addCommand(printCommand(context));
+  inherit(program);
+  return program;
+}
+
+/** commander hands these settings down only to commands it has made itself. */
+function inherit(parent: Command): void {
+  for (const command of parent.commands) {
+    command.copyInheritedSettings(parent);
+    inherit(command);
+  }
+}

@@ -1,0 +1,97 @@
+import { Command } from "commander";
+import { formatDuration } from "../config/duration.ts";
+import type { Authorization, Store } from "../stores/store.ts";
+import { formatTime, printable, width } from "../terminal.ts";
+import { examples, withStore, type Context } from "./context.ts";
+
+export interface ListOptions {
+  /** An array for programs instead of a table for people. Default false. */
+  readonly json?: boolean;
+  /** What expired and is not purged yet, too. Default false. */
+  readonly all?: boolean;
+}
+
+export function listCommand(context: Context): Command {
+  return new Command("list")
+    .summary("list who may relay")
+    .description("Lists the live authorizations, the latest login first.")
+    .option("--json", "an array of {address, user, service, firstSeen, lastSeen, logins}")
+    .option("--all", "with those that have expired and are not purged yet")
+    .addHelpText(
+      "after",
+      examples("popbsmtp list", "popbsmtp list --json | jq -r '.[] | select(.logins > 9).user'"),
+    )
+    .action(async (options: ListOptions, command: Command) => {
+      await withStore(command, "writer", (store, { lifetime }) =>
+        list(store, lifetime, options, context),
+      );
+    });
+}
+
+/** Prints the authorizations in a store. */
+export async function list(
+  store: Store,
+  lifetime: number,
+  { json = false, all = false }: ListOptions,
+  { terminal, now }: Pick<Context, "terminal" | "now">,
+): Promise<void> {
+  const authorizations = await store.list({ all });
+  if (json) {
+    terminal.print(toJson(authorizations));
+    return;
+  }
+  if (authorizations.length === 0) {
+    terminal.note(all ? "The store is empty." : "Nobody may relay by a login just now.");
+    return;
+  }
+  const storeNow = now() + (await store.clockOffset());
+  const rows = authorizations.map((row) => cells(row, lifetime - (storeNow - +row.lastSeen)));
+  const [header = "", ...lines] = align([HEADER, ...rows]);
+  terminal.print(terminal.color ? `\u001B[1m${header}\u001B[22m` : header);
+  for (const line of lines) terminal.print(line);
+}
+
+const HEADER = ["address", "user", "service", "first seen", "last seen", "logins", "valid for"];
+
+function cells(row: Authorization, left: number): readonly string[] {
+  return [
+    row.address,
+    row.user ?? "-",
+    row.service ?? "-",
+    row.firstSeen === undefined ? "-" : formatTime(row.firstSeen),
+    formatTime(row.lastSeen),
+    row.logins === undefined ? "-" : String(row.logins),
+    left > 0 ? formatDuration(Math.ceil(left / 1000) * 1000) : "expired",
+  ].map(printable);
+}
+
+/** Lines whose columns stand below each other. */
+function align(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = HEADER.map((_, column) =>
+    Math.max(...rows.map((row) => width(row[column] ?? ""))),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - width(cell)))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** One authorization a line. What a terminal could obey is escaped here too: people do look at JSON. */
+function toJson(authorizations: readonly Authorization[]): string {
+  if (authorizations.length === 0) return "[]";
+  const lines = authorizations.map((row) =>
+    printable(
+      JSON.stringify({
+        address: row.address,
+        user: row.user ?? null,
+        service: row.service ?? null,
+        firstSeen: row.firstSeen ?? null,
+        lastSeen: row.lastSeen,
+        logins: row.logins ?? null,
+      }),
+    ),
+  );
+  return `[\n  ${lines.join(",\n  ")}\n]`;
+}

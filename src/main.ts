@@ -1,0 +1,44 @@
+/** From the command line to an exit status. The only place that knows about process.exitCode. */
+import { CommanderError } from "commander";
+import { createProgram } from "./cli.ts";
+import type { Context } from "./commands/context.ts";
+import { ConfigError, EX, PopbsmtpError } from "./errors.ts";
+import { printable, processTerminal } from "./terminal.ts";
+
+async function run(argv: readonly string[]): Promise<number> {
+  const context: Context = { terminal: processTerminal(), now: Date.now, exitStatus: EX.OK };
+  try {
+    await createProgram(context).parseAsync(argv, { from: "user" });
+    return context.exitStatus;
+  } catch (error) {
+    // commander has said it already
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EX.OK : EX.USAGE;
+    for (const line of describe(error)) context.terminal.note(`popbsmtp: ${printable(line)}`);
+    if (process.env["POPBSMTP_DEBUG"]) console.error(error);
+    return error instanceof PopbsmtpError ? error.exitStatus : EX.SOFTWARE;
+  }
+}
+
+function describe(error: unknown): readonly string[] {
+  if (error instanceof ConfigError) return error.problems;
+  if (error instanceof PopbsmtpError) return [error.message];
+  const message = error instanceof Error ? error.message : String(error);
+  return [
+    `internal error: ${message}`,
+    "this is a bug: please report it, with what POPBSMTP_DEBUG=1 in the environment makes it say",
+  ];
+}
+
+// `popbsmtp list | head -1` has read enough; any other failure means that what was asked for is not there
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") return;
+  console.error(`popbsmtp: standard output: ${error.message}`);
+  process.exitCode = EX.CANTCREAT;
+});
+
+async function main(): Promise<void> {
+  const status = await run(process.argv.slice(2));
+  process.exitCode ??= status;
+}
+
+void main();

@@ -1,0 +1,357 @@
+/** The commands on a SQLite store, as an administrator runs them. What each prints in detail: test/unit/commands/. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { account, requireRoot } from "../support/accounts.ts";
+import { PLAIN_ENV, run, type RunOptions } from "../support/run.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface Setup extends AsyncDisposable {
+  readonly path: string;
+  readonly config: string;
+  readonly database: string;
+  /** Runs popbsmtp with this configuration. */
+  readonly popbsmtp: (...args: readonly string[]) => Promise<Answer>;
+}
+
+interface SetupOptions {
+  /** The configuration's user. Default: who runs the tests. */
+  readonly user?: string;
+  /** Lines for the top of the configuration. */
+  readonly top?: string;
+  /** Whether to create the tables. Default true. */
+  readonly install?: boolean;
+}
+
+async function setup({
+  user = userInfo().username,
+  top = "",
+  install = true,
+}: SetupOptions = {}): Promise<Setup> {
+  const directory = temporaryDirectory({ mode: 0o755 });
+  const config = join(directory.path, "popbsmtp.toml");
+  const spool = join(directory.path, "spool");
+  const database = join(directory.path, "db", "popbsmtp.db");
+  mkdirSync(spool, { mode: 0o777 });
+  writeFileSync(
+    config,
+    `spool = "${spool}"\nuser = "${user}"\n${top}\n[store]\ndriver = "sqlite"\npath = "${database}"\n`,
+  );
+  const popbsmtp = (...args: readonly string[]) => program(["--config", config, ...args]);
+  if (install) assert.equal((await popbsmtp("schema", "install")).status, 0);
+  const dispose = () => directory[Symbol.asyncDispose]();
+  return { path: directory.path, config, database, popbsmtp, [Symbol.asyncDispose]: dispose };
+}
+
+async function program(args: readonly string[], options: RunOptions = {}): Promise<Answer> {
+  const { status, stdout, stderr } = await run(process.execPath, [MAIN, ...args], options);
+  return { status, out: stdout.toString(), err: stderr.toString() };
+}
+
+test("allow, check, list, revoke: an authorization by hand, from its beginning to its end", async () => {
+  await using box = await setup();
+  const { popbsmtp } = box;
+  assert.equal((await popbsmtp("check", "192.0.2.1")).status, 1);
+
+  const allowed = await popbsmtp("allow", "::ffff:192.0.2.1", "--user", "bob@example.org");
+  assert.match(
+    allowed.out,
+    /^192\.0\.2\.1 may relay until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(30m\)\n$/,
+  );
+  assert.deepEqual([allowed.status, allowed.err], [0, ""]);
+
+  const checked = await popbsmtp("check", "::FFFF:c000:201");
+  assert.equal(checked.status, 0);
+  assert.match(
+    checked.out,
+    /^192\.0\.2\.1 may relay until .* left\): last login of bob@example\.org \(allow\)\n$/,
+  );
+
+  const [row, ...others] = JSON.parse((await popbsmtp("list", "--json")).out);
+  assert.equal(others.length, 0);
+  assert.deepEqual(Object.keys(row), [
+    "address",
+    "user",
+    "service",
+    "firstSeen",
+    "lastSeen",
+    "logins",
+  ]);
+  assert.deepEqual(
+    [row.address, row.user, row.service, row.logins],
+    ["192.0.2.1", "bob@example.org", "allow", 1],
+  );
+
+  const revoked = await popbsmtp("revoke", "192.0.2.1");
+  assert.deepEqual(revoked, { status: 0, out: "192.0.2.1: 1 authorization ended\n", err: "" });
+  assert.equal((await popbsmtp("check", "192.0.2.1")).status, 1);
+  const again = await popbsmtp("revoke", "192.0.2.1");
+  assert.deepEqual(again, { status: 1, out: "192.0.2.1: no authorizations ended\n", err: "" });
+});
+
+test("revoke ends this user's, this address's, or only this user's at this address", async () => {
+  await using box = await setup();
+  const { popbsmtp } = box;
+  for (const user of ["bob", "eve"]) {
+    for (const address of ["192.0.2.1", "2001:db8::1"])
+      await popbsmtp("allow", address, "--user", user);
+  }
+  const left = async () =>
+    JSON.parse((await popbsmtp("list", "--json")).out)
+      .map((row: { address: string; user: string }) => `${row.address} ${row.user}`)
+      .toSorted();
+  assert.match(
+    (await popbsmtp("revoke", "2001:DB8:0::1", "--user", "bob")).out,
+    /: 1 authorization ended/,
+  );
+  assert.deepEqual(await left(), ["192.0.2.1 bob", "192.0.2.1 eve", "2001:db8::1 eve"]);
+  assert.match(
+    (await popbsmtp("revoke", "--user", "eve")).out,
+    /^user eve: 2 authorizations ended/,
+  );
+  assert.deepEqual(await left(), ["192.0.2.1 bob"]);
+});
+
+test("an address within exclude is not authorized, by hand either", async () => {
+  await using box = await setup({ top: 'exclude = ["192.168.0.0/16"]' });
+  const allowed = await box.popbsmtp("allow", "192.168.1.1");
+  assert.deepEqual([allowed.status, allowed.out], [65, ""]);
+  assert.match(allowed.err, /^popbsmtp: 192\.168\.1\.1: is in exclude \(192\.168\.0\.0\/16\)/);
+  const checked = await box.popbsmtp("check", "192.168.1.1");
+  assert.equal(checked.status, 1);
+  assert.match(checked.out, /^192\.168\.1\.1 is in exclude/);
+});
+
+test("purge deletes what has expired, and says nothing to cron", async () => {
+  await using box = await setup({ top: 'lifetime = "1s"' });
+  const { popbsmtp } = box;
+  await popbsmtp("allow", "192.0.2.1");
+  const deadline = Date.now() + 10_000;
+  // expiry is the store's business: ask it until it is over
+  while ((await popbsmtp("check", "192.0.2.1")).status === 0) assert.ok(Date.now() < deadline);
+  assert.equal(JSON.parse((await popbsmtp("list", "--json", "--all")).out).length, 1);
+  assert.match((await popbsmtp("list", "--all")).out, / expired\n$/);
+  assert.deepEqual(await popbsmtp("purge", "--optimize"), { status: 0, out: "", err: "" });
+  assert.deepEqual(await popbsmtp("list", "--json", "--all"), { status: 0, out: "[]\n", err: "" });
+});
+
+test("purge does not end live authorizations", async () => {
+  await using box = await setup();
+  assert.deepEqual(await box.popbsmtp("purge", "--older-than", "10m"), {
+    status: 64,
+    out: "",
+    err: "popbsmtp: --older-than: 10m is less than the lifetime of 30m: that would end live authorizations; popbsmtp revoke does\n",
+  });
+  const misspelled = await box.popbsmtp("purge", "--older-than", "90");
+  assert.equal(misspelled.status, 64);
+  assert.match(misspelled.err, /^popbsmtp: --older-than: 90 is no time; expected /);
+});
+
+test("an empty list is said beside stdout", async () => {
+  await using box = await setup();
+  assert.deepEqual(await box.popbsmtp("list"), {
+    status: 0,
+    out: "",
+    err: "Nobody may relay by a login just now.\n",
+  });
+});
+
+test("--config may stand behind the command, too", async () => {
+  await using box = await setup();
+  assert.equal((await program(["list", "--json", "--config", box.config])).out, "[]\n");
+});
+
+test("schema install can be repeated, and schema print has what it does", async () => {
+  await using box = await setup({ install: false });
+  const first = await box.popbsmtp("schema", "install");
+  assert.match(first.out, /^sqlite .*\/popbsmtp\.db: schema version \d+ installed\n$/);
+  const second = await box.popbsmtp("schema", "install");
+  assert.match(second.out, /: schema version \d+ is there already\n$/);
+  assert.match(
+    (await box.popbsmtp("schema", "print")).out,
+    /CREATE TABLE IF NOT EXISTS "popbsmtp" \(/,
+  );
+});
+
+test("a store that is not there cannot tell: 75", async () => {
+  await using box = await setup({ install: false });
+  for (const args of [["check", "192.0.2.1"], ["list"], ["allow", "192.0.2.1"]]) {
+    const { status, out, err } = await box.popbsmtp(...args);
+    assert.deepEqual([args[0], status, out], [args[0], 75, ""]);
+    assert.match(err, /^popbsmtp: .*\n$/);
+  }
+  assert.ok(!existsSync(box.database));
+});
+
+test("a wrong configuration is 78, with a line for each problem", async () => {
+  await using box = await setup({ top: 'lifetime = "30"\nlinger = 5', install: false });
+  const { status, out, err } = await box.popbsmtp("list");
+  assert.deepEqual([status, out], [78, ""]);
+  assert.deepEqual(err.trimEnd().split("\n"), [
+    `popbsmtp: ${box.config}: lifetime: "30" is no time; expected a time such as "30m", "90s" or "1h30m"`,
+    `popbsmtp: ${box.config}: linger: expected a time such as "30m", "90s" or "1h30m"`,
+  ]);
+});
+
+test("a configuration that was named and is not there is 78", async () => {
+  assert.deepEqual(await program(["list", "--config", "/nonexistent/popbsmtp.toml"]), {
+    status: 78,
+    out: "",
+    err: "popbsmtp: /nonexistent/popbsmtp.toml: there is no such file\n",
+  });
+});
+
+test("usage errors are 64, --help and --version 0", async () => {
+  assert.equal((await program(["lst"])).status, 64);
+  assert.equal((await program([])).status, 64);
+  assert.equal((await program(["list", "--jsn"])).status, 64);
+  assert.equal((await program(["check", "192.0.2"])).status, 65);
+  assert.match((await program(["--version"])).out, /^\d+\.\d+\.\d+\n$/);
+  const help = await program(["--help"]);
+  assert.deepEqual([help.status, help.err], [0, ""]);
+});
+
+test("a reader that has seen enough is no error", async () => {
+  const child = spawn(process.execPath, [MAIN, "--help"], {
+    env: { ...PLAIN_ENV },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  child.stdout.destroy();
+  child.stderr.setEncoding("utf8");
+  let err = "";
+  child.stderr.on("data", (text: string) => (err += text));
+  const [status] = await once(child, "close");
+  assert.deepEqual([status, err], [0, ""]);
+});
+
+test("a full disk behind stdout is told, and is no success", async () => {
+  const { status, stderr } = await run("sh", [
+    "-c",
+    'exec "$@" > /dev/full',
+    "sh",
+    process.execPath,
+    MAIN,
+    "--help",
+  ]);
+  assert.equal(status, 73);
+  assert.match(stderr.toString(), /^popbsmtp: standard output: ENOSPC/);
+});
+
+test(
+  "root becomes the configured user before it touches the store",
+  { skip: process.getuid?.() !== 0 },
+  async () => {
+    await using box = await setup({ user: "nobody" });
+    assert.equal((await box.popbsmtp("allow", "192.0.2.1")).status, 0);
+    const nobody = account("nobody");
+    const postfix = account("postfix");
+    const directory = join(box.path, "db");
+    assert.deepEqual([statSync(directory).uid, statSync(directory).gid], [nobody.uid, postfix.gid]);
+    for (const name of readdirSync(directory))
+      assert.equal(statSync(join(directory, name)).uid, nobody.uid, name);
+  },
+);
+
+test(
+  "a user that does not exist is a problem of the configuration",
+  { skip: process.getuid?.() !== 0 },
+  async () => {
+    await using box = await setup({ user: "no-such-user", install: false });
+    assert.deepEqual(await box.popbsmtp("list"), {
+      status: 78,
+      out: "",
+      err: "popbsmtp: user: there is no user no-such-user; create it (useradd --system no-such-user) or name another\n",
+    });
+  },
+);
+
+test("what the environment of a mail user says does not reach the store", async () => {
+  await using box = await setup();
+  const { status } = await program(["--config", box.config, "list", "--json"], {
+    env: { ...PLAIN_ENV, PGHOST: "/nonexistent", PGSSLMODE: "nonsense", NODE_PG_FORCE_NATIVE: "1" },
+  });
+  assert.equal(status, 0);
+});
+
+test("Dovecot understands what print dovecot prints", async () => {
+  await using box = await setup({ install: false });
+  const { out } = await box.popbsmtp("print", "dovecot", "2");
+  const conf = join(box.path, "dovecot.conf");
+  writeFileSync(conf, out);
+  const { status, stdout, stderr } = await run("doveconf", ["-n", "-c", conf]);
+  assert.equal(status, 0, stderr.toString());
+  const start = `${MAIN} --config ${box.config}`;
+  for (const service of ["imap", "pop3"]) {
+    assert.ok(stdout.includes(`executable = ${service} ${service}-postlogin\n`));
+    assert.ok(stdout.includes(`executable = script-login ${start} --service ${service}\n`));
+  }
+});
+
+test("print dovecot has both forms, of which the old one is a comment", async () => {
+  await using box = await setup({ install: false });
+  const both = (await box.popbsmtp("print", "dovecot")).out;
+  assert.ok(both.startsWith((await box.popbsmtp("print", "dovecot", "2")).out));
+  const old = (await box.popbsmtp("print", "dovecot", "1")).out;
+  const start = `${MAIN} --config ${box.config}`;
+  assert.ok(
+    old.includes(`protocol imap {\n  mail_executable = ${start} /usr/lib/dovecot/imap\n}\n`),
+  );
+  assert.ok(
+    both.includes(`# protocol imap {\n#   mail_executable = ${start} /usr/lib/dovecot/imap\n# }\n`),
+  );
+});
+
+test("print cron is a line for /etc/cron.d", async () => {
+  await using box = await setup({ install: false });
+  const { out } = await box.popbsmtp("print", "cron");
+  const lines = out.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  assert.deepEqual(lines, [`17 * * * * root ${MAIN} --config ${box.config} purge`]);
+});
+
+test("Postfix takes main.cf's lines, and proxymap may read the map", async () => {
+  await using box = await setup({ install: false });
+  const { out } = await box.popbsmtp("print", "postfix", "main");
+  writeFileSync(join(box.path, "main.cf"), `compatibility_level = 3.6\n${out}`);
+  writeFileSync(join(box.path, "master.cf"), "");
+  const { stdout } = await run("postconf", [
+    "-c",
+    box.path,
+    "-x",
+    "smtpd_relay_restrictions",
+    "proxy_read_maps",
+  ]);
+  const [restrictions = "", maps = ""] = stdout.toString().split("\n");
+  assert.match(
+    restrictions,
+    /permit_auth_destination, check_client_access proxy:sqlite:\/etc\/postfix\/popbsmtp\.cf, defer_unauth_destination$/,
+  );
+  assert.match(maps, /proxy:sqlite:\/etc\/postfix\/popbsmtp\.cf/);
+});
+
+test("Postfix finds who has logged in by the map that print postfix makes, and nobody else", async () => {
+  await using box = await setup();
+  const { out } = await box.popbsmtp("print", "postfix", "map");
+  const map = join(box.path, "popbsmtp.cf");
+  writeFileSync(map, out);
+  await box.popbsmtp("allow", "192.0.2.1");
+  await box.popbsmtp("allow", "2001:db8::1");
+  const found = async (key: string) =>
+    (await run("postmap", ["-q", key, `sqlite:${map}`])).status === 0;
+  for (const key of ["192.0.2.1", "2001:db8::1"]) assert.equal(await found(key), true, key);
+  for (const key of ["192.0.2.10", "192.0.2", "2001:db8:", "client.example.org", "x'; --", "%"]) {
+    assert.equal(await found(key), false, key);
+  }
+});

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createProgram } from "../../src/cli.ts";
+import type { Context } from "../../src/commands/context.ts";
+import { recorder } from "./commands/recorder.ts";
+
+/** Runs a command line that does not get as far as a store; returns what was said, and what was thrown. */
+async function run(...argv: readonly string[]) {
+  const terminal = recorder();
+  const context: Context = { terminal, now: () => 0, exitStatus: 0 };
+  let thrown: unknown;
+  try {
+    await createProgram(context).parseAsync(argv, { from: "user" });
+  } catch (error) {
+    thrown = error;
+  }
+  return { out: terminal.printed.join("\n"), err: terminal.noted.join("\n"), thrown };
+}
+
+function assertThrown(thrown: unknown, expected: assert.AssertPredicate): void {
+  assert.throws(() => {
+    throw thrown;
+  }, expected);
+}
+
+test("--help tells of the wrapper, the commands, the exit statuses and the files", async () => {
+  const { out, err, thrown } = await run("--help");
+  assert.equal(err, "");
+  assertThrown(thrown, { exitCode: 0 });
+  for (const words of [
+    "[OPTION]... PROGRAM [ARG]...",
+    "--wait MS",
+    "--no-wait",
+    "--service S",
+  ].concat([
+    "--export NAME",
+    "--config <file>",
+    "revoke",
+    "75  the store",
+    "/etc/popbsmtp/popbsmtp.toml",
+  ])) {
+    assert.ok(out.includes(words), words);
+  }
+});
+
+test("--help fits a terminal of 80 columns", async () => {
+  const { out } = await run("--help");
+  for (const line of out.split("\n")) assert.ok(line.length <= 80, line);
+});
+
+test("what is not there yet is not announced", async () => {
+  const { out } = await run("--help");
+  assert.doesNotMatch(out, /serve\b|watch|systemd/);
+});
+
+test("every command's help has an example and the option --config", async () => {
+  const commands = createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 }).commands;
+  const lines = commands.flatMap((command) =>
+    command.commands.length > 0
+      ? command.commands.map((inner) => [command.name(), inner.name()])
+      : [[command.name()]],
+  );
+  for (const line of lines) {
+    const { out } = await run(...line, "--help");
+    assert.match(out, /\nExamples:\n {2}\(?.*popbsmtp /, line.join(" "));
+    assert.match(out, /--config <file>/, line.join(" "));
+  }
+});
+
+test("a misspelled command or option is answered with the nearest one", async () => {
+  assert.equal((await run("lst")).err, "popbsmtp: unknown command 'lst'\n(Did you mean list?)");
+  assert.equal(
+    (await run("list", "--jsn")).err,
+    "popbsmtp: unknown option '--jsn'\n(Did you mean --json?)",
+  );
+});
+
+test("an argument too few or too many is a usage error", async () => {
+  assert.equal((await run("check")).err, "popbsmtp: missing required argument 'address'");
+  assert.match((await run("list", "extra")).err, /^popbsmtp: too many arguments/);
+  assertThrown((await run("check")).thrown, { code: "commander.missingArgument" });
+});
+
+test("check, allow and revoke say how an address is spelled", async () => {
+  for (const command of ["check", "allow", "revoke"]) {
+    assertThrown((await run(command, "192.0.2.300")).thrown, {
+      exitStatus: 65,
+      message: "192.0.2.300: no IP address; expected one such as 192.0.2.1 or 2001:db8::1",
+    });
+  }
+});
+
+test("revoke wants to know whose", async () => {
+  assertThrown((await run("revoke")).thrown, {
+    exitStatus: 64,
+    message: "revoke: name an address, --user USER, or both",
+  });
+});
