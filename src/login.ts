@@ -4,7 +4,7 @@ import type { Address } from "./address.ts";
 export interface Login {
   /** Where from. */
   readonly address: Address;
-  /** Who, as the mail server names them; "" where nobody said. At most {@link USER_BYTES} bytes. */
+  /** Who, as the mail server names them; "" where nobody said. At most {@link USER_BYTES} bytes: see {@link cutUser}. */
   readonly user: string;
   /** How: "imap", "pop3", ...; "" where nobody said. */
   readonly service: string;
@@ -14,3 +14,8 @@ export interface Login {
 
 /** Longer user names are cut at this many bytes of UTF-8: every store can index that much. */
 export const USER_BYTES = 255;
+
+/** `user`, cut to {@link USER_BYTES} bytes between two characters. */
+export function cutUser(user: string): string {
+  return user.slice(0, new TextEncoder().encodeInto(user, new Uint8Array(USER_BYTES)).read);
+}

@@ -1,0 +1,88 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Command, Option } from "commander";
+import { StoreAwayError } from "../errors.ts";
+import { configOf, enter, examples, openConfigured, type Context } from "./context.ts";
+
+/** How long `popbsmtp drain` waits for another drain that is at work to be done. Milliseconds. */
+const PATIENCE_MS = 10_000;
+
+export function drainCommand(context: Context): Command {
+  return new Command("drain")
+    .summary("write what is in the spool to the store")
+    .description(
+      "Writes the logins that wait in the spool to the store, each with its own time. Wrappers start a drain themselves, and purge drains, too; this is for doing it now.",
+    )
+    .addOption(
+      // what the bash half starts: the spool is where to leave word, since nobody reads this process' stderr
+      new Option("--linger <spool>").hideHelp(),
+    )
+    .addHelpText("after", examples("popbsmtp drain"))
+    .action(async (options: { readonly linger?: string }, command: Command) => {
+      if (options.linger === undefined) await drain(context, command);
+      else await linger(context, command, options.linger);
+    });
+}
+
+async function drain({ terminal, now }: Context, command: Command): Promise<void> {
+  const config = await enter(command);
+  const { drainOnce } = await import("../spool/drain.ts");
+  const store = await openConfigured(config);
+  try {
+    const done = await drainOnce(config, store, {
+      now,
+      report: (line) => terminal.note(`popbsmtp: ${line}`),
+      onProgress: ({ drained, waiting }) =>
+        terminal.progress(`${drained} logins drained, ${waiting} waiting`),
+    });
+    terminal.progress("");
+    if (done === undefined) await othersDrain(config.spool);
+    else if (terminal.interactive) terminal.print(`${done.drained} logins drained`);
+  } finally {
+    await store.close();
+  }
+}
+
+/** Another drain is at work: waits until it has emptied the spool. */
+async function othersDrain(path: string): Promise<void> {
+  const { Spool } = await import("../spool/spool.ts");
+  const spool = new Spool(path);
+  let waiting = spool.scan().entries.length;
+  for (let waited = 0; waiting > 0; waited += 50) {
+    if (waited >= PATIENCE_MS) {
+      const pid = spool.drainAtWork();
+      throw new StoreAwayError(
+        `spool: ${waiting} logins wait for the drain at work (process ${pid ?? "unknown"}): ${spool.away() ?? "it is slow"}`,
+      );
+    }
+    await sleep(50);
+    waiting = spool.scan().entries.length;
+  }
+}
+
+async function linger({ now }: Context, command: Command, path: string): Promise<void> {
+  const { Spool } = await import("../spool/spool.ts");
+  const leaving = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    process.once(signal, () => leaving.abort());
+  }
+  try {
+    let config = await enter(command);
+    const { drainLingering } = await import("../spool/drain.ts");
+    let store = await openConfigured(config);
+    const reopen = async () => {
+      await store.close();
+      // what is wrong may be the configuration, and be mended meanwhile; unless only root may read it
+      config = await configOf(command).catch(() => config);
+      store = await openConfigured(config);
+      return store;
+    };
+    try {
+      await drainLingering(config, store, reopen, leaving.signal, { now });
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    new Spool(path).setAway(error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+}

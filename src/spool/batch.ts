@@ -1,0 +1,111 @@
+/** From files in the spool to rows in the store: what every drain does with a handful of entries. */
+import type { Network } from "../address.ts";
+import { RowRefusedError } from "../errors.ts";
+import type { Login } from "../login.ts";
+import type { Store } from "../stores/store.ts";
+import { parseEntry, type EntryName } from "./entry.ts";
+import type { Spool } from "./spool.ts";
+
+/** An entry that is still incomplete after so long (milliseconds) will never be completed: its writer was killed. */
+const INCOMPLETE_MS = 10_000;
+
+/** Shorter than what a wrapper waits for: the next ones need not. */
+const SLOW_MS = 150;
+
+export interface BatchContext {
+  readonly spool: Spool;
+  readonly store: Store;
+  readonly exclude: readonly Network[];
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+  /** Takes a line about a file that had to be set aside. */
+  readonly report: (line: string) => void;
+}
+
+interface Recorded {
+  readonly entry: EntryName;
+  readonly login: Login;
+}
+
+/**
+ * Commits what `entries` hold and takes them out of the spool; what cannot be used is set aside. Returns the number committed.
+ *
+ * @throws StoreAwayError where nothing could be committed; then all is as it was
+ */
+export async function drainBatch(
+  context: BatchContext,
+  entries: readonly EntryName[],
+): Promise<number> {
+  const batch: Recorded[] = [];
+  for (const entry of entries) {
+    const login = take(context, entry);
+    if (login === undefined) continue;
+    if (context.exclude.some((network) => network.contains(login.address))) {
+      context.spool.remove(entry);
+    } else {
+      batch.push({ entry, login });
+    }
+  }
+  return commit(context, batch);
+}
+
+/** The login in an entry; undefined where it is gone, not yet complete, or had to be set aside. */
+function take({ spool, now, report }: BatchContext, entry: EntryName): Login | undefined {
+  try {
+    const bytes = spool.read(entry.name);
+    if (bytes === undefined) return undefined;
+    const login = parseEntry(entry, bytes);
+    if (login === undefined && now() - entry.time > INCOMPLETE_MS) throw new Error("incomplete");
+    return login;
+  } catch (error) {
+    report(spool.setAside(entry.name, error instanceof Error ? error.message : String(error)));
+    return undefined;
+  }
+}
+
+async function commit(context: BatchContext, batch: readonly Recorded[]): Promise<number> {
+  if (batch.length === 0) return 0;
+  const { spool, store, now, report } = context;
+  let slow = false;
+  const timer = setTimeout(() => {
+    slow = true;
+    spool.setAway(`${store.name} takes long to answer`);
+  }, SLOW_MS);
+  try {
+    await store.authorize(
+      batch.map(({ login }) => login),
+      now(),
+    );
+  } catch (error) {
+    if (!(error instanceof RowRefusedError)) throw error;
+    return await commitApart(context, batch, error);
+  } finally {
+    clearTimeout(timer);
+    if (slow) spool.setAway(undefined);
+  }
+  for (const { entry } of batch) {
+    try {
+      spool.remove(entry);
+    } catch (error) {
+      report(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return batch.length;
+}
+
+/** The store refuses one or more of these rows for good: finds out which, and commits the others. */
+async function commitApart(
+  context: BatchContext,
+  batch: readonly Recorded[],
+  error: RowRefusedError,
+): Promise<number> {
+  const [first] = batch;
+  if (batch.length === 1 && first !== undefined) {
+    context.report(context.spool.setAside(first.entry.name, error.message));
+    return 0;
+  }
+  const half = Math.ceil(batch.length / 2);
+  return (
+    (await commit(context, batch.slice(0, half))) + (await commit(context, batch.slice(half)))
+  );
+}

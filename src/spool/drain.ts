@@ -1,0 +1,213 @@
+/**
+ * The drain: carries logins from the spool into the store, once or for as long as they come.
+ *
+ * At most one works on a spool at a time (lock.ts). It tells wrappers that it is there (Spool.advertise), so that they wait for the
+ * commit instead of starting another. Before it leaves it takes that back first and looks once more after that: a login written
+ * before is seen by that look, one written after starts the next drain, which waits for the lock.
+ */
+import { watch } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import { StoreAwayError } from "../errors.ts";
+import type { Store } from "../stores/store.ts";
+import { drainBatch, type BatchContext } from "./batch.ts";
+import { parseEntryName, type EntryName } from "./entry.ts";
+import { lockSpoolSoon } from "./lock.ts";
+import { Spool } from "./spool.ts";
+
+/** Logins a transaction. */
+const BATCH = 500;
+
+/** How often to look into the spool although nothing was announced: inotify(7) may lose events. Milliseconds. */
+const RESCAN_MS = 2_000;
+
+/** Between two tries while the store is away: doubles from the first to the last, less up to half by chance. Milliseconds. */
+const BACKOFF_MS = { first: 100, last: 5_000 };
+
+export interface DrainOptions {
+  /** This host's clock, in milliseconds since 1970. Default: Date.now. */
+  readonly now?: () => number;
+  /** Takes a line about a file that had to be set aside. Default: nobody hears it. */
+  readonly report?: (line: string) => void;
+  /** Called after each batch. */
+  readonly onProgress?: (progress: { readonly drained: number; readonly waiting: number }) => void;
+}
+
+/** What a drain did; undefined where another one is at work and does the same. */
+export interface Drained {
+  readonly drained: number;
+}
+
+/**
+ * Writes what is in the spool to the store, and returns.
+ *
+ * @throws StoreAwayError in an outage: what was not committed stays in the spool
+ * @throws PopbsmtpError (77) where the spool is missing or may not be written to
+ */
+export async function drainOnce(
+  config: Config,
+  store: Store,
+  options: DrainOptions = {},
+): Promise<Drained | undefined> {
+  return atWork(config, async (spool) => {
+    const run = new Run(spool, store, config, options);
+    run.scan();
+    await run.drainAll();
+    return leave(run);
+  });
+}
+
+/**
+ * Writes what is in the spool to the store, and what comes in after that, until nothing has come for `config.linger` or `signal`
+ * says so. In an outage it stays, trying again and again, while there is a login waiting that could still be of use.
+ *
+ * @param reopen called before each new try, so that it is made with the configuration as it is then
+ * @throws StoreAwayError where the outage outlasted every login's use, or `signal`
+ */
+export async function drainLingering(
+  config: Config,
+  store: Store,
+  reopen: () => Promise<Store>,
+  signal: AbortSignal,
+  options: DrainOptions = {},
+): Promise<Drained | undefined> {
+  return atWork(config, async (spool) => {
+    const run = new Run(spool, store, config, options);
+    using _watcher = run.watch();
+    run.scan();
+    let failures = 0;
+    while (!signal.aborted && (failures > 0 || run.idleFor() < config.linger)) {
+      try {
+        await run.drainAll();
+        failures = 0;
+        await spool.makeFifos();
+        await run.wait(config.linger, signal);
+      } catch (error) {
+        if (!(error instanceof StoreAwayError) || run.isUseless(config.lifetime)) throw error;
+        spool.setAway(error.message);
+        await pause(failures++, signal);
+        run.store = await reopen();
+        run.scan();
+      }
+    }
+    return leave(run);
+  });
+}
+
+async function atWork(
+  config: Config,
+  work: (spool: Spool) => Promise<Drained>,
+): Promise<Drained | undefined> {
+  const spool = new Spool(config.spool);
+  const lock = await lockSpoolSoon(spool.path, () => spool.drainAtWork() === undefined);
+  if (lock === undefined) return undefined;
+  try {
+    spool.advertise();
+    return await work(spool);
+  } finally {
+    spool.withdraw();
+    lock.release();
+  }
+}
+
+async function leave(run: Run): Promise<Drained> {
+  run.spool.withdraw();
+  run.scan();
+  await run.drainAll();
+  return { drained: run.drained };
+}
+
+async function pause(failures: number, signal: AbortSignal): Promise<void> {
+  const longest = Math.min(BACKOFF_MS.first * 2 ** failures, BACKOFF_MS.last);
+  await sleep(longest * (1 - Math.random() / 2), undefined, { signal }).catch(() => undefined);
+}
+
+/** What is still to be drained, and how. */
+class Run {
+  readonly spool: Spool;
+  store: Store;
+  drained = 0;
+  readonly #context: Omit<BatchContext, "store">;
+  readonly #onProgress: DrainOptions["onProgress"];
+  /** Found in the spool, oldest first; from #next on still to be done. */
+  #found: readonly EntryName[] = [];
+  #next = 0;
+  /** Announced since: these go first, so that nobody who waits now queues behind a backlog. */
+  readonly #announced = new Map<string, EntryName>();
+  #awaken: () => void = () => undefined;
+  #lastLogin: number;
+
+  constructor(spool: Spool, store: Store, config: Config, options: DrainOptions) {
+    const { now = Date.now, report = () => undefined } = options;
+    this.spool = spool;
+    this.store = store;
+    this.#context = { spool, exclude: config.exclude, now, report };
+    this.#onProgress = options.onProgress;
+    this.#lastLogin = now();
+  }
+
+  /** Looks what is in the spool; what is no login's is set aside. */
+  scan(): void {
+    const { entries, foreign } = this.spool.scan();
+    this.#found = entries;
+    this.#next = 0;
+    for (const name of foreign) this.#context.report(this.spool.setAside(name, "not a login's file"));
+  }
+
+  /** Listens for what comes in. */
+  watch(): Disposable {
+    const watcher = watch(this.spool.path, (_event, name) => {
+      const entry = name === null ? undefined : parseEntryName(name);
+      if (entry === undefined) return;
+      this.#announced.set(entry.name, entry);
+      this.#awaken();
+    });
+    // the directory itself is gone: the next scan says so
+    watcher.on("error", () => this.#awaken());
+    return { [Symbol.dispose]: () => watcher.close() };
+  }
+
+  /** Commits all that was found and announced. */
+  async drainAll(): Promise<void> {
+    while (this.#next < this.#found.length || this.#announced.size > 0) {
+      const entries = [...this.#announced.values()];
+      this.#announced.clear();
+      const end = this.#next + Math.max(0, BATCH - entries.length);
+      entries.push(...this.#found.slice(this.#next, end));
+      this.#next = end;
+      const drained = await drainBatch({ ...this.#context, store: this.store }, entries);
+      this.drained += drained;
+      if (drained > 0) this.#lastLogin = this.#context.now();
+      const waiting = Math.max(0, this.#found.length - this.#next);
+      this.#onProgress?.({ drained: this.drained, waiting });
+    }
+    this.spool.setAway(undefined);
+  }
+
+  /** Resolves when something was announced, or `linger` after the last login; now and then looks for itself. */
+  async wait(linger: number, signal: AbortSignal): Promise<void> {
+    if (this.#announced.size > 0 || signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const rest = Math.max(0, Math.min(RESCAN_MS, linger - this.idleFor()));
+    const timer = setTimeout(() => {
+      this.scan();
+      resolve();
+    }, rest);
+    this.#awaken = resolve;
+    signal.addEventListener("abort", this.#awaken, { once: true });
+    await promise;
+    signal.removeEventListener("abort", this.#awaken);
+    clearTimeout(timer);
+  }
+
+  /** Milliseconds since the last login. */
+  idleFor(): number {
+    return this.#context.now() - this.#lastLogin;
+  }
+
+  /** Whether every login that waits is past the lifetime: to keep trying would authorize nobody. */
+  isUseless(lifetime: number): boolean {
+    const newest = this.spool.scan().entries.at(-1);
+    return newest === undefined || this.#context.now() - newest.time > lifetime;
+  }
+}

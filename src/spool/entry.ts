@@ -1,0 +1,81 @@
+/**
+ * What a login looks like in the spool: one file, which the bash half (bin/launcher.bash) writes without a process.
+ *
+ * Its name is `<microseconds since 1970>.<process id of the writer>`, so that names sort by time. It holds `1`, the address, the
+ * service and the user, each ended by a NUL, and at the very end a newline: a file without it is still being written, or its writer
+ * was killed. A NUL cannot be in a value, which comes from an environment; anything else can.
+ */
+import { isUtf8 } from "node:buffer";
+import { parseAddress } from "../address.ts";
+import { cutUser, type Login } from "../login.ts";
+
+/** The name of a login's file, taken apart. */
+export interface EntryName {
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  /** Who wrote it, and may be waiting for it to go. */
+  readonly pid: number;
+}
+
+/** An entry is at most this long; a longer file is not the wrapper's. */
+export const ENTRY_BYTES = 8192;
+
+/** undefined for the name of a file that is no login's. */
+export function parseEntryName(name: string): EntryName | undefined {
+  const match = /^(\d{16})\.(\d{1,10})$/.exec(name);
+  if (match === null) return undefined;
+  return { name, time: Number(match[1]) / 1000, pid: Number(match[2]) };
+}
+
+/** The login in a file; undefined where the file is not (yet) complete; throws where it is complete and wrong. */
+export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefined {
+  if (bytes.length < 2 || bytes.at(-1) !== 0x0a || bytes.at(-2) !== 0) return undefined;
+  const [version, address, service, user, ...rest] = fields(bytes.subarray(0, -1));
+  if (version === undefined || address === undefined || service === undefined || user === undefined) {
+    throw new Error("too few fields");
+  }
+  if (version.toString("latin1") !== "1" || rest.length > 0) throw new Error("unknown format");
+  const parsed = parseAddress(address.toString("latin1"));
+  if (parsed === undefined) throw new Error("no address in it");
+  return {
+    address: parsed,
+    service: text(service).slice(0, 32),
+    user: cutUser(text(user)),
+    time,
+  };
+}
+
+function fields(bytes: Buffer): Buffer[] {
+  const found: Buffer[] = [];
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(0, start);
+    found.push(bytes.subarray(start, end));
+    start = end + 1;
+  }
+  return found;
+}
+
+/** UTF-8; bytes that are none are written \xHH, since the stores hold text. */
+function text(bytes: Buffer): string {
+  if (isUtf8(bytes)) return bytes.toString();
+  let decoded = "";
+  for (let at = 0; at < bytes.length;) {
+    const length = sequenceLength(bytes.readUInt8(at));
+    const sequence = bytes.subarray(at, at + length);
+    if (sequence.length === length && isUtf8(sequence)) {
+      decoded += sequence.toString();
+      at += length;
+    } else {
+      decoded += `\\x${sequence.toString("hex", 0, 1)}`;
+      at += 1;
+    }
+  }
+  return decoded;
+}
+
+function sequenceLength(lead: number): number {
+  if (lead >= 0xf0) return 4;
+  if (lead >= 0xe0) return 3;
+  return lead >= 0xc0 ? 2 : 1;
+}

@@ -1,0 +1,52 @@
+/** At most one drain at a time works on a spool. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { EX, PopbsmtpError } from "../errors.ts";
+
+/** A lock that ends with the process that holds it, however that ends. */
+export interface SpoolLock {
+  release(): void;
+}
+
+/**
+ * Takes the lock of the spool at `path`, or undefined where another process holds it.
+ *
+ * Node has no fcntl(2) locks; SQLite does, and it is in Node. The database stays empty.
+ *
+ * @throws PopbsmtpError (77) where the spool is missing or may not be written to
+ */
+export async function lockSpool(path: string): Promise<SpoolLock | undefined> {
+  const { DatabaseSync } = await import("node:sqlite");
+  let database;
+  try {
+    database = new DatabaseSync(join(path, ".lock"));
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+  } catch (cause) {
+    database?.close();
+    if (isBusy(cause)) return undefined;
+    throw new PopbsmtpError(
+      `spool: ${path}: cannot be written to by user id ${process.getuid?.()}; it should be a directory of the user that \`user\` names`,
+      EX.NOPERM,
+      { cause },
+    );
+  }
+  return { release: () => database.close() };
+}
+
+/** The same, but waits while the holder is on its way out: it has withdrawn, and may not see a login written now. */
+export async function lockSpoolSoon(
+  path: string,
+  isLeaving: () => boolean,
+): Promise<SpoolLock | undefined> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    const lock = await lockSpool(path);
+    if (lock !== undefined || !isLeaving()) return lock;
+    await sleep(10);
+  }
+  return undefined;
+}
+
+function isBusy(error: unknown): boolean {
+  // SQLITE_BUSY
+  return error instanceof Error && "errcode" in error && error.errcode === 5;
+}

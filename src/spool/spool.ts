@@ -1,0 +1,212 @@
+/**
+ * The directory where logins wait to be drained.
+ *
+ *     <µs>.<pid>     a login (entry.ts)
+ *     bad/           what was set aside, each with a file `<name>.why`
+ *     .drain         link to /proc/PID of the drain at work; leads nowhere where there is none
+ *     .pid           its process id and start time, for when the process id has gone to somebody else
+ *     .away          exists while the store is away: one line that says why, which wrappers print instead of waiting
+ *     .ack/0 - 63    FIFOs: a byte in number pid % 64 says that a login of that process is committed
+ *     .lock          held by the drain at work (lock.ts)
+ *     .start-<s>     the second in which a wrapper started a drain
+ */
+import { execFile } from "node:child_process";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { EX, PopbsmtpError } from "../errors.ts";
+import { ENTRY_BYTES, parseEntryName, type EntryName } from "./entry.ts";
+
+/** How many FIFOs there are; the bash half knows it too. */
+const FIFOS = 64;
+
+export class Spool {
+  readonly path: string;
+  /** Files that could be neither taken nor set aside: not tried again by this process. */
+  readonly #stuck = new Set<string>();
+  readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** The logins waiting, oldest first, and the names of files that are no logins'. */
+  scan(): { readonly entries: EntryName[]; readonly foreign: string[] } {
+    const entries: EntryName[] = [];
+    const foreign: string[] = [];
+    for (const file of this.#names()) {
+      if (this.#stuck.has(file.name)) continue;
+      const entry = parseEntryName(file.name);
+      if (entry !== undefined) entries.push(entry);
+      else if (!file.name.startsWith(".") && !file.isDirectory()) foreign.push(file.name);
+    }
+    entries.sort((a, b) => a.time - b.time);
+    return { entries, foreign };
+  }
+
+  #names() {
+    try {
+      return readdirSync(this.path, { withFileTypes: true });
+    } catch (cause) {
+      throw new PopbsmtpError(`spool: ${reason(cause)}`, EX.NOPERM, { cause });
+    }
+  }
+
+  /** What is in a login's file; undefined where it is gone. Throws where it is no readable file of a login's size. */
+  read(name: string): Buffer | undefined {
+    let descriptor;
+    try {
+      // neither follows a link nor waits for the other end of a FIFO
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      descriptor = openSync(join(this.path, name), flags);
+    } catch (error) {
+      if (isGone(error)) return undefined;
+      throw error;
+    }
+    try {
+      if (!fstatSync(descriptor).isFile()) throw new Error("not a file");
+      const length = readSync(descriptor, this.#buffer);
+      if (length > ENTRY_BYTES) throw new Error(`longer than ${ENTRY_BYTES} bytes`);
+      return Buffer.from(this.#buffer.subarray(0, length));
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  /** Takes a committed login out, which is what its wrapper waits for. */
+  remove({ name, pid }: EntryName): void {
+    try {
+      unlinkSync(join(this.path, name));
+    } catch (cause) {
+      if (!isGone(cause)) {
+        this.#stuck.add(name);
+        throw new PopbsmtpError(`spool: cannot remove a committed login: ${reason(cause)}`, EX.NOPERM, {
+          cause,
+        });
+      }
+    }
+    this.#acknowledge(pid);
+  }
+
+  #acknowledge(pid: number): void {
+    try {
+      const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+      const descriptor = openSync(join(this.path, ".ack", String(pid % FIFOS)), flags);
+      try {
+        writeSync(descriptor, "\n");
+      } finally {
+        closeSync(descriptor);
+      }
+    } catch {
+      // ENXIO: nobody waits (any longer). Whoever does looks every 10 ms all the same
+    }
+  }
+
+  /** Puts a file where it is not in the way, with the reason beside it. Returns what there is to say about it. */
+  setAside(name: string, why: string): string {
+    try {
+      mkdirSync(join(this.path, "bad"), { recursive: true, mode: 0o700 });
+      renameSync(join(this.path, name), join(this.path, "bad", name));
+      writeFileSync(join(this.path, "bad", `${name}.why`), `${why}\n`);
+      return `spool: ${JSON.stringify(name)} set aside in ${join(this.path, "bad")}: ${why}`;
+    } catch (error) {
+      this.#stuck.add(name);
+      return `spool: ${JSON.stringify(name)} passed over (${why}): cannot be set aside: ${reason(error)}`;
+    }
+  }
+
+  /** Tells wrappers that this process drains. */
+  advertise(): void {
+    const startTime = processStartTime(process.pid);
+    this.#replace(".pid", (path) => writeFileSync(path, `${process.pid} ${startTime}\n`, { flag: "wx" }));
+    this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}`, path));
+  }
+
+  /** Takes that back. A login written before is in the spool already; one written after starts another drain. */
+  withdraw(): void {
+    rmSync(join(this.path, ".drain"), { force: true });
+    rmSync(join(this.path, ".pid"), { force: true });
+  }
+
+  /** The process id of the drain at work, if there is one. */
+  drainAtWork(): number | undefined {
+    try {
+      const [pid = "", startTime] = readFileSync(join(this.path, ".pid"), "utf8").trim().split(" ");
+      return processStartTime(Number(pid)) === startTime ? Number(pid) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Tells wrappers not to wait, and what to say instead; undefined: all is well. */
+  setAway(why: string | undefined): void {
+    if (why === undefined) rmSync(join(this.path, ".away"), { force: true });
+    else {
+      const line = why.replaceAll(/\s+/g, " ").slice(0, 500);
+      this.#replace(".away", (path) => writeFileSync(path, `${line}\n`, { flag: "wx" }));
+    }
+  }
+
+  /** What {@link setAway} was last told. */
+  away(): string | undefined {
+    try {
+      return readFileSync(join(this.path, ".away"), "utf8").trim();
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Makes the FIFOs that wrappers sleep on, where they are missing. */
+  async makeFifos(): Promise<void> {
+    const directory = join(this.path, ".ack");
+    if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) return;
+    const unfinished = join(this.path, `.ack.${process.pid}`);
+    mkdirSync(unfinished, { recursive: true, mode: 0o755 });
+    const names = Array.from({ length: FIFOS }, (_, number) => join(unfinished, String(number)));
+    // Node has no mkfifo(2). Whoever may write a login may wait for it; the spool's own mode says who that is
+    await promisify(execFile)("mkfifo", ["-m", "0666", ...names]);
+    renameSync(unfinished, directory);
+  }
+
+  #replace(name: string, create: (path: string) => void): void {
+    const unfinished = join(this.path, `${name}.${process.pid}`);
+    try {
+      rmSync(unfinished, { force: true });
+      create(unfinished);
+      renameSync(unfinished, join(this.path, name));
+    } catch (cause) {
+      throw new PopbsmtpError(`spool: ${reason(cause)}`, EX.NOPERM, { cause });
+    }
+  }
+}
+
+/** Field 22 of proc(5)'s stat: with the process id, it tells one process from any other since boot. Throws where there is none. */
+function processStartTime(pid: number): string | undefined {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return state === "Z" ? undefined : fields[18];
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
