@@ -10,6 +10,7 @@ import manifest from "../package.json" with { type: "json" };
 import { allowCommand } from "./commands/allow.ts";
 import { checkCommand } from "./commands/check.ts";
 import type { Context } from "./commands/context.ts";
+import { drainCommand } from "./commands/drain.ts";
 import { listCommand } from "./commands/list.ts";
 import { printCommand } from "./commands/print.ts";
 import { purgeCommand } from "./commands/purge.ts";
@@ -63,6 +64,7 @@ export function createProgram(context: Context): Command {
       outputError: (text, write) => write(text.replace(/^error: /, "popbsmtp: ")),
     })
     .exitOverride()
+    .addCommand(drainCommand(context))
     .addCommand(purgeCommand(context))
     .addCommand(schemaCommand(context))
     .addCommand(listCommand(context))
