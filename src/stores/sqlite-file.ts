@@ -3,6 +3,8 @@ import {
   chownSync,
   closeSync,
   existsSync,
+  fchmodSync,
+  fchownSync,
   mkdirSync,
   openSync,
   statSync,
@@ -30,11 +32,25 @@ export function createDatabaseFile(path: string, owner: Owner | undefined): void
     // not at mkdir: there the umask would have its say
     chmodSync(directory, 0o2750);
   }
-  if (existsSync(path)) return;
-  closeSync(openSync(path, "ax", 0o600));
-  if (process.getuid?.() === 0) {
-    const { uid, gid } = owner ?? statSync(directory);
-    chownSync(path, uid, gid);
+  const file = create(path);
+  if (file === undefined) return;
+  try {
+    if (process.getuid?.() === 0) {
+      const { uid, gid } = owner ?? statSync(directory);
+      fchownSync(file, uid, gid);
+    }
+    fchmodSync(file, 0o640);
+  } finally {
+    closeSync(file);
   }
-  chmodSync(path, 0o640);
+}
+
+/** A descriptor of the new file, or undefined where it was there already. */
+function create(path: string): number | undefined {
+  try {
+    return openSync(path, "ax", 0o600);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return undefined;
+    throw error;
+  }
 }

@@ -40,11 +40,11 @@ export function twoColumns(address: string, lastSeen: string): Columns {
 export interface Subject {
   readonly config: StoreConfig;
   /** A handle of its own, not yet connected. */
-  open(): Store;
+  readonly open: () => Store;
   /** Runs SQL past the store; returns a single statement's rows. */
-  sql(text: string): Promise<readonly Record<string, unknown>[]>;
+  readonly sql: (text: string) => Promise<readonly Record<string, unknown>[]>;
   /** Sets an address's last_seen to so many seconds from now, past the store. */
-  shift(address: string, seconds: number): Promise<void>;
+  readonly shift: (address: string, seconds: number) => Promise<void>;
 }
 
 export interface Mapped {

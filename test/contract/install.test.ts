@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { parseAddress } from "../../src/address.ts";
+import { StoreAwayError } from "../../src/errors.ts";
+import { schemaText } from "../../src/stores/open.ts";
+import type { Store } from "../../src/stores/store.ts";
+import type { DatabaseServer } from "../support/database-server.ts";
+import { startMariadb } from "../support/mariadb.ts";
+import { startPostgres } from "../support/postgres.ts";
+import { runOk } from "../support/run.ts";
+import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
+import { serverSubject, sqliteSubject, type Subject } from "./subject.ts";
+
+let postgres: DatabaseServer;
+let mariadb: DatabaseServer;
+let directory: TemporaryDirectory;
+before(async () => {
+  directory = temporaryDirectory();
+  [postgres, mariadb] = await Promise.all([startPostgres(), startMariadb()]);
+  await postgres.query("ALTER DATABASE mail SET timezone TO 'America/St_Johns'");
+  await mariadb.query("SET GLOBAL time_zone = '-03:30'");
+});
+after(async () => {
+  await postgres[Symbol.asyncDispose]();
+  await mariadb[Symbol.asyncDispose]();
+  await directory[Symbol.asyncDispose]();
+});
+
+interface Kind {
+  readonly fresh: () => Promise<Subject>;
+  /** Feeds SQL to the database's own client, as `stdin`. */
+  readonly client: (subject: Subject, sql: string) => Promise<string>;
+  /** The definitions of a subject's tables, without their names. */
+  readonly definitions: (subject: Subject) => Promise<unknown>;
+  /** The time ten minutes ago as the wiki's recipe wrote it, and the type of its column. */
+  readonly wiki: { readonly type: string; readonly time: string };
+  readonly indexes: (subject: Subject) => Promise<number>;
+}
+
+const ENV = { PATH: process.env["PATH"] ?? "" };
+
+const kinds: Record<string, Kind> = {
+  pgsql: {
+    fresh: () => serverSubject("pgsql", postgres),
+    client: (_, stdin) => {
+      const args = ["-X", "-q", "-h", postgres.socket, "-p", String(postgres.port)];
+      return runOk("psql", [...args, "-v", "ON_ERROR_STOP=1", "-U", "popbsmtp", "mail"], {
+        stdin,
+        env: ENV,
+      });
+    },
+    definitions: async ({ sql, config }) =>
+      sql(
+        `SELECT replace(table_name, '${config.table}', 't') AS t, column_name, data_type, is_nullable, ` +
+          "(SELECT array_agg(replace(pg_get_indexdef(indexrelid), table_name, 't')) FROM pg_index " +
+          "WHERE indrelid = to_regclass(table_name)) AS keys " +
+          `FROM information_schema.columns WHERE table_name LIKE '${config.table}%' ORDER BY 1, ordinal_position`,
+      ),
+    wiki: { type: "timestamp", time: "now() - interval '10 minutes'" },
+    indexes: async ({ sql, config }) =>
+      (await sql(`SELECT 1 FROM pg_indexes WHERE indexname = '${config.table}_last_seen'`)).length,
+  },
+  mysql: {
+    fresh: () => serverSubject("mysql", mariadb),
+    client: (_, stdin) =>
+      runOk("mariadb", ["--no-defaults", "-S", mariadb.socket, "-u", "root", "mail"], {
+        stdin,
+        env: ENV,
+      }),
+    definitions: async ({ sql, config }) => {
+      const create = async (table: string) =>
+        (await sql(`SHOW CREATE TABLE ${table}`)).map((row) => row["Create Table"]);
+      const both = [await create(config.table), await create(`${config.table}_schema`)];
+      return JSON.stringify(both).replaceAll(config.table, "t");
+    },
+    // @@GLOBAL.time_zone's, as NOW() is
+    wiki: { type: "datetime", time: "UTC_TIMESTAMP() - INTERVAL 220 MINUTE" },
+    indexes: async ({ sql, config }) =>
+      (await sql(`SHOW INDEX FROM ${config.table} WHERE key_name = 'last_seen'`)).length,
+  },
+  sqlite: {
+    fresh: () => Promise.resolve(sqliteSubject(directory.path)),
+    client: ({ config }, stdin) =>
+      runOk("sqlite3", ["-bail", config.driver === "sqlite" ? config.path : ""], {
+        stdin,
+        env: ENV,
+      }),
+    definitions: ({ sql }) => sql("SELECT name, sql FROM sqlite_schema ORDER BY name"),
+    wiki: { type: "datetime", time: "datetime('now', '-10 minutes')" },
+    indexes: async ({ sql }) =>
+      (await sql("SELECT 1 FROM sqlite_schema WHERE name = 'popbsmtp_last_seen'")).length,
+  },
+};
+
+for (const [driver, kind] of Object.entries(kinds)) {
+  describe(`the schema in ${driver}`, () => {
+    it("is installed, once", () =>
+      withStore(kind, async (store) => {
+        assert.deepEqual(await store.install(), { from: 0, to: 2 });
+        assert.equal(await store.schemaVersion(), 2);
+        assert.deepEqual(await store.install(), { from: 2, to: 2 });
+      }));
+
+    it("is installed once by two hosts at the same time", () =>
+      withStore(kind, async (store, subject) => {
+        const other = subject.open();
+        try {
+          // SQLite's file has to be there for two to meet in it
+          const done = await Promise.all([store.install(), other.install()]);
+          assert.deepEqual(done.map(({ from }) => from).toSorted(), [0, 2]);
+        } finally {
+          await other.close();
+        }
+      }));
+
+    it("is upgraded, and keeps its rows", () =>
+      withStore(kind, async (store, subject) => {
+        const [first = ""] = schemaText(subject.config).split(/(?=-- popbsmtp, schema version 2)/);
+        await kind.client(subject, first);
+        assert.equal(await kind.indexes(subject), 0);
+        await authorizeOne(store);
+        assert.deepEqual(await store.install(), { from: 1, to: 2 });
+        assert.equal(await kind.indexes(subject), 1);
+        assert.equal((await store.list()).length, 1);
+      }));
+
+    it("is the same from the database's own client, also fed twice", () =>
+      withStore(kind, async (_, subject) => {
+        await kind.client(subject, schemaText(subject.config));
+        await kind.client(subject, schemaText(subject.config));
+        await withStore(kind, async (store, installed) => {
+          await store.install();
+          assert.deepEqual(await kind.definitions(subject), await kind.definitions(installed));
+        });
+        const again = subject.open();
+        try {
+          assert.deepEqual(await again.install(), { from: 2, to: 2 });
+        } finally {
+          await again.close();
+        }
+      }));
+
+    it("takes the place of the wiki's table of the same name, and keeps its rows", () =>
+      withStore(kind, async (store, subject) => {
+        const { table } = subject.config;
+        const { type, time } = kind.wiki;
+        await kind.client(
+          subject,
+          `CREATE TABLE ${table} (address varchar(39) PRIMARY KEY, last_seen ${type});` +
+            `INSERT INTO ${table} VALUES ('192.0.2.1', ${time});`,
+        );
+        assert.deepEqual(await store.install(), { from: 0, to: 2 });
+        await store.install();
+        const [row, ...more] = await store.list();
+        assert.equal(more.length, 0);
+        assert.deepEqual([row?.address, row?.user, row?.logins], ["192.0.2.1", "", 1]);
+        const age = (Date.now() - (row?.lastSeen.getTime() ?? 0)) / 60_000;
+        assert.ok(Math.abs(age - 10) < 0.2, `${String(age)} minutes old`);
+        await authorizeOne(store);
+        assert.equal((await store.list()).length, 2);
+      }));
+
+    it("is not recorded by the files where the wiki's table is", () =>
+      withStore(kind, async (store, subject) => {
+        const { table } = subject.config;
+        await kind.client(
+          subject,
+          `CREATE TABLE ${table} (address varchar(39) PRIMARY KEY, last_seen ${kind.wiki.type});`,
+        );
+        await assert.rejects(kind.client(subject, schemaText(subject.config)), /logins/);
+        assert.equal(await store.schemaVersion(), 0);
+      }));
+
+    it("is refused when it is newer", () =>
+      withStore(kind, async (store, subject) => {
+        await store.install();
+        await subject.sql(
+          `UPDATE ${subject.config.table}_schema SET version = 3 WHERE version = 2`,
+        );
+        await assert.rejects(store.install(), (error: Error) => {
+          assert.ok(error instanceof StoreAwayError);
+          assert.match(error.message, /version 3, .* knows 2: upgrade popbsmtp/);
+          return true;
+        });
+      }));
+
+    it("is asked for where it is missing", () =>
+      withStore(kind, async (store) => {
+        await assert.rejects(authorizeOne(store), (error: Error) => {
+          assert.ok(error instanceof StoreAwayError);
+          assert.match(
+            error.message,
+            /^store: \w+ .*(?:table|it) .*does not exist; run: popbsmtp schema install$|doesn't exist; run: popbsmtp schema install$/,
+          );
+          assert.ok(error.cause instanceof Error);
+          return true;
+        });
+        await store.install();
+        await authorizeOne(store);
+      }));
+
+    it("is none of ours where the table is mapped", () =>
+      withStore(kind, async (_, subject) => {
+        const config = { ...subject.config, mapped: true };
+        assert.match(schemaText(config), /^-- .*nothing to install\.\n$/);
+      }));
+  });
+}
+
+async function withStore(
+  kind: Kind,
+  test: (store: Store, subject: Subject) => Promise<void>,
+): Promise<void> {
+  const subject = await kind.fresh();
+  const store = subject.open();
+  try {
+    await test(store, subject);
+  } finally {
+    await store.close();
+  }
+}
+
+async function authorizeOne(store: Store): Promise<void> {
+  const address = parseAddress("192.0.2.7");
+  assert.ok(address !== undefined);
+  const now = Date.now();
+  await store.authorize([{ address, user: "bob", service: "imap", time: now }], now);
+}
