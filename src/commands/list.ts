@@ -56,8 +56,8 @@ const HEADER = ["address", "user", "service", "first seen", "last seen", "logins
 function cells(row: Authorization, left: number): readonly string[] {
   return [
     row.address,
-    row.user ?? "-",
-    row.service ?? "-",
+    row.user || "-",
+    row.service || "-",
     row.firstSeen === undefined ? "-" : formatTime(row.firstSeen),
     formatTime(row.lastSeen),
     row.logins === undefined ? "-" : String(row.logins),

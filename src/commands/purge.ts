@@ -70,8 +70,9 @@ export async function purge(
   const purged = await store
     .purge({
       ...options,
-      onProgress: (deleted) => terminal.progress(`${deleted} expired authorizations purged so far`),
+      onProgress: (deleted) =>
+        terminal.progress(`expired authorizations purged so far: ${deleted}`),
     })
     .finally(() => terminal.progress(""));
-  if (terminal.interactive) terminal.print(`${purged} expired authorizations purged`);
+  if (terminal.interactive) terminal.print(`expired authorizations purged: ${purged}`);
 }

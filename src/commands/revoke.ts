@@ -32,7 +32,7 @@ async function drainIfPossible(config: Config, context: Context): Promise<void> 
     await drainSpool(config, context);
   } catch (error) {
     if (!(error instanceof PopbsmtpError)) throw error;
-    terminal.note(
+    context.terminal.note(
       `popbsmtp: the spool is not drained, and its logins will count: ${printable(error.message)}`,
     );
   }

@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { account, requireRoot } from "../support/accounts.ts";
+import { startMariadb } from "../support/mariadb.ts";
+import { startPostgres } from "../support/postgres.ts";
 import { PLAIN_ENV, run, type RunOptions } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
@@ -51,7 +53,7 @@ async function setup({
     `spool = "${spool}"\nuser = "${user}"\n${top}\n[store]\ndriver = "sqlite"\npath = "${database}"\n`,
   );
   const popbsmtp = (...args: readonly string[]) => program(["--config", config, ...args]);
-  if (install) assert.equal((await popbsmtp("schema", "install")).status, 0);
+  if (install) assert.equal((await popbsmtp("schema", "install")).err, "");
   const dispose = () => directory[Symbol.asyncDispose]();
   return { path: directory.path, config, database, popbsmtp, [Symbol.asyncDispose]: dispose };
 }
@@ -250,33 +252,27 @@ test("a full disk behind stdout is told, and is no success", async () => {
   assert.match(stderr.toString(), /^popbsmtp: standard output: ENOSPC/);
 });
 
-test(
-  "root becomes the configured user before it touches the store",
-  { skip: process.getuid?.() !== 0 },
-  async () => {
-    await using box = await setup({ user: "nobody" });
-    assert.equal((await box.popbsmtp("allow", "192.0.2.1")).status, 0);
-    const nobody = account("nobody");
-    const postfix = account("postfix");
-    const directory = join(box.path, "db");
-    assert.deepEqual([statSync(directory).uid, statSync(directory).gid], [nobody.uid, postfix.gid]);
-    for (const name of readdirSync(directory))
-      assert.equal(statSync(join(directory, name)).uid, nobody.uid, name);
-  },
-);
+test("root becomes the configured user before it touches the store", async () => {
+  requireRoot("a program that becomes somebody else");
+  await using box = await setup({ user: "nobody" });
+  assert.equal((await box.popbsmtp("allow", "192.0.2.1")).status, 0);
+  const nobody = account("nobody");
+  const postfix = account("postfix");
+  const directory = join(box.path, "db");
+  assert.deepEqual([statSync(directory).uid, statSync(directory).gid], [nobody.uid, postfix.gid]);
+  for (const name of readdirSync(directory))
+    assert.equal(statSync(join(directory, name)).uid, nobody.uid, name);
+});
 
-test(
-  "a user that does not exist is a problem of the configuration",
-  { skip: process.getuid?.() !== 0 },
-  async () => {
-    await using box = await setup({ user: "no-such-user", install: false });
-    assert.deepEqual(await box.popbsmtp("list"), {
-      status: 78,
-      out: "",
-      err: "popbsmtp: user: there is no user no-such-user; create it (useradd --system no-such-user) or name another\n",
-    });
-  },
-);
+test("a user that does not exist is a problem of the configuration", async () => {
+  requireRoot("a program that becomes somebody else");
+  await using box = await setup({ user: "no-such-user", install: false });
+  assert.deepEqual(await box.popbsmtp("list"), {
+    status: 78,
+    out: "",
+    err: "popbsmtp: user: there is no user no-such-user; create it (useradd --system no-such-user) or name another\n",
+  });
+});
 
 test("what the environment of a mail user says does not reach the store", async () => {
   await using box = await setup();
@@ -340,6 +336,35 @@ test("Postfix takes main.cf's lines, and proxymap may read the map", async () =>
   );
   assert.match(maps, /proxy:sqlite:\/etc\/postfix\/popbsmtp\.cf/);
 });
+
+for (const [driver, start] of [
+  ["pgsql", startPostgres],
+  ["mysql", startMariadb],
+] as const) {
+  for (const way of ["host", "socket"] as const) {
+    test(`Postfix reaches ${driver} through its ${way} with the map that print postfix makes`, async () => {
+      await using server = await start();
+      await using directory = temporaryDirectory();
+      const config = join(directory.path, "popbsmtp.toml");
+      const map = join(directory.path, "popbsmtp.cf");
+      const { port, database, user, password } = server;
+      writeFileSync(
+        config,
+        `user = "${userInfo().username}"\n[store]\ndriver = "${driver}"\nhost = "${server[way]}"\nport = ${port}\n` +
+          `database = "${database}"\nuser = "${user}"\npassword = "${password}"\n` +
+          `reader = { user = "${user}", password = "${password}" }\n`,
+      );
+      const popbsmtp = (...args: readonly string[]) => program(["--config", config, ...args]);
+      assert.equal((await popbsmtp("schema", "install")).err, "");
+      assert.equal((await popbsmtp("allow", "192.0.2.1")).err, "");
+      writeFileSync(map, (await popbsmtp("print", "postfix", "map")).out);
+      const known = await run("postmap", ["-q", "192.0.2.1", `${driver}:${map}`]);
+      assert.deepEqual([known.stdout.toString(), known.stderr.toString()], ["OK\n", ""]);
+      const unknown = await run("postmap", ["-q", "client.example.org", `${driver}:${map}`]);
+      assert.deepEqual([unknown.status, unknown.stderr.toString()], [1, ""]);
+    });
+  }
+}
 
 test("Postfix finds who has logged in by the map that print postfix makes, and nobody else", async () => {
   await using box = await setup();

@@ -33,9 +33,9 @@ test("people get a table with aligned columns", async () => {
   ]);
 });
 
-test("what a mapped table does not hold is a dash", async () => {
+test("what nobody said, or a mapped table does not hold, is a dash", async () => {
   const { printed } = await listed([
-    authorization({ user: undefined, service: undefined, firstSeen: undefined, logins: undefined }),
+    authorization({ user: "", service: undefined, firstSeen: undefined, logins: undefined }),
   ]);
   assert.equal(
     printed[1],

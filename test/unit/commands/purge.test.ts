@@ -19,6 +19,6 @@ test("cron gets no mail about a purge that worked", async () => {
 test("a person is shown how far it is, and in the end how much it was", async () => {
   const terminal = recorder({ interactive: true });
   await purge(memoryStore([authorization()]), options, { terminal });
-  assert.deepEqual(terminal.shown, ["1000 expired authorizations purged so far", ""]);
-  assert.deepEqual(terminal.printed, ["1 expired authorizations purged"]);
+  assert.deepEqual(terminal.shown, ["expired authorizations purged so far: 1000", ""]);
+  assert.deepEqual(terminal.printed, ["expired authorizations purged: 1"]);
 });
