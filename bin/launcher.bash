@@ -36,12 +36,14 @@ record() {
   [[ -z $p_trouble ]] || return 0
   # .drain is a link to /proc/PID of the drain: it leads nowhere where that is gone
   [[ -e $p_spool/.drain ]] || return
-  if [[ -s $p_spool/.away ]]; then
-    IFS= read -r p_trouble <"$p_spool/.away"
-    p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
-  elif ((p_wait)); then
-    await 9<>"$p_spool/.ack/$(($$ % 64))"
-  fi
+  away || ((p_wait == 0)) || await 9<>"$p_spool/.ack/$(($$ % 64))"
+}
+
+# Did a drain leave word that the store is away? Then there is nothing to wait for.
+away() {
+  [[ -s $p_spool/.away ]] || return
+  IFS= read -r p_trouble <"$p_spool/.away"
+  p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
 }
 
 # The file's disappearance says that the login is committed. The drain then writes a byte into one of the FIFOs in .ack, chosen
@@ -57,6 +59,7 @@ await() {
       p_trouble="the login from $p_address waits in $p_spool: not in the store within $p_wait ms"
       return 1
     fi
+    away && return
     ${p_sleep:-read -rt 0.01 -u 9}
   done
 }
@@ -320,9 +323,7 @@ if [[ -n $p_program ]]; then
     if [[ $EUID -ne 0 && ! -O $p_spool ]]; then
       p_trouble="nobody drains $p_spool, and user id $EUID does not own it: run popbsmtp drain as its owner"
     else
-      # the last one ended in trouble: the next may, too, and is not waited for
-      [[ ! -s $p_spool/.away ]] || IFS= read -r p_trouble <"$p_spool/.away"
-      [[ -z $p_trouble ]] || p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
+      away
       set -C
       [[ ! -e $p_last ]] && { : >"$p_claim"; } 2>/dev/null && (drain &)
       set +C

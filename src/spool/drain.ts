@@ -151,7 +151,8 @@ class Run {
     const { entries, foreign } = this.spool.scan();
     this.#found = entries;
     this.#next = 0;
-    for (const name of foreign) this.#context.report(this.spool.setAside(name, "not a login's file"));
+    for (const name of foreign)
+      this.#context.report(this.spool.setAside(name, "not a login's file"));
   }
 
   /** Listens for what comes in. */

@@ -32,7 +32,12 @@ export function parseEntryName(name: string): EntryName | undefined {
 export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefined {
   if (bytes.length < 2 || bytes.at(-1) !== 0x0a || bytes.at(-2) !== 0) return undefined;
   const [version, address, service, user, ...rest] = fields(bytes.subarray(0, -1));
-  if (version === undefined || address === undefined || service === undefined || user === undefined) {
+  if (
+    version === undefined ||
+    address === undefined ||
+    service === undefined ||
+    user === undefined
+  ) {
     throw new Error("too few fields");
   }
   if (version.toString("latin1") !== "1" || rest.length > 0) throw new Error("unknown format");

@@ -1,4 +1,5 @@
 /** At most one drain at a time works on a spool. */
+import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EX, PopbsmtpError } from "../errors.ts";
@@ -17,10 +18,13 @@ export interface SpoolLock {
  */
 export async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   const { DatabaseSync } = await import("node:sqlite");
+  const file = join(path, ".lock");
   let database;
   try {
-    database = new DatabaseSync(join(path, ".lock"));
-    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    // whoever could read it could hold it
+    closeSync(openSync(file, "a", 0o600));
+    database = new DatabaseSync(file);
+    database.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
   } catch (cause) {
     database?.close();
     if (isBusy(cause)) return undefined;

@@ -96,9 +96,13 @@ export class Spool {
     } catch (cause) {
       if (!isGone(cause)) {
         this.#stuck.add(name);
-        throw new PopbsmtpError(`spool: cannot remove a committed login: ${reason(cause)}`, EX.NOPERM, {
-          cause,
-        });
+        throw new PopbsmtpError(
+          `spool: cannot remove a committed login: ${reason(cause)}`,
+          EX.NOPERM,
+          {
+            cause,
+          },
+        );
       }
     }
     this.#acknowledge(pid);
@@ -134,7 +138,9 @@ export class Spool {
   /** Tells wrappers that this process drains. */
   advertise(): void {
     const startTime = processStartTime(process.pid);
-    this.#replace(".pid", (path) => writeFileSync(path, `${process.pid} ${startTime}\n`, { flag: "wx" }));
+    this.#replace(".pid", (path) =>
+      writeFileSync(path, `${process.pid} ${startTime}\n`, { flag: "wx" }),
+    );
     this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}`, path));
   }
 
