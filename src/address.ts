@@ -17,17 +17,24 @@ export interface Network {
 
 /** The canonical form of `text`, or undefined where it is no IP address. `010.1.1.1` and `0x7f.1` are none. */
 export function parseAddress(text: string): Address | undefined {
+  const address = canonicalForm(text);
+  // the one place where text becomes an Address
+  // eslint-disable-next-line typescript/no-unsafe-type-assertion
+  return address as Address | undefined;
+}
+
+function canonicalForm(text: string): string | undefined {
   const zone = text.indexOf("%");
   const bare = zone < 0 ? text : text.slice(0, zone);
   switch (isIP(bare)) {
     case 4:
-      // isIP(3) has refused what does not fit; an IPv4 address has no zone
-      return zone < 0 ? (bare as Address) : undefined;
+      // an IPv4 address has no zone
+      return zone < 0 ? bare : undefined;
     case 6: {
       if (zone === text.length - 1) return undefined;
       const { address } = new SocketAddress({ address: bare, family: "ipv6" });
       const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address);
-      return (mapped?.[1] ?? address) as Address;
+      return mapped?.[1] ?? address;
     }
     default:
       return undefined;

@@ -1,4 +1,4 @@
--- popbsmtp's three accounts in MariaDB or MySQL and what each may do. Run it in the database after the tables are
+-- popbsmtp's three accounts in MariaDB (10.4 or newer) or MySQL, and what each may do. Run it in the database after the tables are
 -- there, as an administrator; doing it again changes nothing. Nobody can log in to any of them until you say how, and
 -- with which password:
 --

@@ -73,7 +73,7 @@ export async function drainLingering(
 ): Promise<Drained | undefined> {
   return atWork(config, async (spool) => {
     const run = new Run(spool, store, config, options);
-    using _watcher = run.watch();
+    const unwatch = run.watch();
     run.scan();
     let failures = 0;
     while (!signal.aborted && (failures > 0 || run.idleFor() < config.linger)) {
@@ -90,6 +90,7 @@ export async function drainLingering(
         run.scan();
       }
     }
+    unwatch();
     return leave(run);
   });
 }
@@ -155,8 +156,8 @@ class Run {
       this.#context.report(this.spool.setAside(name, "not a login's file"));
   }
 
-  /** Listens for what comes in. */
-  watch(): Disposable {
+  /** Listens for what comes in, until the function returned is called. */
+  watch(): () => void {
     const watcher = watch(this.spool.path, (_event, name) => {
       const entry = name === null ? undefined : parseEntryName(name);
       if (entry === undefined) return;
@@ -165,7 +166,7 @@ class Run {
     });
     // the directory itself is gone: the next scan says so
     watcher.on("error", () => this.#awaken());
-    return { [Symbol.dispose]: () => watcher.close() };
+    return () => watcher.close();
   }
 
   /** Commits all that was found and announced. */

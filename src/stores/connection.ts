@@ -80,7 +80,7 @@ export class Connection<Link> {
   }
 
   async #use<T>(work: (link: Link) => Promise<T>, limit: number): Promise<T> {
-    const { link, name } = await (this.#connected ??= this.#connect());
+    const { link, name } = await this.#ready();
     try {
       return await withDeadline(
         this.#persistently(() => work(link)),
@@ -109,15 +109,29 @@ export class Connection<Link> {
     }
   }
 
+  #ready(): Promise<Connected<Link>> {
+    if (this.#connected !== undefined) return this.#connected;
+    const connected = this.#connect(() => {
+      // an old connection's last words say nothing about the one that took its place
+      if (this.#connected === connected) this.#connected = undefined;
+    });
+    this.#connected = connected;
+    return connected;
+  }
+
   /** Tries the hosts in order. As libpq does, it does not go on after one that will not have us. */
-  async #connect(): Promise<Connected<Link>> {
+  async #connect(forget: () => void): Promise<Connected<Link>> {
     const causes: unknown[] = [];
     const complaints: string[] = [];
     for (const host of this.#config.hosts) {
       const name = `${place(this.#config, host)}/${this.#config.database}`;
+      let connected = false;
+      const lost = () => {
+        if (connected) forget();
+      };
       try {
-        const lost = () => (this.#connected = undefined);
         const link = await this.#driver.connect(host, lost);
+        connected = true;
         return { link, name: `${this.#config.driver} ${name}` };
       } catch (error) {
         const { kind, text } = this.#driver.explain(error);
@@ -126,7 +140,7 @@ export class Connection<Link> {
         if (kind === "refused") break;
       }
     }
-    this.#connected = undefined;
+    forget();
     throw new StoreAwayError(`store: ${this.#config.driver} ${complaints.join("; ")}`, {
       cause: causes.length === 1 ? causes[0] : new AggregateError(causes),
     });

@@ -1,7 +1,9 @@
+import { isIP } from "node:net";
 import type { Connection as Link } from "mysql2/promise";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
 import { CONNECT_MS, unknownTrouble, type Driver } from "./connection.ts";
+import { tlsOptions } from "./tls.ts";
 
 /**
  * What a session is like, whatever the server's defaults are: times in UTC, nothing cut or guessed silently, no lock on
@@ -19,7 +21,7 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
       const mysql = await import("mysql2/promise");
       const socket = host.startsWith("/");
       const link = await mysql.createConnection({
-        ...(socket ? { socketPath: host } : { host, port: config.port, ...tls(config) }),
+        ...(socket ? { socketPath: host } : { host, port: config.port, ...tls(host, config) }),
         database: config.database,
         user: account.user,
         password: account.password?.reveal() ?? "",
@@ -27,7 +29,7 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
         timezone: "Z",
         connectTimeout: CONNECT_MS,
         maxPreparedStatements: 16,
-        // a server may not ask for our files, and an update counts the rows it changed
+        // a server may not ask for our files
         flags: ["-LOCAL_FILES"],
       });
       link.on("error", lost);
@@ -46,12 +48,14 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
   };
 }
 
-function tls({ ssl }: ServerStoreConfig) {
+function tls(host: string, { ssl }: ServerStoreConfig) {
   if (ssl === undefined) return {};
-  const { ca, rejectUnauthorized } = ssl;
-  // mysql2 checks who signed the certificate, and whose it is only where asked to
-  const verify = { rejectUnauthorized, verifyIdentity: rejectUnauthorized };
-  return { ssl: ca === undefined ? verify : { ca, ...verify } };
+  // mysql2 checks whose the certificate is only where asked to, and an address it would take for "localhost"
+  const verifyIdentity = ssl.rejectUnauthorized;
+  if (verifyIdentity && isIP(host) !== 0) {
+    throw new Error("TLS can be verified for a name only: give the host's name, not its address");
+  }
+  return { ssl: { ...tlsOptions(ssl), verifyIdentity } };
 }
 
 /** https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html */
@@ -62,7 +66,7 @@ function explain(error: unknown): Complaint {
   switch (errno) {
     case 1146: // ER_NO_SUCH_TABLE
     case 1054: // ER_BAD_FIELD_ERROR
-      return { kind: "away", text: `${text.toLowerCase()}; ${INSTALL_HINT}` };
+      return { kind: "away", text: `${text}; ${INSTALL_HINT}` };
     case 1142: // ER_TABLEACCESS_DENIED_ERROR
     case 1143: // ER_COLUMNACCESS_DENIED_ERROR
       return { kind: "away", text: `${text}; see popbsmtp's accounts in roles.sql` };

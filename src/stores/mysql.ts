@@ -38,6 +38,7 @@ export class MysqlStore implements Store {
   }
 
   async authorize(batch: readonly Login[], now: number): Promise<void> {
+    if (batch.length === 0) return;
     const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
     const chunks = inChunks(rows);
     const write = async (link: Link) => {

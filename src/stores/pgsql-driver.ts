@@ -3,6 +3,7 @@ import type { Client } from "pg";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
 import { CONNECT_MS, unknownTrouble, type Driver } from "./connection.ts";
+import { tlsOptions } from "./tls.ts";
 
 /** How to connect to PostgreSQL with `pg`, and what its errors mean. */
 export function driver(config: ServerStoreConfig, account: Account): Driver<Client> {
@@ -18,7 +19,7 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Clie
         user: account.user,
         // a function is also asked when there is no password; pg would otherwise look for one in ~/.pgpass
         password: () => account.password?.reveal() ?? "",
-        ssl: host.startsWith("/") ? false : tls(config),
+        ssl: config.ssl === undefined || host.startsWith("/") ? false : tlsOptions(config.ssl),
         application_name: "popbsmtp",
         client_encoding: "UTF8",
         connectionTimeoutMillis: CONNECT_MS,
@@ -48,12 +49,6 @@ function ignoreEnvironment(): void {
   for (const name of Object.keys(process.env)) {
     if (/^(NODE_)?PG/.test(name)) delete process.env[name];
   }
-}
-
-function tls({ ssl }: ServerStoreConfig) {
-  if (ssl === undefined) return false;
-  const { ca, rejectUnauthorized } = ssl;
-  return ca === undefined ? { rejectUnauthorized } : { ca, rejectUnauthorized };
 }
 
 /** Whether ON CONFLICT found no key to go by. */

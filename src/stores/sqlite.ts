@@ -31,6 +31,7 @@ export class SqliteStore implements Store {
   }
 
   async authorize(batch: readonly Login[], now: number): Promise<void> {
+    if (batch.length === 0) return;
     const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#use((file) => {
       const upsert = file.writer.prepare(this.#sql.upsert);

@@ -105,9 +105,8 @@ for (const [driver, kind] of Object.entries(kinds)) {
       withStore(kind, async (store, subject) => {
         const other = subject.open();
         try {
-          // SQLite's file has to be there for two to meet in it
           const done = await Promise.all([store.install(), other.install()]);
-          assert.deepEqual(done.map(({ from }) => from).toSorted(), [0, 2]);
+          assert.deepEqual(new Set(done.map(({ from }) => from)), new Set([0, 2]));
         } finally {
           await other.close();
         }

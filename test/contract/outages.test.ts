@@ -41,14 +41,13 @@ const kinds = {
     tls: /does not support SSL/,
     refusedUser: "nul\0byte",
     disconnect: "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'popbsmtp'",
-    // the first port is 5432's directory; a wrong password cannot be told there: connections are trusted
     environment: { PGHOST: "192.0.2.1", PGPORT: "1", PGUSER: "mallory", PGPASSWORD: "x" },
   },
   mysql: {
     start: startMariadb,
     password: /Access denied for user 'popbsmtp'/,
     database: /Access denied for user .* to database 'elsewhere'/,
-    column: /unknown column 'nonesuch' in .*; run: popbsmtp schema install/,
+    column: /Unknown column 'nonesuch' in .*; run: popbsmtp schema install/,
     tls: /does not support secure connection/,
     refusedUser: "x".repeat(256),
     disconnect: "KILL USER popbsmtp",
