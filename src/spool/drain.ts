@@ -74,23 +74,26 @@ export async function drainLingering(
   return atWork(config, async (spool) => {
     const run = new Run(spool, store, config, options);
     const unwatch = run.watch();
-    run.scan();
-    let failures = 0;
-    while (!signal.aborted && (failures > 0 || run.idleFor() < config.linger)) {
-      try {
-        await run.drainAll();
-        failures = 0;
-        await spool.makeFifos();
-        await run.wait(config.linger, signal);
-      } catch (error) {
-        if (!(error instanceof StoreAwayError) || run.isUseless(config.lifetime)) throw error;
-        spool.setAway(error.message);
-        await pause(failures++, signal);
-        run.store = await reopen();
-        run.scan();
+    try {
+      run.scan();
+      let failures = 0;
+      while (!signal.aborted && (failures > 0 || run.idleFor() < config.linger)) {
+        try {
+          await run.drainAll();
+          failures = 0;
+          await spool.makeFifos();
+          await run.wait(config.linger, signal);
+        } catch (error) {
+          if (!(error instanceof StoreAwayError) || run.isUseless(config.lifetime)) throw error;
+          spool.setAway(error.message);
+          await pause(failures++, signal);
+          run.store = await reopen();
+          run.scan();
+        }
       }
+    } finally {
+      unwatch();
     }
-    unwatch();
     return leave(run);
   });
 }

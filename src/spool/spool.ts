@@ -41,6 +41,9 @@ export class Spool {
   /** Files that could be neither taken nor set aside: not tried again by this process. */
   readonly #stuck = new Set<string>();
   readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
+  /** Whether .away exists; at first nobody knows: it may be a dead drain's. */
+  #isAway: boolean | undefined;
+  #hasFifos = false;
 
   constructor(path: string) {
     this.path = path;
@@ -162,8 +165,11 @@ export class Spool {
 
   /** Tells wrappers not to wait, and what to say instead; undefined: all is well. */
   setAway(why: string | undefined): void {
-    if (why === undefined) rmSync(join(this.path, ".away"), { force: true });
-    else {
+    if (why === undefined) {
+      if (this.#isAway !== false) rmSync(join(this.path, ".away"), { force: true });
+      this.#isAway = false;
+    } else {
+      this.#isAway = true;
       const line = why.replaceAll(/\s+/g, " ").slice(0, 500);
       this.#replace(".away", (path) => writeFileSync(path, `${line}\n`, { flag: "wx" }));
     }
@@ -180,6 +186,8 @@ export class Spool {
 
   /** Makes the FIFOs that wrappers sleep on, where they are missing. */
   async makeFifos(): Promise<void> {
+    if (this.#hasFifos) return;
+    this.#hasFifos = true;
     const directory = join(this.path, ".ack");
     if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) return;
     const unfinished = join(this.path, `.ack.${process.pid}`);
