@@ -172,6 +172,8 @@ export function storeContract(
     it("is safe from two hosts at once, in any order", () =>
       withStore(async (first, { open }) => {
         const second = open();
+        // connected, so that they meet
+        await Promise.all([first.list(), second.list()]);
         const now = Date.now();
         const batch = crowd(150, now - MINUTE);
         const later = batch.map((each, i) => ({ ...each, time: now + i / 1000 }));
