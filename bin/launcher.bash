@@ -173,7 +173,7 @@ if [[ -n $p_program ]]; then
   [[ -z $p_complaint ]] || printf 'popbsmtp: %s\n' "$p_complaint" >&2
 
   p_quad=${p_text#::ffff:}
-  if [[ -z $p_text ]] || ipv4 "$p_quad" && p_address=$p_quad && record 2>/dev/null; then
+  if [[ -z $p_text ]] || { ipv4 "$p_quad" && p_address=$p_quad && record 2>/dev/null; }; then
     become "$@"
   fi
 fi

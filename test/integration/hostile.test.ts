@@ -1,0 +1,180 @@
+/** What the wrapper makes of addresses, near-addresses, and whatever else may stand in the variables it reads. */
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, describe, it } from "node:test";
+import { parseAddress } from "../../src/address.ts";
+import { generateAddresses } from "../support/generated-addresses.ts";
+import { run, runOk } from "../support/run.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+
+const POPBSMTP = join(import.meta.dirname, "../../bin/popbsmtp");
+
+/** One installation, and an empty directory that has to stay empty to run things in. */
+function installation() {
+  const directory = temporaryDirectory();
+  const [spool, empty] = [join(directory.path, "spool"), join(directory.path, "empty")];
+  mkdirSync(spool);
+  mkdirSync(empty);
+  const config = join(directory.path, "popbsmtp.toml");
+  writeFileSync(
+    config,
+    `spool = "${spool}"\nuser = "root"\n[store]\ndriver = "sqlite"\npath = "${directory.path}/db/popbsmtp.db"\n`,
+  );
+  return { ...directory, spool, empty, config };
+}
+
+describe("addresses", () => {
+  it("10,000 generated addresses and near-addresses: bash accepts what Node does, in the same form", async () => {
+    const candidates = generateAddresses(10_000);
+    // the built program's own functions, given one candidate after the other
+    const functions = /^ipv4\(\) \{$[^]*?^\}$|^groups\(\) \{$[^]*?^\}$|^ipv6\(\) \{$[^]*?^\}$/gm;
+    const program = readFileSync(POPBSMTP, "latin1").match(functions) ?? [];
+    assert.equal(program.length, 3);
+    const script = `${program.join("\n")}
+      while IFS= read -r -d '' candidate; do
+        p_address=
+        if ipv4 "\${candidate#::ffff:}"; then p_address=\${candidate#::ffff:}; else ipv6 "$candidate"; fi
+        printf '%s\\0' "$p_address"
+      done`;
+    const input = candidates.map((candidate) => `${candidate}\0`).join("");
+    const { stdout, stderr } = await run("/bin/bash", ["--norc", "-p", "-c", script], {
+      stdin: input,
+    });
+    assert.equal(stderr.toString(), "");
+    const answers = stdout.toString().split("\0");
+    for (const [index, candidate] of candidates.entries()) {
+      assert.equal(answers[index], parseAddress(candidate) ?? "", JSON.stringify(candidate));
+    }
+    const accepted = candidates.filter((candidate) => parseAddress(candidate) !== undefined);
+    assert.ok(accepted.length > 3_000 && accepted.length < 8_000, `${accepted.length} accepted`);
+  });
+
+  it("the whole wrapper exports and records the canonical form, and nothing where there is none", async () => {
+    await using there = installation();
+    const candidates = generateAddresses(150).filter((candidate) => !candidate.includes("\0"));
+    for (const candidate of candidates) {
+      const canonical = parseAddress(candidate);
+      const { stdout, status } = await run(
+        POPBSMTP,
+        [
+          "--config",
+          there.config,
+          "--no-wait",
+          "--export",
+          "FOUND",
+          "/bin/bash",
+          "-c",
+          'echo "<$FOUND>"',
+        ],
+        // one of the two variables each
+        { env: { [canonical === undefined ? "TCPREMOTEIP" : "IP"]: candidate }, cwd: there.empty },
+      );
+      assert.equal(status, 0);
+      assert.equal(stdout.toString(), `<${canonical ?? ""}>\n`, JSON.stringify(candidate));
+    }
+    const recorded = readdirSync(there.spool)
+      .filter((name) => /^\d/.test(name))
+      .map((name) => readFileSync(join(there.spool, name), "latin1").split("\0")[1]);
+    const expected = candidates.flatMap((candidate) => parseAddress(candidate) ?? []);
+    assert.deepEqual(recorded.toSorted(), expected.toSorted());
+    assert.deepEqual(readdirSync(there.empty), []);
+  });
+});
+
+const HOSTILE = [
+  "$(touch injected)",
+  "`touch injected`",
+  "'; touch injected; '",
+  '"; touch injected; "',
+  "a[$(touch injected)]",
+  "x'); DROP TABLE popbsmtp; --",
+  "\\'; DROP TABLE popbsmtp; --",
+  "../../../../tmp/injected",
+  "/etc/passwd",
+  "*",
+  "~root",
+  "-n",
+  "--config",
+  "%s%n%999999d",
+  "\\0\\x41\\c",
+  "two\nlines\n",
+  "carriage\rreturn",
+  "tab\tand\u0001control",
+  "\u001B]0;title\u0007\u001B[31m",
+  "\u202Egnp.exe",
+  "é漢字\u{1F600}",
+  "1\n2\n\n",
+  "x".repeat(255),
+  "é".repeat(200),
+  "y".repeat(100_000),
+  "",
+] as const;
+
+describe("hostile values", () => {
+  let list: readonly { readonly address: string; readonly user: string }[];
+
+  // every variable that the wrapper reads, and some that bash does
+  const VARIABLES = ["USER", "AUTHENTICATED", "IP", "TCPREMOTEIP", "PATH", "HOME", "TMPDIR", "PWD"];
+  const BASHS = [
+    "BASH_ENV",
+    "ENV",
+    "IFS",
+    "PS4",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "POSIXLY_CORRECT",
+    "TMOUT",
+  ];
+
+  before(async () => {
+    await using there = installation();
+    await runOk(POPBSMTP, ["--config", there.config, "schema", "install"]);
+    for (const name of [...VARIABLES, ...BASHS, "LC_ALL", "SHLVL", "EPOCHREALTIME", "p_spool"]) {
+      for (const value of HOSTILE) {
+        const { status, stdout } = await run(
+          POPBSMTP,
+          ["--config", there.config, "--no-wait", "/bin/echo", "mail"],
+          { env: { IP: "192.0.2.1", USER: "bob", [name]: value }, cwd: there.empty },
+        );
+        assert.equal(status, 0, `${name}=${JSON.stringify(value)}`);
+        assert.equal(stdout.toString(), "mail\n", `${name}=${JSON.stringify(value)}`);
+      }
+    }
+    assert.deepEqual(readdirSync(there.empty), [], "nothing was made outside the spool");
+    const drained = await run(POPBSMTP, ["--config", there.config, "drain"]);
+    assert.deepEqual([drained.status, drained.stderr.toString()], [0, ""]);
+    const left = readdirSync(there.spool).filter((name) => !name.startsWith("."));
+    assert.deepEqual(left, [], "every file that was written is a login's");
+    list = JSON.parse(await runOk(POPBSMTP, ["--config", there.config, "list", "--json"]));
+  });
+
+  it("are recorded exactly as users, up to 255 bytes", () => {
+    const users = new Set(list.map(({ user }) => user));
+    for (const value of HOSTILE) {
+      if (Buffer.byteLength(value) <= 255) assert.ok(users.has(value), JSON.stringify(value));
+    }
+    assert.ok(users.has("y".repeat(255)));
+    assert.ok(users.has("é".repeat(127)));
+  });
+
+  it("never become an address", () => {
+    assert.deepEqual([...new Set(list.map(({ address }) => address))], ["192.0.2.1"]);
+  });
+});
+
+describe("what is no login", () => {
+  for (const [what, env] of Object.entries({
+    "no address": { USER: "bob" },
+    "Dovecot 1.x asking for capabilities": { IP: "192.0.2.1", USER: "root", DUMP_CAPABILITY: "1" },
+    "Courier before the login": { TCPREMOTEIP: "192.0.2.1", AUTHENTICATED: "" },
+  })) {
+    it(`${what}: nothing is recorded, the program runs`, async () => {
+      await using there = installation();
+      const args = ["--config", there.config, "/bin/echo", "mail"];
+      const { status, stdout } = await run(POPBSMTP, args, { env });
+      assert.deepEqual([status, stdout.toString()], [0, "mail\n"]);
+      assert.deepEqual(readdirSync(there.spool), []);
+    });
+  }
+});
