@@ -52,6 +52,9 @@ export function statements(config: ServerStoreConfig) {
     lookup: `${select} WHERE ${address} = ? AND ${live} ORDER BY ${lastSeen} DESC LIMIT 1`,
     listLive: `${select} WHERE ${live} ORDER BY ${lastSeen} DESC`,
     listAll: `${select} ORDER BY ${lastSeen} DESC`,
+    count:
+      `SELECT count(CASE WHEN ${live} THEN 1 END) AS live, count(*) AS \`all\`, ` +
+      `min(${lastSeen}) AS oldest FROM ${table}`,
     revoke: `DELETE FROM ${table} WHERE `,
     /** LIMIT takes no placeholder: mysql2 sends numbers as DOUBLE. */
     purge: (rows: number) =>

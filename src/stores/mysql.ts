@@ -8,7 +8,7 @@ import { driver } from "./mysql-driver.ts";
 import { installMysql, mysqlVersion } from "./mysql-install.ts";
 import { statements } from "./mysql-sql.ts";
 import { revoked } from "./revocation.ts";
-import type { Authorization, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Found extends RowDataPacket {
   readonly address: string;
@@ -67,6 +67,17 @@ export class MysqlStore implements Store {
         : link.execute<Found[]>(this.#sql.listLive, [this.#lifetime / 1000]),
     );
     return rows.flatMap(authorization);
+  }
+
+  async count(): Promise<Count> {
+    const [rows] = await this.#connection.use((link) =>
+      link.execute<(RowDataPacket & { live: number; all: number; oldest: Date | null })[]>(
+        this.#sql.count,
+        [this.#lifetime / 1000],
+      ),
+    );
+    const { live = 0, all = 0, oldest = null } = rows[0] ?? {};
+    return { live, all, oldest: oldest ?? undefined };
   }
 
   async revoke(which: Revocation): Promise<number> {

@@ -57,6 +57,9 @@ export function statements(config: ServerStoreConfig) {
     lookup: `${select} WHERE ${address} = $1 AND ${live("$2")} ORDER BY ${lastSeen} DESC LIMIT 1`,
     listLive: `${select} WHERE ${live("$1")} ORDER BY ${lastSeen} DESC`,
     listAll: `${select} ORDER BY ${lastSeen} DESC`,
+    count:
+      `SELECT count(*) FILTER (WHERE ${live("$1")})::float8 AS live, count(*)::float8 AS "all", ` +
+      `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
     revoke: `DELETE FROM ${table} WHERE `,
     /**
      * $1: seconds, $2: rows. A row that is renewed meanwhile is looked at again before it is deleted. SKIP LOCKED would

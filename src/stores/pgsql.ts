@@ -8,7 +8,7 @@ import { installPgsql, pgsqlVersion } from "./pgsql-install.ts";
 import { driver, isUnkeyed } from "./pgsql-driver.ts";
 import { statements } from "./pgsql-sql.ts";
 import { revoked } from "./revocation.ts";
-import type { Authorization, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Row extends QueryResultRow {
   readonly address: string;
@@ -84,6 +84,16 @@ export class PgsqlStore implements Store {
         : client.query<Row>(this.#sql.listLive, [this.#lifetime / 1000]),
     );
     return rows.flatMap(authorization);
+  }
+
+  async count(): Promise<Count> {
+    const { rows } = await this.#connection.use((client) =>
+      client.query<{ live: number; all: number; oldest: number | null }>(this.#sql.count, [
+        this.#lifetime / 1000,
+      ]),
+    );
+    const { live = 0, all = 0, oldest = null } = rows[0] ?? {};
+    return { live, all, oldest: oldest === null ? undefined : new Date(oldest) };
   }
 
   async revoke(which: Revocation): Promise<number> {

@@ -49,6 +49,9 @@ export function statements(config: SqliteStoreConfig) {
     lookup: `${select} WHERE ${address} = ? AND ${live} ORDER BY ${lastSeen} DESC LIMIT 1`,
     listLive: `${select} WHERE ${live} ORDER BY ${lastSeen} DESC`,
     listAll: `${select} ORDER BY ${lastSeen} DESC`,
+    count:
+      `SELECT count(*) FILTER (WHERE ${live}) AS live, count(*) AS "all", ` +
+      `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
     revoke: `DELETE FROM ${table} WHERE `,
     purge:
       `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ` +

@@ -9,7 +9,7 @@ import { SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
 import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
 import { installSqlite, sqliteVersion } from "./sqlite-install.ts";
 import { ago, CLOCK, statements } from "./sqlite-sql.ts";
-import type { Authorization, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 type Found = Record<string, SQLOutputValue>;
 
@@ -55,6 +55,17 @@ export class SqliteStore implements Store {
     return all
       ? this.#rows(this.#sql.listAll)
       : this.#rows(this.#sql.listLive, ago(this.#lifetime));
+  }
+
+  async count(): Promise<Count> {
+    const row = await this.#use(({ writer }) =>
+      writer.prepare(this.#sql.count).get(ago(this.#lifetime)),
+    );
+    return {
+      live: Number(row?.["live"]),
+      all: Number(row?.["all"]),
+      oldest: date(row?.["oldest"]),
+    };
   }
 
   async revoke(which: Revocation): Promise<number> {

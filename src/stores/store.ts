@@ -49,6 +49,14 @@ export interface Installed {
   readonly to: number | undefined;
 }
 
+/** How many authorizations a store holds. */
+export interface Count {
+  readonly live: number;
+  readonly all: number;
+  /** The earliest last_seen of all; undefined where there are none. */
+  readonly oldest: Date | undefined;
+}
+
 export interface Store {
   /** For people: "pgsql db.example.org:5432/mail", never a password. */
   readonly name: string;
@@ -68,6 +76,9 @@ export interface Store {
 
   /** Live authorizations, or all of them with `all`; latest first. */
   list(options?: { readonly all?: boolean }): Promise<readonly Authorization[]>;
+
+  /** Counts them without reading them. A mapped table's rows count whatever is in them. */
+  count(): Promise<Count>;
 
   /** Deletes authorizations and says how many. */
   revoke(which: Revocation): Promise<number>;

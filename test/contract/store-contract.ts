@@ -297,6 +297,20 @@ export function storeContract(
       assert.deepEqual(addresses(await store.list()), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
     }));
 
+  it("counts what is live, and all, and says how old the oldest is", () =>
+    withStore(async (store) => {
+      assert.deepEqual(await store.count(), { live: 0, all: 0, oldest: undefined });
+      const now = Date.now();
+      const old = now - LIFETIME - MINUTE;
+      await store.authorize(
+        [login("192.0.2.1", { time: now }), login("192.0.2.2", { time: old })],
+        now,
+      );
+      const { live, all, oldest } = await store.count();
+      assert.deepEqual([live, all], [1, 2]);
+      near(oldest, old, grain);
+    }));
+
   describe("revoke", () => {
     const three = async (store: Store) => {
       const now = Date.now();

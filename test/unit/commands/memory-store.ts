@@ -20,6 +20,7 @@ export function memoryStore(rows: readonly Authorization[] = [], ahead = 0): Mem
     authorize: async (batch) => void recorded.push(...batch),
     lookup: async (address) => rows.find((row) => row.address === address),
     list: async () => rows,
+    count: async () => ({ live: rows.length, all: rows.length, oldest: rows.at(-1)?.lastSeen }),
     revoke: async (which) => {
       revocations.push(which);
       return rows.length;
