@@ -145,6 +145,10 @@ export class Spool {
       writeFileSync(path, `${process.pid} ${startTime}\n`, { flag: "wx" }),
     );
     this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}`, path));
+    // the start that they announced has taken place: should this process be killed, the next may follow at once
+    for (const { name } of this.#names()) {
+      if (name.startsWith(".start-")) rmSync(join(this.path, name), { force: true });
+    }
   }
 
   /** Takes that back. A login written before is in the spool already; one written after starts another drain. */
