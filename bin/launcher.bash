@@ -34,8 +34,8 @@ record() {
   set +C
   [[ -z $p_umask ]] || umask "$p_umask"
   [[ -z $p_trouble ]] || return 0
-  # .drain is a link to /proc/PID of the drain: it leads nowhere where that is gone
-  [[ -e $p_spool/.drain ]] || return
+  # .drain is a link to /proc/PID/fd/N of the drain, where it has .lock open while it is alive
+  [[ $p_spool/.drain -ef $p_spool/.lock ]] || return
   away || ((p_wait == 0)) || await 9<>"$p_spool/.ack/$(($$ % 64))"
 }
 
@@ -259,7 +259,8 @@ fi
 
 # ... a spool that nobody drains, and the commands that are Node's.
 
-# Is the drain alive? Its process id may have gone to somebody else: the file .pid tells the start time, too (proc(5), field 22).
+# Is the drain alive? Asked of the process table, for those who may not look at another user's descriptors. Its process id may
+# have gone to somebody else: the file .pid tells the start time, too (proc(5), stat, field 22).
 alive() {
   p_pid=
   read -r p_pid p_start <"$p_spool/.pid"
@@ -329,8 +330,16 @@ if [[ -n $p_program ]]; then
       set +C
     fi
   fi
-  p_sleep='/bin/sleep 0.01'
-  ((p_wait == 0)) || [[ -n $p_trouble ]] || await
+  if [[ -z $p_trouble ]] && ((p_wait)); then
+    p_fifo=$p_spool/.ack/$(($$ % 64))
+    if [[ -p $p_fifo ]]; then
+      await 9<>"$p_fifo"
+    else
+      # the first drain ever makes the FIFOs
+      p_sleep='/bin/sleep 0.01'
+      await
+    fi
+  fi
   become "$@"
 fi
 

@@ -106,7 +106,7 @@ async function atWork(
   const lock = await lockSpoolSoon(spool.path, () => spool.drainAtWork() === undefined);
   if (lock === undefined) return undefined;
   try {
-    spool.advertise();
+    spool.advertise(lock.descriptor);
     return await work(spool);
   } finally {
     spool.withdraw();

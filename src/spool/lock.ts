@@ -6,6 +6,8 @@ import { EX, PopbsmtpError } from "../errors.ts";
 
 /** A lock that ends with the process that holds it, however that ends. */
 export interface SpoolLock {
+  /** A descriptor of the lock's file, open as long as the lock is held: by it others can tell that the holder is alive. */
+  readonly descriptor: number;
   release(): void;
 }
 
@@ -19,14 +21,21 @@ export interface SpoolLock {
 export async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   const { DatabaseSync } = await import("node:sqlite");
   const file = join(path, ".lock");
-  let database;
+  let descriptor: number | undefined;
+  let database: InstanceType<typeof DatabaseSync> | undefined;
+  const release = () => {
+    database?.close();
+    // not before: closing any descriptor of a file ends the locks that a process has on it (fcntl(2))
+    if (descriptor !== undefined) closeSync(descriptor);
+  };
   try {
-    // whoever could read it could hold it
-    closeSync(openSync(file, "a", 0o600));
+    // whoever could read it could lock it
+    descriptor = openSync(file, "a", 0o600);
     database = new DatabaseSync(file);
     database.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    return { descriptor, release };
   } catch (cause) {
-    database?.close();
+    release();
     if (isBusy(cause)) return undefined;
     throw new PopbsmtpError(
       `spool: ${path}: cannot be written to by user id ${process.getuid?.()}; it should be a directory of the user that \`user\` names`,
@@ -34,7 +43,6 @@ export async function lockSpool(path: string): Promise<SpoolLock | undefined> {
       { cause },
     );
   }
-  return { release: () => database.close() };
 }
 
 /** The same, but waits while the holder is on its way out: it has withdrawn, and may not see a login written now. */

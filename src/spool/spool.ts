@@ -3,8 +3,8 @@
  *
  *     <µs>.<pid>     a login (entry.ts)
  *     bad/           what was set aside, each with a file `<name>.why`
- *     .drain         link to /proc/PID of the drain at work; leads nowhere where there is none
- *     .pid           its process id and start time, for when the process id has gone to somebody else
+ *     .drain         link to a descriptor of the drain at work (/proc/PID/fd/N): leads to .lock while it is alive
+ *     .pid           its process id and start time, for those who may not look there
  *     .away          exists while the store is away: one line that says why, which wrappers print instead of waiting
  *     .ack/0 - 63    FIFOs: a byte in number pid % 64 says that a login of that process is committed
  *     .lock          held by the drain at work (lock.ts)
@@ -138,13 +138,13 @@ export class Spool {
     }
   }
 
-  /** Tells wrappers that this process drains. */
-  advertise(): void {
+  /** Tells wrappers that this process, which has `lock` open, drains. */
+  advertise(lock: number): void {
     const startTime = processStartTime(process.pid);
     this.#replace(".pid", (path) =>
       writeFileSync(path, `${process.pid} ${startTime}\n`, { flag: "wx" }),
     );
-    this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}`, path));
+    this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}/fd/${lock}`, path));
     // the start that they announced has taken place: should this process be killed, the next may follow at once
     for (const { name } of this.#names()) {
       if (name.startsWith(".start-")) rmSync(join(this.path, name), { force: true });

@@ -1,7 +1,7 @@
 /** What the wrapper hands on to the mail program, compared with what a bare exec hands on. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { execProbe, type ExecProbe } from "../support/probe.ts";
@@ -61,7 +61,7 @@ async function environ(
     stdio: ["ignore", "pipe", "ignore", "pipe"],
   });
   let report = "";
-  child.stdout.setEncoding("latin1").on("data", (data: string) => (report += data));
+  child.stdout?.setEncoding("latin1").on("data", (data: string) => (report += data));
   await new Promise((resolve) => child.once("close", resolve));
   assert.notEqual(report, "", `${command.join(" ")} said nothing (${probe.path})`);
   assert.ok(child.pid !== undefined);
@@ -86,7 +86,8 @@ describe("the wrapper's exec", () => {
     config = join(directory.path, "popbsmtp.toml");
     mkdirSync(spool);
     // a drain that is alive, so that none is started
-    symlinkSync(`/proc/${process.pid}`, join(spool, ".drain"));
+    const lock = openSync(join(spool, ".lock"), "w");
+    symlinkSync(`/proc/${process.pid}/fd/${lock}`, join(spool, ".drain"));
     writeFileSync(config, `spool = "${spool}"\n`);
   });
   after(async () => {
