@@ -1,0 +1,191 @@
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
+import { account, requireRoot, type Account } from "./accounts.ts";
+import { atExit } from "./at-exit.ts";
+import type { DatabaseServer } from "./database-server.ts";
+import { startMariadb } from "./mariadb.ts";
+import { startPostgres } from "./postgres.ts";
+import { PLAIN_ENV, run, runOk, type RunResult } from "./run.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+import { waitUntil } from "./wait-until.ts";
+
+export const DRIVERS = ["pgsql", "mysql", "sqlite"] as const;
+export type Driver = (typeof DRIVERS)[number];
+
+/** What `list --json` says about an authorization. */
+export interface Row {
+  readonly address: string;
+  readonly user: string;
+  readonly service: string;
+  readonly firstSeen: string;
+  readonly lastSeen: string;
+  readonly logins: number;
+}
+
+/** popbsmtp as an administrator has installed it, for Dovecot and Postfix on this host. */
+export interface Installation extends AsyncDisposable {
+  /** What everything of it is in: bin/, popbsmtp.toml, spool/. */
+  readonly directory: string;
+  /** The built program, alone in bin/ but for `node`. */
+  readonly program: string;
+  readonly config: string;
+  readonly spool: string;
+  /** The configured user: post-login services, wrappers and drains run as this one. */
+  readonly user: Account;
+  /** Where the store is; undefined for sqlite. */
+  readonly server: DatabaseServer | undefined;
+  /** Where the store is; for sqlite only. */
+  readonly database: string;
+  /** Runs SQL past the program, as the store's superuser. */
+  sql(text: string): Promise<void>;
+  /** Runs a command as root and returns what it wrote to stdout. Throws where it fails. */
+  popbsmtp(...args: readonly string[]): Promise<string>;
+  /** What is in the store, expired or not. */
+  rows(): Promise<readonly Row[]>;
+  /** Runs the wrapper as the configured user, in this environment and no other. Default program: /bin/true. */
+  wrapper(env: Readonly<Record<string, string>>, program?: readonly string[]): Promise<RunResult>;
+  /** The logins that wait in the spool. */
+  waiting(): readonly string[];
+  /** The drains that wrappers have started and that are alive. */
+  drains(): readonly number[];
+  /** Kills these, and waits until they are gone. */
+  killDrains(): Promise<void>;
+}
+
+/**
+ * Installs the built program in an empty directory, with a configuration, an empty spool, and a store of its own that has its
+ * tables. What its wrappers start ends with it.
+ *
+ * @param top lines for the top of the configuration
+ */
+export async function install(driver: Driver, top = ""): Promise<Installation> {
+  requireRoot("a program that becomes somebody else");
+  const user = account("nobody");
+  await using stack = new AsyncDisposableStack();
+  const { path: directory } = stack.use(temporaryDirectory({ mode: 0o755 }));
+  const [config, spool] = [join(directory, "popbsmtp.toml"), join(directory, "spool")];
+  const database = join(directory, "db", "popbsmtp.db");
+  const server = driver === "sqlite" ? undefined : stack.use(await START[driver]());
+  const program = layOut(directory, user);
+  mkdirSync(spool, { mode: 0o700 });
+  chownSync(spool, user.uid, user.gid);
+  writeFileSync(
+    config,
+    `spool = "${spool}"\nuser = "${user.name}"\n${top}\n[store]\ndriver = "${driver}"\n` +
+      (server === undefined ? `path = "${database}"\n` : serverLines(server)),
+    { mode: 0o640 },
+  );
+  chownSync(config, 0, user.gid);
+
+  const drains = () => processesWith(`--linger\0${spool}\0`);
+  // a drain on its way up is still called what the wrapper that starts it is called
+  const all = () => processesWith(`${directory}/`);
+  stack.use(atExit(() => all().forEach(kill9)));
+  stack.defer(() => killAll(all));
+  const popbsmtp = (...args: readonly string[]) => runOk(program, ["--config", config, ...args]);
+  await popbsmtp("schema", "install");
+  const resources = stack.move();
+  return {
+    directory,
+    program,
+    config,
+    spool,
+    user,
+    server,
+    database,
+    popbsmtp,
+    sql: async (text) => {
+      if (server === undefined) sqlite(database, text);
+      else await server.query(text);
+    },
+    rows: async () => {
+      const rows: Row[] = JSON.parse(await popbsmtp("list", "--all", "--json"));
+      return rows;
+    },
+    wrapper: (env, args = ["/bin/true"]) =>
+      run(program, ["--config", config, ...args], { env, uid: user.uid, gid: user.gid }),
+    waiting: () => readdirSync(spool).filter((name) => /^\d+\.\d+$/.test(name)),
+    drains,
+    killDrains: () => killAll(drains),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+const START = { pgsql: startPostgres, mysql: startMariadb };
+
+function serverLines({ host, port, database, user, password }: DatabaseServer): string {
+  const as = `user = "${user}"\npassword = "${password}"\n`;
+  return `host = "${host}"\nport = ${String(port)}\ndatabase = "${database}"\n${as}[store.reader]\n${as}`;
+}
+
+const BUILT = fileURLToPath(new URL("../../bin/popbsmtp", import.meta.url));
+
+/** The program, alone but for the Node that it is to run. */
+function layOut(directory: string, user: Account): string {
+  const bin = join(directory, "bin");
+  mkdirSync(bin);
+  chmodSync(bin, 0o755);
+  const program = join(bin, "popbsmtp");
+  copyFileSync(BUILT, program);
+  chmodSync(program, 0o755);
+  const node = join(bin, "node");
+  // a checkout in root's home is nobody else's business
+  const { uid, gid } = user;
+  if (spawnSync("test", ["-x", process.execPath], { uid, gid, env: PLAIN_ENV }).status === 0) {
+    symlinkSync(process.execPath, node);
+  } else {
+    copyFileSync(process.execPath, node);
+    chmodSync(node, 0o755);
+  }
+  return program;
+}
+
+function sqlite(path: string, text: string): void {
+  const database = new DatabaseSync(path, { timeout: 5_000 });
+  try {
+    database.exec(text);
+  } finally {
+    database.close();
+  }
+}
+
+/** Processes that have `text`, with a path that is nobody else's, in their command line. */
+function processesWith(text: string): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(text);
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+function killAll(pids: () => readonly number[]): Promise<void> {
+  return waitUntil("killed processes to be gone", () => {
+    pids().forEach(kill9);
+    return pids().length === 0;
+  });
+}
+
+function kill9(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it has ended by itself
+  }
+}
