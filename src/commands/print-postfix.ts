@@ -41,7 +41,8 @@ export function mainLines(driver: StoreConfig["driver"]): readonly string[] {
 
 function sqliteLines(path: string): readonly string[] {
   return [
-    "# The database and its directory have to be readable by Postfix's group.",
+    "# The database and its directory have to be readable by Postfix's group. Run popbsmtp schema install before main.cf",
+    "# names this map: where Postfix cannot open the file, its proxymap does not start, and no mail comes in.",
     `dbpath = ${path}`,
   ];
 }
