@@ -1,0 +1,58 @@
+/** How fast a drain empties a spool: after an outage, say. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Terminal } from "../src/terminal.ts";
+import { table } from "./report.ts";
+import type { Site } from "./site.ts";
+import { statistics } from "./statistics.ts";
+
+const ROUNDS = 3;
+
+export interface DrainBenchOptions {
+  /** How many wait in the spool. */
+  readonly logins: number;
+}
+
+export async function drain(
+  site: Site,
+  { logins }: DrainBenchOptions,
+  terminal: Terminal,
+): Promise<string> {
+  const seconds = new Map(site.stores.map(({ driver }) => [driver, [] as number[]]));
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const store of site.stores) {
+      terminal.progress(`drain: ${store.driver}, round ${String(round + 1)} of ${String(ROUNDS)}`);
+      await using station = await site.station(store, `drain${String(round)}`);
+      await store.clear();
+      fill(station.spool, logins);
+      const start = performance.now();
+      await station.popbsmtp("drain");
+      seconds.get(store.driver)?.push((performance.now() - start) / 1000);
+      const found = await store.logins();
+      if (found !== logins || station.waiting() > 0) {
+        throw new Error(`${String(logins)} logins, but ${String(found)} in ${store.driver}`);
+      }
+    }
+  }
+  const rows = [...seconds].map(([driver, times]) => {
+    const { median, longest } = statistics(times);
+    return [driver, median.toFixed(2), longest.toFixed(2), (logins / median).toFixed(0)];
+  });
+  return [
+    `popbsmtp drain with ${String(logins)} logins waiting, each of another user at another address; ${String(ROUNDS)} rounds`,
+    "",
+    table(["", "median s", "longest s", "logins/s"], rows),
+  ].join("\n");
+}
+
+/** Logins as the wrapper writes them, a microsecond apart. */
+function fill(spool: string, logins: number): void {
+  const start = Date.now() * 1000 - logins;
+  for (let n = 0; n < logins; n++) {
+    const address = `2001:db8::1:${(n + 1).toString(16)}`;
+    writeFileSync(
+      join(spool, `${String(start + n)}.${String(n + 1)}`),
+      `1\0${address}\0imap\0u${String(n)}@example.org\0\n`,
+    );
+  }
+}
