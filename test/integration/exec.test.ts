@@ -41,7 +41,6 @@ const ENVIRONMENTS: Readonly<Record<string, readonly string[]>> = {
     "GROUPS=5",
     "SHELLOPTS=xtrace:errexit",
     "BASHOPTS=failglob",
-    ,
     "BASH_ENV=/etc/passwd",
     "ENV=/etc/passwd",
     "IFS=abc",
