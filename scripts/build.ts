@@ -90,7 +90,8 @@ function launcher(): string {
       "bin/launcher.bash: to Node it is a comment, from /* on line 2 to */ at its very end",
     );
   }
-  return [shebang, comment, ...program].join("\n");
+  const notice = "# bash in front (its source: bin/launcher.bash), JavaScript behind (src/)";
+  return [shebang, comment, notice, ...program].join("\n");
 }
 
 const javascript = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers] });

@@ -61,6 +61,8 @@ async function othersDrain(path: string): Promise<void> {
 
 async function linger({ now }: Context, command: Command, path: string): Promise<void> {
   const { Spool } = await import("../spool/spool.ts");
+  // wrappers of any user may have to read what it leaves in the spool
+  process.umask(0o022);
   const leaving = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     process.once(signal, () => leaving.abort());

@@ -81,7 +81,8 @@ export async function drainLingering(
         try {
           await run.drainAll();
           failures = 0;
-          await spool.makeFifos();
+          // without them wrappers look every 10 ms by themselves
+          await spool.makeFifos().catch(() => undefined);
           await run.wait(config.linger, signal);
         } catch (error) {
           if (!(error instanceof StoreAwayError) || run.isUseless(config.lifetime)) throw error;
