@@ -75,6 +75,27 @@ export interface SqliteStoreConfig extends TableConfig {
 
 export type StoreConfig = ServerStoreConfig | SqliteStoreConfig;
 
+/** Where the daemon listens: a Unix socket's path, or a TCP port. */
+export type Endpoint =
+  | { readonly path: string }
+  | { readonly host: string; readonly port: number };
+
+/** What `popbsmtp serve` does. */
+export interface ServeConfig {
+  /** Where Dovecot's imap processes ask, unless Dovecot or systemd hands the socket over. */
+  readonly imap: Endpoint | undefined;
+  readonly pop3: Endpoint | undefined;
+  /** Where Postfix asks; a Unix socket and a TCP port may both be given. */
+  readonly policy: readonly Endpoint[];
+  readonly socketmap: readonly Endpoint[];
+  /** Where Prometheus asks, over HTTP; undefined: nowhere. */
+  readonly metrics: Endpoint | undefined;
+  /** How long a login waits for its commit before it goes to the spool; 0: not at all. Milliseconds. */
+  readonly deadline: number;
+  /** How long after a purge the daemon purges again; 0: never. Milliseconds. */
+  readonly purgeInterval: number;
+}
+
 /** Everything an administrator can set, checked. Times are milliseconds. */
 export interface Config {
   /** The file it came from; undefined where there is none and the defaults hold. */
@@ -85,4 +106,5 @@ export interface Config {
   readonly linger: number;
   readonly exclude: readonly Network[];
   readonly store: StoreConfig;
+  readonly serve: ServeConfig;
 }
