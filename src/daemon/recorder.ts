@@ -1,4 +1,139 @@
+/** Where the daemon's live logins go: into the store together, or into the spool where that takes too long. */
+import { RowRefusedError } from "../errors.ts";
+import type { Config } from "../config/config.ts";
 import type { Login } from "../login.ts";
+import type { Spool } from "../spool/spool.ts";
+import type { Store } from "../stores/store.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** What became of a login: it is in the store, or in the spool, from where a drain will carry it there. */
 export type Outcome = "committed" | "spooled" | "excluded" | "lost";
+
+export interface RecorderOptions {
+  readonly spool: Spool;
+  /** As it is now: a reload changes it. */
+  readonly config: () => Pick<Config, "exclude" | "serve">;
+  readonly store: () => Store;
+  /** Told of each login that may relay from now on, before anybody is let in. */
+  readonly note: (login: Login) => void;
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+interface Waiting {
+  readonly login: Login;
+  readonly settle: (outcome: Outcome) => void;
+  settled: boolean;
+}
+
+/**
+ * Records logins. All that come in while a statement is under way are committed by the next one: however many users log in, there is
+ * one statement at a time, and nobody waits for more than two.
+ */
+export class Recorder {
+  readonly #options: RecorderOptions;
+  #waiting: Waiting[] = [];
+  #underWay: Promise<void> | undefined;
+  /** The store failed, or is taking too long: logins go to the spool at once until somebody says otherwise. */
+  #away = false;
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
+  async record(login: Login): Promise<Outcome> {
+    const { config, metrics, note } = this.#options;
+    const start = performance.now();
+    const outcome = config().exclude.some((network) => network.contains(login.address))
+      ? "excluded"
+      : await this.#keep(login);
+    if (outcome === "committed" || outcome === "spooled") note(login);
+    metrics.login(login.service, outcome, (performance.now() - start) / 1000);
+    return outcome;
+  }
+
+  /** The store answers again: the drain, which goes on trying, has seen it. */
+  storeIsBack(): void {
+    this.#away = false;
+  }
+
+  /** Resolves when no login is in hand. */
+  async idle(): Promise<void> {
+    while (this.#underWay !== undefined) await this.#underWay;
+  }
+
+  async #keep(login: Login): Promise<Outcome> {
+    const { deadline } = this.#options.config().serve;
+    if (this.#away || deadline === 0) return this.#toSpool(login);
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const timer = setTimeout(() => {
+      this.#away = true;
+      waiting.settle(this.#toSpool(login));
+    }, deadline);
+    const waiting: Waiting = {
+      login,
+      settled: false,
+      settle: (outcome) => {
+        waiting.settled = true;
+        clearTimeout(timer);
+        resolve(outcome);
+      },
+    };
+    this.#waiting.push(waiting);
+    this.#underWay ??= this.#commitAll().finally(() => (this.#underWay = undefined));
+    return promise;
+  }
+
+  async #commitAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      await this.#commit(batch.filter(({ settled }) => !settled));
+    }
+  }
+
+  async #commit(batch: readonly Waiting[]): Promise<void> {
+    if (batch.length === 0) return;
+    const { store, now, log, metrics } = this.#options;
+    const start = performance.now();
+    const measure = (ok: boolean) =>
+      metrics.batch("live", batch.length, (performance.now() - start) / 1000, ok);
+    try {
+      await store().authorize(
+        batch.map(({ login }) => login),
+        now(),
+      );
+      measure(true);
+      metrics.storeUp(true);
+      this.#away = false;
+      for (const { settled, settle } of batch) if (!settled) settle("committed");
+    } catch (error) {
+      measure(false);
+      // a row that is refused is for the drain to find and set aside
+      if (!(error instanceof RowRefusedError)) {
+        this.#away = true;
+        metrics.storeUp(false);
+        log.warning("store-away", { reason: error instanceof Error ? error.message : String(error) });
+      }
+      for (const { login, settled, settle } of batch) if (!settled) settle(this.#toSpool(login));
+    }
+  }
+
+  #toSpool(login: Login): Outcome {
+    try {
+      this.#options.spool.write(login);
+      return "spooled";
+    } catch (error) {
+      this.#options.log.error("login-lost", {
+        address: login.address,
+        user: login.user,
+        reason: error instanceof Error ? error.message : String(error),
+      });
+      return "lost";
+    }
+  }
+}

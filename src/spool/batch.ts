@@ -20,6 +20,8 @@ export interface BatchContext {
   readonly now: () => number;
   /** Takes a line about a file that had to be set aside. */
   readonly report: (line: string) => void;
+  /** Told after each statement how many logins it was about, how many seconds it took, and the error it met. */
+  readonly onCommit: (size: number, seconds: number, error?: unknown) => void;
 }
 
 interface Recorded {
@@ -65,7 +67,10 @@ function take({ spool, now, report }: BatchContext, entry: EntryName): Login | u
 
 async function commit(context: BatchContext, batch: readonly Recorded[]): Promise<number> {
   if (batch.length === 0) return 0;
-  const { spool, store, now, report } = context;
+  const { spool, store, now, report, onCommit } = context;
+  const start = performance.now();
+  const done = (error?: unknown) =>
+    onCommit(batch.length, (performance.now() - start) / 1000, error);
   let slow = false;
   const timer = setTimeout(() => {
     slow = true;
@@ -76,7 +81,9 @@ async function commit(context: BatchContext, batch: readonly Recorded[]): Promis
       batch.map(({ login }) => login),
       now(),
     );
+    done();
   } catch (error) {
+    done(error);
     if (!(error instanceof RowRefusedError)) throw error;
     return await commitApart(context, batch, error);
   } finally {

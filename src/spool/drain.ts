@@ -13,7 +13,7 @@ import type { Store } from "../stores/store.ts";
 import { drainBatch, type BatchContext } from "./batch.ts";
 import { parseEntryName, type EntryName } from "./entry.ts";
 import { lockSpoolSoon } from "./lock.ts";
-import { Spool } from "./spool.ts";
+import { Spool, type DrainKind } from "./spool.ts";
 
 /** Logins a transaction. */
 const BATCH = 500;
@@ -29,6 +29,14 @@ export interface DrainOptions {
   readonly now?: () => number;
   /** Takes a line about a file that had to be set aside. Default: nobody hears it. */
   readonly report?: (line: string) => void;
+  /** How long to stay after the last login, in milliseconds. Default: the configuration's. */
+  readonly linger?: number;
+  /** Stay in an outage even where no login that waits is of use any more. Default false. */
+  readonly stay?: boolean;
+  /** What wrappers and other drains are told this process is. Default "drain". */
+  readonly kind?: DrainKind;
+  /** Told after each statement how many logins it was about, how many seconds it took, and the error it met. */
+  readonly onCommit?: (size: number, seconds: number, error?: unknown) => void;
   /** Called after each batch. */
   readonly onProgress?: (progress: { readonly drained: number; readonly waiting: number }) => void;
 }
@@ -49,7 +57,7 @@ export async function drainOnce(
   store: Store,
   options: DrainOptions = {},
 ): Promise<Drained | undefined> {
-  return atWork(config, async (spool) => {
+  return atWork(config, options, async (spool) => {
     const run = new Run(spool, store, config, options);
     run.scan();
     await run.drainAll();
@@ -71,21 +79,23 @@ export async function drainLingering(
   signal: AbortSignal,
   options: DrainOptions = {},
 ): Promise<Drained | undefined> {
-  return atWork(config, async (spool) => {
+  const { linger = config.linger, stay = false } = options;
+  return atWork(config, options, async (spool) => {
     const run = new Run(spool, store, config, options);
     const unwatch = run.watch();
     try {
       run.scan();
       let failures = 0;
-      while (!signal.aborted && (failures > 0 || run.idleFor() < config.linger)) {
+      while (!signal.aborted && (failures > 0 || run.idleFor() < linger)) {
         try {
           await run.drainAll();
           failures = 0;
           // without them wrappers look every 10 ms by themselves
           await spool.makeFifos().catch(() => undefined);
-          await run.wait(config.linger, signal);
+          await run.wait(linger, signal);
         } catch (error) {
-          if (!(error instanceof StoreAwayError) || run.isUseless(config.lifetime)) throw error;
+          if (!(error instanceof StoreAwayError)) throw error;
+          if (!stay && run.isUseless(config.lifetime)) throw error;
           spool.setAway(error.message);
           await pause(failures++, signal);
           run.store = await reopen();
@@ -101,13 +111,14 @@ export async function drainLingering(
 
 async function atWork(
   config: Config,
+  { kind = "drain" }: DrainOptions,
   work: (spool: Spool) => Promise<Drained>,
 ): Promise<Drained | undefined> {
   const spool = new Spool(config.spool);
   const lock = await lockSpoolSoon(spool.path, () => spool.drainAtWork() === undefined);
   if (lock === undefined) return undefined;
   try {
-    spool.advertise(lock.descriptor);
+    spool.advertise(lock.descriptor, kind);
     return await work(spool);
   } finally {
     spool.withdraw();
@@ -143,10 +154,10 @@ class Run {
   #lastLogin: number;
 
   constructor(spool: Spool, store: Store, config: Config, options: DrainOptions) {
-    const { now = Date.now, report = () => undefined } = options;
+    const { now = Date.now, report = () => undefined, onCommit = () => undefined } = options;
     this.spool = spool;
     this.store = store;
-    this.#context = { spool, exclude: config.exclude, now, report };
+    this.#context = { spool, exclude: config.exclude, now, report, onCommit };
     this.#onProgress = options.onProgress;
     this.#lastLogin = now();
   }

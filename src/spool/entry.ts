@@ -45,8 +45,8 @@ export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefine
   if (parsed === undefined) throw new Error("no address in it");
   return {
     address: parsed,
-    service: text(service).slice(0, 32),
-    user: cutUser(text(user)),
+    service: decodeText(service).slice(0, 32),
+    user: cutUser(decodeText(user)),
     time,
   };
 }
@@ -61,8 +61,13 @@ function fields(bytes: Buffer): Buffer[] {
   return found;
 }
 
+/** A login's file in the spool, as the bash half writes it. */
+export function formatEntry({ address, service, user }: Login): Buffer {
+  return Buffer.from(`1\0${address}\0${service}\0${user}\0\n`);
+}
+
 /** UTF-8; bytes that are none are written \xHH, since the stores hold text. */
-function text(bytes: Buffer): string {
+export function decodeText(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString();
   let decoded = "";
   for (let at = 0; at < bytes.length;) {

@@ -31,10 +31,14 @@ import {
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { EX, PopbsmtpError } from "../errors.ts";
-import { ENTRY_BYTES, parseEntryName, type EntryName } from "./entry.ts";
+import type { Login } from "../login.ts";
+import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
 
 /** How many FIFOs there are; the bash half knows it too. */
 const FIFOS = 64;
+
+/** What a drain at work is: one for a while, or the daemon. */
+export type DrainKind = "drain" | "serve";
 
 export class Spool {
   readonly path: string;
@@ -44,6 +48,7 @@ export class Spool {
   /** Whether .away exists; at first nobody knows: it may be a dead drain's. */
   #isAway: boolean | undefined;
   #hasFifos = false;
+  #lastWritten = 0;
 
   constructor(path: string) {
     this.path = path;
@@ -69,6 +74,14 @@ export class Spool {
     } catch (cause) {
       throw new PopbsmtpError(`spool: ${reason(cause)}`, EX.NOPERM, { cause });
     }
+  }
+
+  /** Records a login, as a wrapper does. Throws where that cannot be done: the login is then not recorded. */
+  write(login: Login): void {
+    // a name for each: two logins may come in the same microsecond
+    this.#lastWritten = Math.max(Math.round(login.time * 1000), this.#lastWritten + 1);
+    const name = `${this.#lastWritten}.${process.pid}`;
+    writeFileSync(join(this.path, name), formatEntry(login), { flag: "wx", mode: 0o600 });
   }
 
   /** What is in a login's file; undefined where it is gone. Throws where it is no readable file of a login's size. */
@@ -139,10 +152,10 @@ export class Spool {
   }
 
   /** Tells wrappers that this process, which has `lock` open, drains. */
-  advertise(lock: number): void {
+  advertise(lock: number, kind: DrainKind): void {
     const startTime = processStartTime(process.pid);
     this.#replace(".pid", (path) =>
-      writeFileSync(path, `${process.pid} ${startTime}\n`, { flag: "wx" }),
+      writeFileSync(path, `${process.pid} ${startTime}\n${kind}\n`, { flag: "wx" }),
     );
     this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}/fd/${lock}`, path));
     // the start that they announced has taken place: should this process be killed, the next may follow at once
@@ -157,10 +170,12 @@ export class Spool {
     rmSync(join(this.path, ".pid"), { force: true });
   }
 
-  /** The process id of the drain at work, if there is one. */
-  drainAtWork(): number | undefined {
+  /** The process id of the drain at work, if there is one; with `kind`, only if it is of that kind. */
+  drainAtWork(kind?: DrainKind): number | undefined {
     try {
-      const [pid = "", startTime] = readFileSync(join(this.path, ".pid"), "utf8").trim().split(" ");
+      const [first = "", second] = readFileSync(join(this.path, ".pid"), "utf8").split("\n");
+      const [pid = "", startTime] = first.split(" ");
+      if (kind !== undefined && second !== kind) return undefined;
       return processStartTime(Number(pid)) === startTime ? Number(pid) : undefined;
     } catch {
       return undefined;

@@ -1,0 +1,117 @@
+/**
+ * What Dovecot's imap and pop3 processes ask a post-login service: `service imap { executable = imap SOCKET }`.
+ *
+ * The protocol is script-login's (dovecot/core, src/util/script-login.c): the request is two lines,
+ *
+ *     VERSION<TAB>script-login<TAB>1<TAB>0
+ *     local_ip<TAB>remote_ip<TAB>username[<TAB>field[=value]]...
+ *
+ * with values tab-escaped; the reply is `username[<TAB>field[=value]]...` and a newline. The client's descriptor comes along with the
+ * request and is dropped when it is read as plain bytes; a reply without a descriptor says "unchanged". Closing without a reply
+ * refuses the login, and Dovecot gives up after 60 s.
+ */
+import type { Socket } from "node:net";
+import { parseAddress, type Address } from "../address.ts";
+import { cutUser, type Login } from "../login.ts";
+import { decodeText } from "../spool/entry.ts";
+
+/** A request may be this long: userdb fields are in it. Bytes. */
+const REQUEST_BYTES = 128 * 1024;
+
+/** How long a request may take to come in. Milliseconds. */
+const REQUEST_MS = 60_000;
+
+const LF = 0x0a;
+const TAB = 0x09;
+
+export interface PostLoginRequest {
+  /** undefined where Dovecot named none, or none that is an address: there is nothing to authorize. */
+  readonly address: Address | undefined;
+  readonly user: string;
+  /** The very bytes to answer with, so that everything stays as it was. */
+  readonly reply: Buffer;
+}
+
+export interface PostLoginOptions {
+  /** What kind of login it is: Dovecot does not say. */
+  readonly service: string;
+  /** Records the login; the answer goes out when it resolves. */
+  readonly record: (login: Login) => Promise<unknown>;
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+  /** Told once of a connection that is closed because what it asks is no request. */
+  readonly onMalformed: (why: string) => void;
+}
+
+/** Answers one connection. */
+export function servePostLogin(socket: Socket, options: PostLoginOptions): void {
+  const { service, record, now, onMalformed } = options;
+  const chunks: Buffer[] = [];
+  let length = 0;
+  let lines = 0;
+  const refuse = (why: string) => {
+    onMalformed(why);
+    socket.destroy();
+  };
+  socket.on("error", () => socket.destroy());
+  socket.setTimeout(REQUEST_MS, () => refuse("incomplete after 60 s"));
+  const receive = (chunk: Buffer) => {
+    chunks.push(chunk);
+    length += chunk.length;
+    for (let at = chunk.indexOf(LF); at >= 0 && lines < 2; at = chunk.indexOf(LF, at + 1)) lines++;
+    if (lines < 2) {
+      if (length > REQUEST_BYTES) refuse(`longer than ${REQUEST_BYTES} bytes`);
+      return;
+    }
+    socket.off("data", receive).resume().setTimeout(0);
+    let request: PostLoginRequest;
+    try {
+      request = parsePostLogin(Buffer.concat(chunks, length));
+    } catch (error) {
+      refuse(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    const { address, user, reply } = request;
+    if (address === undefined) socket.end(reply);
+    else void record({ address, user, service, time: now() }).then(() => socket.end(reply));
+  };
+  socket.on("data", receive);
+}
+
+/** Reads a request's two lines. Throws where they are none. */
+export function parsePostLogin(bytes: Buffer): PostLoginRequest {
+  const first = bytes.indexOf(LF);
+  if (!/^VERSION\tscript-login\t1\t\d+$/.test(bytes.toString("latin1", 0, first))) {
+    throw new Error("no version line of script-login's protocol 1");
+  }
+  const line = bytes.subarray(first + 1, bytes.indexOf(LF, first + 1) + 1);
+  const localEnd = line.indexOf(TAB);
+  const remoteEnd = localEnd < 0 ? -1 : line.indexOf(TAB, localEnd + 1);
+  if (remoteEnd < 0) throw new Error("no user name");
+  const reply = line.subarray(remoteEnd + 1);
+  const nameEnd = reply.indexOf(TAB);
+  const name = reply.subarray(0, nameEnd < 0 ? -1 : nameEnd);
+  if (name.length === 0) throw new Error("an empty user name");
+  return {
+    address: parseAddress(unescape(line.subarray(localEnd + 1, remoteEnd)).toString("latin1")),
+    user: cutUser(decodeText(unescape(name))),
+    reply,
+  };
+}
+
+/** What follows \001 in a tab-escaped value (dovecot/core, src/lib/strescape.c). */
+const ESCAPED: Readonly<Record<string, number>> = { 0: 0, 1: 1, t: TAB, r: 0x0d, n: LF };
+
+function unescape(value: Buffer): Buffer {
+  if (!value.includes(1)) return value;
+  const bytes: number[] = [];
+  for (let at = 0; at < value.length; at++) {
+    const byte = value.readUInt8(at);
+    if (byte !== 1 || at + 1 === value.length) bytes.push(byte);
+    else {
+      at++;
+      bytes.push(ESCAPED[String.fromCharCode(value.readUInt8(at))] ?? value.readUInt8(at));
+    }
+  }
+  return Buffer.from(bytes);
+}
