@@ -117,7 +117,9 @@ export class Recorder {
       if (!(error instanceof RowRefusedError)) {
         this.#away = true;
         metrics.storeUp(false);
-        log.warning("store-away", { reason: error instanceof Error ? error.message : String(error) });
+        log.warning("store-away", {
+          reason: error instanceof Error ? error.message : String(error),
+        });
       }
       for (const { login, settled, settle } of batch) if (!settled) settle(this.#toSpool(login));
     }
