@@ -10,6 +10,7 @@ import manifest from "../package.json" with { type: "json" };
 import { allowCommand } from "./commands/allow.ts";
 import { checkCommand } from "./commands/check.ts";
 import type { Context } from "./commands/context.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { drainCommand } from "./commands/drain.ts";
 import { listCommand } from "./commands/list.ts";
 import { printCommand } from "./commands/print.ts";
@@ -71,7 +72,8 @@ export function createProgram(context: Context): Command {
     .addCommand(checkCommand(context))
     .addCommand(allowCommand(context))
     .addCommand(revokeCommand(context))
-    .addCommand(printCommand(context));
+    .addCommand(printCommand(context))
+    .addCommand(doctorCommand(context));
   inherit(program);
   return program;
 }

@@ -187,12 +187,15 @@ class Run {
   /** Commits all that was found and announced. */
   async drainAll(): Promise<void> {
     while (this.#next < this.#found.length || this.#announced.size > 0) {
-      const entries = [...this.#announced.values()];
+      // by name: what was announced may have been found, too, and is one login all the same
+      const entries = new Map(this.#announced);
       this.#announced.clear();
-      const end = this.#next + Math.max(0, BATCH - entries.length);
-      entries.push(...this.#found.slice(this.#next, end));
+      const end = this.#next + Math.max(0, BATCH - entries.size);
+      for (const entry of this.#found.slice(this.#next, end)) entries.set(entry.name, entry);
       this.#next = end;
-      const drained = await drainBatch({ ...this.#context, store: this.store }, entries);
+      const drained = await drainBatch({ ...this.#context, store: this.store }, [
+        ...entries.values(),
+      ]);
       this.drained += drained;
       if (drained > 0) this.#lastLogin = this.#context.now();
       const waiting = Math.max(0, this.#found.length - this.#next);

@@ -38,7 +38,8 @@ export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefine
     service === undefined ||
     user === undefined
   ) {
-    throw new Error("too few fields");
+    // bash writes line by line: this is the end of a line that the user begins with
+    return undefined;
   }
   if (version.toString("latin1") !== "1" || rest.length > 0) throw new Error("unknown format");
   const parsed = parseAddress(address.toString("latin1"));

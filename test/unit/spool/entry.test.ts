@@ -50,11 +50,13 @@ describe("a login's file", () => {
   });
 
   it("is incomplete wherever it is cut, and never mistaken for another login", () => {
-    const whole = entry("1", "192.0.2.1", "imap", "bob\n\nis\nhere\n");
-    for (let length = 0; length < whole.length; length++) {
-      assert.equal(parseEntry(name, whole.subarray(0, length)), undefined, String(length));
+    for (const user of ["bob\n\nis\nhere\n", "\n", "\n\nbob"]) {
+      const whole = entry("1", "192.0.2.1", "imap", user);
+      for (let length = 0; length < whole.length; length++) {
+        assert.equal(parseEntry(name, whole.subarray(0, length)), undefined, String(length));
+      }
+      assert.equal(parseEntry(name, whole)?.user, user);
     }
-    assert.ok(parseEntry(name, whole));
   });
 
   it("keeps every character of the user", () => {
@@ -77,12 +79,10 @@ describe("a login's file", () => {
   });
 
   for (const [what, bytes] of Object.entries({
-    "too few fields": entry("1", "192.0.2.1", "imap"),
     "too many fields": entry("1", "192.0.2.1", "imap", "bob", "more"),
     "an unknown format": entry("2", "192.0.2.1", "imap", "bob"),
     "a name instead of an address": entry("1", "host.example.org", "imap", "bob"),
     "no address": entry("1", "", "imap", "bob"),
-    "nothing but the end": Buffer.from("\0\n"),
   })) {
     it(`is refused with ${what}`, () => {
       assert.throws(() => parseEntry(name, bytes));

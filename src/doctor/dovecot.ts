@@ -1,0 +1,182 @@
+/** What Dovecot is really configured to do after a login. */
+import { findAccount, isRoot, type Account } from "../privileges.ts";
+import { ask } from "./ask.ts";
+import { becoming, whyNotReadable } from "./becoming.ts";
+import { addressSpace, listenerOf, parseDoveconf, settingOf, type Section } from "./doveconf.ts";
+import { dovecot1Findings } from "./dovecot-1.ts";
+import { ok, problem, warning, type Finding } from "./finding.ts";
+import type { Subject } from "./subject.ts";
+import { groupName, shellWord } from "./words.ts";
+import { commandLine, findWrapper, newWrapper, wrapperFindings, type Wrapper } from "./wrapper.ts";
+
+/** What Node needs to start, with something to spare. The bash half asks for as much. Bytes. */
+const NODE_BYTES = 1_500_000 * 1024;
+
+export async function dovecotFindings(subject: Subject): Promise<readonly Finding[]> {
+  const { dovecotConfig } = subject;
+  const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
+  const answer = await ask("doveconf", which);
+  if (answer?.ok === true) return dovecot2Findings(parseDoveconf(answer.stdout), subject);
+  if (answer !== undefined) {
+    return [
+      problem(
+        `doveconf cannot read Dovecot's configuration: ${answer.complaint}`,
+        ["doveconf", ...which.map(shellWord), "-n"].join(" "),
+      ),
+    ];
+  }
+  // before version 2.0 there was no doveconf
+  const old = await ask("dovecot", ["-n", ...which]);
+  return old === undefined
+    ? [ok("not installed on this host")]
+    : dovecot1Findings(old.stdout, subject);
+}
+
+function dovecot2Findings(root: Section, subject: Subject): readonly Finding[] {
+  const protocols = (root.settings.get("protocols") ?? "").split(/\s+/);
+  const found = (["imap", "pop3"] as const)
+    .filter((protocol) => protocols.includes(protocol))
+    .map((protocol) => protocolFindings(root, protocol, subject));
+  if (found.length === 0) return [ok("serves neither imap nor pop3")];
+  if (found.some((findings) => findings !== undefined)) {
+    return found.flatMap(
+      (findings, index) => findings ?? [notOurs(protocols[index] ?? "", subject)],
+    );
+  }
+  return [
+    warning(
+      "does not run popbsmtp after a login",
+      `${print(subject)} dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
+    ),
+  ];
+}
+
+function notOurs(protocol: string, subject: Subject): Finding {
+  return problem(
+    `${protocol}: no login is recorded: popbsmtp does not run after it`,
+    `${print(subject)} dovecot 2    # the lines for ${protocol}`,
+  );
+}
+
+function print({ config }: Subject): string {
+  return `popbsmtp${config.path === undefined ? "" : ` --config ${shellWord(config.path)}`} print`;
+}
+
+/** undefined where nothing but imap itself runs. */
+function protocolFindings(
+  root: Section,
+  protocol: "imap" | "pop3",
+  subject: Subject,
+): readonly Finding[] | undefined {
+  const service = root.sections.find(({ name }) => name === `service ${protocol}`);
+  const socket = service?.settings.get("executable")?.split(/\s+/).slice(1).find(isArgument);
+  if (socket === undefined) return undefined;
+  const listener = listenerOf(root, socket);
+  if (listener === undefined) {
+    return [
+      problem(
+        `${protocol}: nothing listens on the socket ${socket}: every login is refused`,
+        `${print(subject)} dovecot 2    # the lines for ${protocol}`,
+      ),
+    ];
+  }
+  return postLoginFindings(root, listener, protocol, subject);
+}
+
+function isArgument(word: string): boolean {
+  return word !== "" && !word.startsWith("-");
+}
+
+function postLoginFindings(
+  root: Section,
+  service: Section,
+  protocol: string,
+  subject: Subject,
+): readonly Finding[] {
+  const [login = "script-login", ...words] = settingOf(root, service, "executable").split(/\s+/);
+  const wrapper = findWrapper(words);
+  const set: Setter = (line) => [`${service.name} {`, `  ${line}`, "}"];
+  const write = ({ options, ...rest }: Wrapper) => {
+    const named = new Map([...options, ["--service", options.get("--service") ?? protocol]]);
+    return set(`executable = ${login} ${commandLine({ ...rest, options: named })}`);
+  };
+  if (wrapper === undefined) {
+    const text = `${protocol}: no login is recorded: after it runs ${words.join(" ") || login}, not popbsmtp`;
+    return [problem(text, ...write({ ...newWrapper(subject), chain: words }))];
+  }
+  const findings = [
+    ...wrapperFindings(wrapper, subject, protocol, write),
+    ...userFindings(settingOf(root, service, "user"), wrapper.program, subject, protocol, set),
+    ...limitFindings(root, service, protocol, set),
+  ];
+  if (!wrapper.options.has("--service")) {
+    const text = `${protocol}: popbsmtp is not told what kind of login it is`;
+    findings.push(warning(text, ...write(wrapper)));
+  }
+  if (findings.length > 0) return findings;
+  return [ok(`${protocol}: each login runs ${wrapper.program} (${service.name})`)];
+}
+
+/** The lines that set something in the service. */
+type Setter = (line: string) => readonly string[];
+
+/** Whom the wrapper runs as: Dovecot's default for a service is root. */
+function userFindings(
+  user: string,
+  program: string,
+  subject: Subject,
+  protocol: string,
+  set: Setter,
+): readonly Finding[] {
+  const { config } = subject;
+  if (user === "" || user === "root") return [];
+  if (user !== config.user) {
+    return [
+      problem(
+        `${protocol}: popbsmtp runs as ${user}, who may neither write to the spool nor start a drain as ${config.user}`,
+        ...set(`user = ${config.user}`),
+      ),
+    ];
+  }
+  const account = isRoot() ? findAccount(user) : subject.account;
+  if (account === undefined) return [];
+  const files = [program, ...(config.path === undefined ? [] : [config.path])];
+  return files
+    .concat(subject.passwordFiles)
+    .flatMap((file) => unreadable(file, user, account, protocol));
+}
+
+function unreadable(
+  file: string,
+  user: string,
+  account: Account,
+  protocol: string,
+): readonly Finding[] {
+  const why = becoming(user, account, () => whyNotReadable(file));
+  if (why === undefined) return [];
+  const word = shellWord(file);
+  return [
+    problem(
+      `${protocol}: popbsmtp runs as ${user}, who cannot read ${file} (${why})`,
+      `chgrp ${shellWord(groupName(account.gid))} ${word} && chmod g+r ${word}    # and x on its directories: namei -l ${word}`,
+    ),
+  ];
+}
+
+function limitFindings(
+  root: Section,
+  service: Section,
+  protocol: string,
+  set: Setter,
+): readonly Finding[] {
+  const limit = addressSpace(root, service);
+  const user = settingOf(root, service, "user");
+  // root may raise it for the drain
+  if (limit === undefined || limit >= NODE_BYTES || user === "" || user === "root") return [];
+  return [
+    problem(
+      `${protocol}: logins cannot start a drain: vsz_limit is ${String(Math.round(limit / 1024 / 1024))} MB, and Node needs more`,
+      ...set("vsz_limit = 0"),
+    ),
+  ];
+}

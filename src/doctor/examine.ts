@@ -1,0 +1,134 @@
+/** Looks at everything, area by area. */
+import { readFileSync, realpathSync } from "node:fs";
+import { userInfo } from "node:os";
+import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
+import { loadConfig } from "../config/load.ts";
+import { ConfigError, PopbsmtpError } from "../errors.ts";
+import { dropPrivileges, findAccount, isRoot, type Account } from "../privileges.ts";
+import { postfixQuery, SCHEMA_VERSION } from "../stores/open.ts";
+import type { Store } from "../stores/store.ts";
+import { dovecotFindings } from "./dovecot.ts";
+import { configurationFile, programFile, userFinding } from "./files.ts";
+import { ok, problem, warning, type Area, type Finding } from "./finding.ts";
+import { nodeFindings } from "./node.ts";
+import { postfixFindings } from "./postfix.ts";
+import { findSecrets, type Secrets } from "./secrets.ts";
+import { spoolFindings } from "./spool.ts";
+import { storeFindings } from "./store.ts";
+import type { Subject } from "./subject.ts";
+
+export interface Scope {
+  /** As `--config` gave it. */
+  readonly configPath: string | undefined;
+  /** The path that popbsmtp was started with. */
+  readonly program: string;
+  readonly dovecotConfig: string | undefined;
+  readonly postfixConfig: string | undefined;
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+  readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+}
+
+/**
+ * What there is to find, an area at a time, each as soon as it is known.
+ *
+ * The store comes last: from there on this process is the configured user, as a drain is, and root can look at nothing more.
+ */
+export async function* examine(scope: Scope): AsyncGenerator<Area> {
+  const path = scope.configPath ?? DEFAULT_CONFIG_PATH;
+  const secrets = findSecrets(textOf(path));
+  const loaded = load(scope.configPath);
+  const config = "config" in loaded ? loaded.config : undefined;
+  const account = config === undefined ? undefined : accountOf(config.user);
+  const program = realpathSync(scope.program);
+  yield {
+    name: "Configuration",
+    findings: [
+      ...("problems" in loaded ? loaded.problems : settled(loaded.config)),
+      ...modes(path, secrets, account),
+      programFile(program),
+    ],
+  };
+  if (config === undefined) return;
+
+  const subject: Subject = {
+    config,
+    program,
+    passwordFiles: secrets.files,
+    account,
+    now: scope.now(),
+    dovecotConfig: scope.dovecotConfig,
+    postfixConfig: scope.postfixConfig,
+  };
+  yield { name: "Spool", findings: spoolFindings(subject) };
+  yield { name: "Node", findings: await nodeFindings(subject) };
+  yield { name: "Dovecot", findings: await dovecotFindings(subject) };
+  const query = postfixQuery(config.store, config.lifetime);
+  yield { name: "Postfix", findings: await postfixFindings(subject, query) };
+  yield { name: "Store", findings: await openAndLook(subject, scope) };
+}
+
+type Loaded = { readonly config: Config } | { readonly problems: readonly Finding[] };
+
+function load(configPath: string | undefined): Loaded {
+  try {
+    return { config: loadConfig(configPath) };
+  } catch (error) {
+    if (!(error instanceof PopbsmtpError)) throw error;
+    const lines = error instanceof ConfigError ? error.problems : [error.message];
+    const rest = warning("nothing else can be looked at until the configuration is right");
+    return { problems: [...lines.map((line) => problem(line)), rest] };
+  }
+}
+
+/** What there is to say of a configuration without problems. */
+function settled({ path, user }: Config): readonly Finding[] {
+  const read =
+    path === undefined
+      ? ok(`there is no ${DEFAULT_CONFIG_PATH}: everything is as by default`)
+      : ok(`${path}: every line is understood`);
+  if (isRoot()) return [read, userFinding(user, accountOf(user))];
+  const other = `run by ${userInfo().username}: only root can see what ${user}, Dovecot and Postfix may do`;
+  return [read, warning(other, "sudo popbsmtp doctor")];
+}
+
+function modes(
+  path: string,
+  { inline, files }: Secrets,
+  account: Account | undefined,
+): readonly Finding[] {
+  // one that is not there was told of already, if it should be
+  return [{ path, secret: inline }, ...files.map((file) => ({ path: file, secret: true }))]
+    .map((file) => configurationFile(file.path, { secret: file.secret, account }))
+    .filter((finding) => finding !== undefined);
+}
+
+async function openAndLook({ config, account, now }: Subject, scope: Scope) {
+  if (isRoot() && account === undefined) {
+    return [warning(`not looked at: there is no user ${config.user} to do it as`)];
+  }
+  dropPrivileges(config.user);
+  const writer = await scope.openStore(config, "writer");
+  const purger = await scope.openStore(config, "purger");
+  try {
+    return await storeFindings(config, { writer, purger, version: SCHEMA_VERSION }, now);
+  } finally {
+    await writer.close();
+    await purger.close();
+  }
+}
+
+/** Only root may ask for anybody's but its own. */
+function accountOf(user: string): Account | undefined {
+  if (isRoot()) return findAccount(user);
+  const { username, uid, gid } = userInfo();
+  return username === user ? { uid, gid } : undefined;
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}

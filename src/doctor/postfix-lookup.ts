@@ -1,0 +1,174 @@
+/** The map that Postfix asks: can it, and does it get the right answers? */
+import { readFileSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import { findAccount, isRoot, type Account } from "../privileges.ts";
+import { ask } from "./ask.ts";
+import { becoming, whyNotReadable } from "./becoming.ts";
+import { configurationFile } from "./files.ts";
+import { ok, problem, type Finding } from "./finding.ts";
+import { mapFindings, parseMapFile } from "./map-file.ts";
+import type { Subject } from "./subject.ts";
+import { groupName, shellWord } from "./words.ts";
+
+/** A map of a database, as a restriction names it: `proxy:pgsql:/etc/postfix/popbsmtp.cf`. */
+export interface SqlMap {
+  readonly text: string;
+  readonly proxied: boolean;
+  readonly type: string;
+  readonly path: string;
+  /** What is in the file; undefined where it cannot be read. */
+  readonly values: ReadonlyMap<string, string> | undefined;
+}
+
+/** An address that cannot log in, being no host's (RFC 5737), and a name: Postfix asks for those, too. */
+const NOBODY = ["192.0.2.0", "nobody.example.org"];
+
+/** undefined where `text` names no map of a database. */
+export function readMap(text: string): SqlMap | undefined {
+  const [, proxy, type, path] = /^(proxy:)?(pgsql|mysql|sqlite):(\/.*)$/.exec(text) ?? [];
+  if (type === undefined || path === undefined) return undefined;
+  return { text, proxied: proxy !== undefined, type, path, values: readValues(path) };
+}
+
+function readValues(path: string): SqlMap["values"] {
+  try {
+    return parseMapFile(readFileSync(path, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+interface Circumstances {
+  readonly subject: Subject;
+  /** What `print postfix` would write as the query. */
+  readonly query: string;
+  /** The arguments that tell Postfix's programs which configuration. */
+  readonly which: readonly string[];
+  readonly settings: ReadonlyMap<string, string>;
+}
+
+export async function lookupFindings(
+  map: SqlMap,
+  { subject, query, which, settings }: Circumstances,
+): Promise<readonly Finding[]> {
+  const { config } = subject;
+  const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
+  const remedy = [`popbsmtp${option} print postfix map > ${shellWord(map.path)}`];
+  const owner = settings.get("mail_owner") ?? "postfix";
+  const account = isRoot() ? findAccount(owner) : undefined;
+  if (map.values === undefined) {
+    return [
+      problem(
+        `${map.path} is missing or cannot be read: who is not yours gets a 451`,
+        ...remedy,
+        `chgrp ${owner} ${shellWord(map.path)}; chmod 640 ${shellWord(map.path)}`,
+      ),
+    ];
+  }
+  const found = [
+    ...(await typeFindings(map, which)),
+    ...proxyFindings(map, which, settings.get("proxy_read_maps") ?? ""),
+    ...mode(map, account),
+    ...mapFindings(map.path, map.values, config.store, query, remedy),
+    ...(account === undefined ? [] : databaseFindings(config, owner, account)),
+  ];
+  const broken = found.filter(({ level }) => level === "problem");
+  // one trouble is told once
+  if (broken.length > 0) return broken;
+  return [...found, await answers(map, which, account)];
+}
+
+function mode({ path, values }: SqlMap, account: Account | undefined): readonly Finding[] {
+  const secret = values?.has("password") ?? false;
+  const finding = configurationFile(path, { secret, account });
+  return finding === undefined ? [] : [finding];
+}
+
+async function typeFindings(map: SqlMap, which: readonly string[]): Promise<readonly Finding[]> {
+  const types = (await ask("postconf", [...which, "-m"]))?.stdout.split("\n") ?? [];
+  if (types.includes(map.type)) return [];
+  return [
+    problem(
+      `this Postfix knows no ${map.type} maps: who is not yours gets a 451`,
+      `apt-get install postfix-${map.type}`,
+    ),
+  ];
+}
+
+function proxyFindings(
+  map: SqlMap,
+  which: readonly string[],
+  readable: string,
+): readonly Finding[] {
+  if (!map.proxied || readable.split(/[\s,]+/).includes(map.text)) return [];
+  const postconf = ["postconf", ...which].map(shellWord).join(" ");
+  return [
+    problem(
+      `proxy_read_maps does not contain ${map.text}: Postfix refuses to ask it`,
+      `${postconf} -e "proxy_read_maps = $(${postconf} -h proxy_read_maps) ${map.text}"`,
+      "postfix reload",
+    ),
+  ];
+}
+
+/** A SQLite file is read by Postfix itself, and so are the two beside it, which it cannot make. */
+function databaseFindings(
+  { store, path }: Config,
+  owner: string,
+  account: Account,
+): readonly Finding[] {
+  if (store.driver !== "sqlite") return [];
+  for (const file of ["", "-wal", "-shm"].map((suffix) => store.path + suffix)) {
+    const why = becoming(owner, account, () => whyNotReadable(file));
+    const group = shellWord(groupName(account.gid));
+    const word = shellWord(file);
+    const option = path === undefined ? "" : ` --config ${shellWord(path)}`;
+    if (why === "ENOENT") {
+      return [
+        problem(
+          `${file} is missing, and Postfix cannot make it: who is not yours gets a 451`,
+          file === store.path
+            ? `popbsmtp${option} schema install`
+            : `popbsmtp${option} check ${NOBODY[0] ?? ""}    # makes it; and look with sqlite3 -readonly only`,
+        ),
+      ];
+    }
+    if (why !== undefined) {
+      return [
+        problem(
+          `${owner} cannot read ${file} (${why}): who is not yours gets a 451`,
+          `chgrp ${group} ${word} && chmod g+r ${word}    # and g+x on its directories: namei -l ${word}`,
+        ),
+      ];
+    }
+  }
+  return [];
+}
+
+/** Asks as Postfix does: proxymap(8) has no privileges; smtpd(8) opens its maps as root. */
+async function answers(
+  map: SqlMap,
+  which: readonly string[],
+  account: Account | undefined,
+): Promise<Finding> {
+  const postmap = [...which, "-q"];
+  for (const key of NOBODY) {
+    const words = [...postmap, key, `${map.type}:${map.path}`];
+    const answer = await ask("postmap", words, map.proxied ? account : {});
+    const command = ["postmap", ...words].map(shellWord).join(" ");
+    const complaint = answer?.complaint ?? "postmap is missing";
+    if (complaint !== "") {
+      return {
+        ...problem(`asking ${map.path} fails: ${complaint}: who is not yours gets a 451`, command),
+        outage: "lookup",
+      };
+    }
+    if (answer?.ok === true) {
+      return problem(
+        `${map.path} answers for ${key}, who never logged in: anybody may relay`,
+        command,
+      );
+    }
+  }
+  return ok(`postmap gets the right answer from ${map.path}`);
+}

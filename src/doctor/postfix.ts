@@ -1,0 +1,197 @@
+/** What Postfix is really configured to ask before it relays. */
+import { join } from "node:path";
+import type { StoreConfig } from "../config/config.ts";
+import { ask } from "./ask.ts";
+import { ok, problem, warning, type Finding } from "./finding.ts";
+import { isOurs, parseMapFile } from "./map-file.ts";
+import { lookupFindings, readMap, type SqlMap } from "./postfix-lookup.ts";
+import {
+  corrected,
+  endOf,
+  parseRestrictions,
+  restrictionsText,
+  withClasses,
+  type Restriction,
+} from "./restrictions.ts";
+import type { Subject } from "./subject.ts";
+import { shellWord } from "./words.ts";
+
+const RELAY = "smtpd_relay_restrictions";
+const RECIPIENT = "smtpd_recipient_restrictions";
+/** Lists that can turn a client away, or permit it to go on, but do not decide about relaying. */
+const OTHERS = [
+  "smtpd_client_restrictions",
+  "smtpd_helo_restrictions",
+  "smtpd_sender_restrictions",
+];
+
+/** Where one of Postfix's lists asks us. */
+interface Lookup {
+  readonly restriction: Restriction;
+  /** Undefined for the daemon's services. */
+  readonly map: SqlMap | undefined;
+}
+
+/** @param query what `print postfix` would write into the map file */
+export async function postfixFindings(
+  subject: Subject,
+  query: string,
+): Promise<readonly Finding[]> {
+  const which = subject.postfixConfig === undefined ? [] : ["-c", subject.postfixConfig];
+  const names = [RELAY, RECIPIENT, ...OTHERS, "smtpd_restriction_classes", "proxy_read_maps"];
+  const answer = await ask("postconf", [...which, "-x", ...names, "mail_owner"]);
+  if (answer === undefined) return [ok("not installed on this host")];
+  if (!answer.ok) {
+    const command = ["postconf", ...which.map(shellWord), "-n"].join(" ");
+    return [problem(`postconf cannot read its configuration: ${answer.complaint}`, command)];
+  }
+  // printed as in main.cf
+  const settings = parseMapFile(answer.stdout);
+  const classes = await restrictionClasses(settings.get("smtpd_restriction_classes") ?? "", which);
+  const list = (name: string) => withClasses(parseRestrictions(settings.get(name) ?? ""), classes);
+  // where the first is empty, as it may be after an upgrade from before 2.10, the second decides
+  const deciding = list(RELAY).length > 0 ? RELAY : RECIPIENT;
+  const lookup = findLookup(list(deciding), subject.config.store);
+  const write = writer(subject, which, list);
+  if (lookup === undefined) {
+    const elsewhere = [RECIPIENT, ...OTHERS].find(
+      (name) => findLookup(list(name), subject.config.store) !== undefined,
+    );
+    return [
+      elsewhere === undefined
+        ? notConfigured(subject, write(deciding))
+        : misplaced(
+            elsewhere,
+            write(deciding, findLookup(list(elsewhere), subject.config.store)?.restriction),
+          ),
+    ];
+  }
+  const order = orderFindings(deciding, list(deciding), lookup, write);
+  const others = deciding === RELAY ? recipientFindings(list(RECIPIENT), lookup, write) : [];
+  const asked =
+    lookup.map === undefined
+      ? []
+      : await lookupFindings(lookup.map, { subject, query, which, settings });
+  return [...order, ...others, ...asked];
+}
+
+async function restrictionClasses(
+  names: string,
+  which: readonly string[],
+): Promise<ReadonlyMap<string, readonly Restriction[]>> {
+  const words = names.split(/[\s,]+/).filter((word) => word !== "");
+  if (words.length === 0) return new Map();
+  const answer = await ask("postconf", [...which, "-x", ...words]);
+  const values = parseMapFile(answer?.stdout ?? "");
+  return new Map(Array.from(values, ([name, value]) => [name, parseRestrictions(value)]));
+}
+
+/** The restriction that asks us: a map with the store's table in its query, or one of the daemon's services. */
+function findLookup(list: readonly Restriction[], store: StoreConfig): Lookup | undefined {
+  for (const restriction of list) {
+    const { name, argument = "" } = restriction;
+    const map = name === "check_client_access" ? readMap(argument) : undefined;
+    if (map !== undefined) {
+      const named = map.values === undefined && map.path.includes("popbsmtp");
+      if (named || (map.values !== undefined && isOurs(map.values, store))) {
+        return { restriction, map };
+      }
+    } else if (/^(?:socketmap:|\{?\s*(?:unix|inet):).*popbsmtp/.test(argument)) {
+      return { restriction, map: undefined };
+    }
+  }
+  return undefined;
+}
+
+/** Makes the command that puts the lookup where it belongs in a list. */
+type Writer = (name: string, access?: Restriction) => string;
+
+function writer(
+  { config, postfixConfig }: Subject,
+  which: readonly string[],
+  list: (name: string) => readonly Restriction[],
+): Writer {
+  const usual = {
+    name: "check_client_access",
+    argument: `proxy:${config.store.driver}:${mapPath(postfixConfig)}`,
+  };
+  return (name, access = usual) => {
+    const value = restrictionsText(corrected(list(name), access));
+    return ["postconf", ...which, "-e", `${name} = ${value}`].map(shellWord).join(" ");
+  };
+}
+
+/** Where the map file is to be. */
+function mapPath(postfixConfig = "/etc/postfix"): string {
+  return join(postfixConfig, "popbsmtp.cf");
+}
+
+function notConfigured({ config, postfixConfig }: Subject, write: string): Finding {
+  const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
+  const path = shellWord(mapPath(postfixConfig));
+  return warning(
+    "does not ask whether a client may relay: right only where another host relays",
+    `(umask 077; popbsmtp${option} print postfix map > ${path})`,
+    `chgrp postfix ${path}; chmod 640 ${path}`,
+    write,
+    "postfix reload",
+  );
+}
+
+function misplaced(name: string, write: string): Finding {
+  return problem(
+    `asks in ${name}, which since Postfix 2.10 does not decide about relaying: nobody may relay`,
+    write,
+    "postfix reload",
+  );
+}
+
+function orderFindings(
+  name: string,
+  list: readonly Restriction[],
+  { restriction }: Lookup,
+  write: Writer,
+): readonly Finding[] {
+  const at = list.indexOf(restriction);
+  const end = endOf(list);
+  const advice = [write(name, restriction), "postfix reload"];
+  const subject = `${restriction.name} ${restriction.argument ?? ""}`;
+  if (at > end) {
+    return [
+      problem(
+        `${name}: ${list[end]?.name ?? ""} comes before ${subject}: nobody may relay`,
+        ...advice,
+      ),
+    ];
+  }
+  // a policy service that fails has no opinion (default_action); a map that fails is a 451
+  const inbound = list.slice(0, at).some((each) => each.name === "permit_auth_destination");
+  if (!inbound && restriction.name === "check_client_access") {
+    return [
+      problem(
+        `${name}: permit_auth_destination is not in front of ${subject}: when the store is down, mail for your own domains is turned away, too (451)`,
+        ...advice,
+      ),
+    ];
+  }
+  return [ok(`${name} asks ${restriction.argument ?? ""}`)];
+}
+
+/** What the relay list permits, the recipient list can still refuse. */
+function recipientFindings(
+  list: readonly Restriction[],
+  { restriction }: Lookup,
+  write: Writer,
+): readonly Finding[] {
+  const end = endOf(list);
+  const refuses = list[end]?.name ?? "";
+  const asked = list.slice(0, end).some(({ argument }) => argument === restriction.argument);
+  if (asked || !refuses.endsWith("_unauth_destination")) return [];
+  return [
+    problem(
+      `${RECIPIENT}: ${refuses} refuses again whom ${RELAY} has permitted`,
+      write(RECIPIENT, restriction),
+      "postfix reload",
+    ),
+  ];
+}

@@ -1,0 +1,65 @@
+/** A list of restrictions as main.cf has it (postconf(5), smtpd_relay_restrictions), taken apart. */
+
+/** One restriction: its name, and what it takes ("check_client_access", "pgsql:/etc/postfix/popbsmtp.cf"). */
+export interface Restriction {
+  readonly name: string;
+  readonly argument: string | undefined;
+}
+
+/** Names that take an argument: the checks of maps, policy services and DNS lists. */
+const TAKES_ARGUMENT =
+  /^(?:check_\w+|reject_rbl_client|reject_rhsbl_\w+|permit_dnswl_client|permit_rhswl_client)$/;
+
+/** Names after which nobody who was not permitted before gets any further. */
+const ENDS = ["reject_unauth_destination", "defer_unauth_destination", "reject", "defer"];
+
+/** Blanks and commas separate; braces hold what belongs together. */
+export function parseRestrictions(text: string): readonly Restriction[] {
+  const words = text.match(/\{[^{}]*\}|[^\s,{}]+/g) ?? [];
+  const restrictions: Restriction[] = [];
+  for (let word = words.shift(); word !== undefined; word = words.shift()) {
+    const argument = TAKES_ARGUMENT.test(word) ? words.shift() : undefined;
+    restrictions.push({ name: word, argument });
+  }
+  return restrictions;
+}
+
+/** The list with the classes (smtpd_restriction_classes) in it replaced by what they stand for. */
+export function withClasses(
+  restrictions: readonly Restriction[],
+  classes: ReadonlyMap<string, readonly Restriction[]>,
+): readonly Restriction[] {
+  return restrictions.flatMap((each) => classes.get(each.name) ?? [each]);
+}
+
+/** The reverse of {@link parseRestrictions}. */
+export function restrictionsText(restrictions: readonly Restriction[]): string {
+  return restrictions
+    .map(({ name, argument }) => (argument === undefined ? name : `${name} ${argument}`))
+    .join(", ");
+}
+
+/** Where outsiders are turned away; the list's length where they are not. */
+export function endOf(restrictions: readonly Restriction[]): number {
+  const end = restrictions.findIndex(({ name }) => ENDS.includes(name));
+  return end < 0 ? restrictions.length : end;
+}
+
+/** The list with `access` where it belongs: after permit_auth_destination, before outsiders are turned away. */
+export function corrected(
+  restrictions: readonly Restriction[],
+  access: Restriction,
+): readonly Restriction[] {
+  const others = restrictions.filter(
+    ({ name, argument }) =>
+      name !== "permit_auth_destination" && (name !== access.name || argument !== access.argument),
+  );
+  const end = endOf(others);
+  const last = others.slice(end);
+  return [
+    ...others.slice(0, end),
+    { name: "permit_auth_destination", argument: undefined },
+    access,
+    ...(last.length > 0 ? last : [{ name: "defer_unauth_destination", argument: undefined }]),
+  ];
+}

@@ -1,0 +1,160 @@
+/** The spool: may it be written to, and is anybody emptying it? */
+import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { join } from "node:path";
+import type { Account } from "../privileges.ts";
+import { Spool } from "../spool/spool.ts";
+import { becoming, whyNotWritable } from "./becoming.ts";
+import { counted, ok, problem, warning, type Finding } from "./finding.ts";
+import { ownership } from "./files.ts";
+import type { Subject } from "./subject.ts";
+import { groupName, shellWord, span, userName } from "./words.ts";
+
+/** A login that waits longer than this is waiting for nobody. Milliseconds. */
+const BACKLOG_MS = 60_000;
+
+/** Less than this is little: a login takes a block of 4 KiB and an inode. */
+const LITTLE = { bytes: 64 * 1024 * 1024, inodes: 10_000 };
+
+export function spoolFindings({ config, account, now }: Subject): readonly Finding[] {
+  const { spool: path, user } = config;
+  const stats = statSync(path, { throwIfNoEntry: false });
+  const word = shellWord(path);
+  if (stats === undefined || !stats.isDirectory()) {
+    const group = account === undefined ? user : groupName(account.gid);
+    const install = `install -d -o ${user} -g ${shellWord(group)} -m 0700 ${word}`;
+    return stats === undefined
+      ? [problem(`${path} does not exist: no login is recorded`, install)]
+      : [
+          problem(
+            `${path} is not a directory: no login is recorded`,
+            `mv ${word} ${shellWord(`${path}.old`)}`,
+            install,
+          ),
+        ];
+  }
+  const findings = [directory(path, user, account), space(path)];
+  if (account === undefined || stats.uid !== account.uid) return findings;
+  // as the user, who decides what is in there: root would follow every link
+  const inside = becoming(user, account, () => contents(path, config.path, now));
+  return [...findings, ...inside];
+}
+
+function contents(path: string, configPath: string | undefined, now: number): readonly Finding[] {
+  try {
+    return [...waiting(new Spool(path), configPath, now), ...setAside(path)];
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return [problem(`cannot be looked into: ${why}`, `ls -la ${shellWord(path)}`)];
+  }
+}
+
+function directory(path: string, user: string, account: Account | undefined): Finding {
+  const stats = statSync(path);
+  const word = shellWord(path);
+  if (account !== undefined && stats.uid !== account.uid) {
+    return problem(
+      `${path} belongs to ${userName(stats.uid)}: nobody can drain it as ${user}`,
+      `chown -R ${user}: ${word}`,
+    );
+  }
+  const writers = stats.mode & 0o022;
+  if (writers !== 0 && (stats.mode & 0o1000) === 0) {
+    return problem(
+      `${path}: ${(writers & 0o002) === 0 ? `the group ${groupName(stats.gid)}` : "everybody"} may delete logins in it`,
+      `chmod 0700 ${word}`,
+    );
+  }
+  const why =
+    account === undefined ? undefined : becoming(user, account, () => whyNotWritable(path));
+  if (why !== undefined) return unwritable(path, user, why);
+  if ((stats.mode & 0o005) !== 0) {
+    return warning(`${path}: everybody may see who logs in, and from where`, `chmod 0700 ${word}`);
+  }
+  return ok(`${path}: ${ownership(stats)}`);
+}
+
+function unwritable(path: string, user: string, code: string): Finding {
+  const text = `${path}: ${user} cannot write to it (${code})`;
+  switch (code) {
+    case "EACCES":
+      return problem(
+        text,
+        `namei -l ${shellWord(path)}    # ${user} needs x on every directory, and rwx on the last`,
+      );
+    case "ENOSPC":
+    case "EDQUOT":
+      return problem(text, `df -h ${shellWord(path)}; df -i ${shellWord(path)}`);
+    case "EROFS":
+      return problem(text, `mount -o remount,rw "$(findmnt -n -o TARGET -T ${shellWord(path)})"`);
+    default:
+      return problem(text);
+  }
+}
+
+function space(path: string): Finding {
+  const { bavail, bsize, ffree, files } = statfsSync(path);
+  const free = bavail * bsize;
+  const text = `${String(Math.floor(free / 1024 / 1024))} MiB${files === 0 ? "" : ` and ${String(ffree)} inodes`} free on its file system`;
+  const little = free < LITTLE.bytes || (files > 0 && ffree < LITTLE.inodes);
+  if (!little) return ok(text);
+  const none = free === 0 || (files > 0 && ffree === 0);
+  const look = `df -h ${shellWord(path)}; df -i ${shellWord(path)}`;
+  return none ? problem(`${text}: no login is recorded`, look) : warning(`only ${text}`, look);
+}
+
+function waiting(spool: Spool, configPath: string | undefined, now: number): readonly Finding[] {
+  const { entries } = spool.scan();
+  const pid = spool.drainAtWork();
+  const away = spool.away();
+  const age = now - (entries[0]?.time ?? now);
+  const logins = `${counted(entries.length, "login")} waiting`;
+  const drain = `popbsmtp ${configPath === undefined ? "" : `--config ${shellWord(configPath)} `}drain`;
+  const drains =
+    pid === undefined
+      ? "no drain at work: the next login starts one"
+      : `a drain is at work (process ${String(pid)})`;
+  if (entries.length > 0 && away !== undefined) {
+    return [problem(`${logins}, the oldest for ${span(age)}: ${away}`, drain)];
+  }
+  if (age > BACKLOG_MS) {
+    const text =
+      pid === undefined
+        ? `${logins}, the oldest for ${span(age)}, and no drain is at work: wrappers cannot start one`
+        : `${logins}, the oldest for ${span(age)}: the drain at work (process ${String(pid)}) is stuck or slow`;
+    return [
+      problem(
+        text,
+        ...(pid === undefined ? [] : [`kill ${String(pid)}`]),
+        `${drain}    # says why`,
+      ),
+    ];
+  }
+  const left =
+    away === undefined
+      ? []
+      : [warning(`the last drain could not write to the store: ${away}`, drain)];
+  return [ok(`${logins}; ${drains}`), ...left];
+}
+
+function setAside(path: string): readonly Finding[] {
+  const bad = join(path, "bad");
+  if (!existsSync(bad)) return [];
+  const names = readdirSync(bad).filter((name) => !name.endsWith(".why"));
+  if (names.length === 0) return [];
+  const reasons = new Set(names.map((name) => whyOf(join(bad, name))));
+  const few = [...reasons].slice(0, 3).join("; ");
+  return [
+    warning(
+      `${counted(names.length, "file")} set aside in ${bad}: ${few}${reasons.size > 3 ? "; ..." : ""}`,
+      `rm -r ${shellWord(bad)}    # once you have looked at them`,
+    ),
+  ];
+}
+
+function whyOf(file: string): string {
+  try {
+    return readFileSync(`${file}.why`, "utf8").trim();
+  } catch {
+    return "nobody said why";
+  }
+}

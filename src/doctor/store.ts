@@ -1,0 +1,136 @@
+/** The store: can it be reached, and does it do what it has to? */
+import { parseAddress, type Address } from "../address.ts";
+import { formatDuration } from "../config/duration.ts";
+import type { Config } from "../config/config.ts";
+import { PopbsmtpError, StoreAwayError } from "../errors.ts";
+import type { Store } from "../stores/store.ts";
+import { counted, ok, problem, warning, type Finding } from "./finding.ts";
+import { shellWord, span } from "./words.ts";
+
+/** Clocks that differ by more shift authorizations (warning), or end or prolong them noticeably (problem). Milliseconds. */
+const CLOCK_MS = { warning: 2_000, problem: 60_000 };
+
+/** Where purge runs every hour, nothing has expired for longer than this. Milliseconds. */
+const UNPURGED_MS = 2 * 3_600_000;
+
+/** The trial row is this old: expired by any lifetime (seven days at most). Milliseconds. */
+const TRIAL_AGE_MS = 30 * 86_400_000;
+
+interface Stores {
+  readonly writer: Store;
+  readonly purger: Store;
+  /** The schema version this program knows. */
+  readonly version: number;
+}
+
+export async function storeFindings(
+  config: Config,
+  stores: Stores,
+  now: number,
+): Promise<readonly Finding[]> {
+  const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
+  try {
+    const schema = schemaFinding(stores, await stores.writer.schemaVersion(), option);
+    if (schema.level === "problem") return [schema];
+    return [
+      schema,
+      await rights(stores, config, now, option),
+      ...clockFindings(config, await stores.writer.clockOffset()),
+      await rows(config, stores.writer, now, option),
+    ];
+  } catch (error) {
+    if (!(error instanceof StoreAwayError)) throw error;
+    return [unreachable(config, error)];
+  }
+}
+
+function unreachable({ store }: Config, error: StoreAwayError): Finding {
+  const [text = "", remedy] = bare(error).split("; run: ");
+  if (remedy !== undefined) return problem(text, remedy);
+  // a file is no server that comes back by itself
+  if (store.driver === "sqlite") return problem(text, `namei -l ${shellWord(store.path)}`);
+  const advice = "logins wait in the spool meanwhile, and no new one opens the relay";
+  return { ...problem(text, advice), outage: "store" };
+}
+
+function schemaFinding(
+  { writer, version }: Stores,
+  found: number | undefined,
+  option: string,
+): Finding {
+  if (found === undefined) return ok(`${writer.name}: reached; the table is your own`);
+  if (found === version) return ok(`${writer.name}: reached; schema version ${String(found)}`);
+  if (found > version) {
+    return problem(
+      `${writer.name}: schema version ${String(found)}, and this popbsmtp knows ${String(version)}`,
+      "upgrade popbsmtp on this host",
+    );
+  }
+  const what =
+    found === 0
+      ? "there are no tables"
+      : `schema version ${String(found)}; this popbsmtp needs ${String(version)}`;
+  return problem(`${writer.name}: ${what}`, `popbsmtp${option} schema install`);
+}
+
+/**
+ * May the accounts delete and write? Deletes what is not there, then writes a row that has long expired and deletes that: it
+ * authorizes nobody, and is gone again. The address is no host's (RFC 5737).
+ */
+async function rights(
+  { writer, purger }: Stores,
+  { store }: Config,
+  now: number,
+  option: string,
+): Promise<Finding> {
+  const address = trialAddress();
+  const roles = `popbsmtp${option} schema print --roles    # what each account has to be granted`;
+  try {
+    await purger.revoke({ address });
+    await writer.authorize(
+      [{ address, user: "", service: "doctor", time: now - TRIAL_AGE_MS }],
+      now,
+    );
+    await purger.revoke({ address });
+  } catch (error) {
+    if (!(error instanceof PopbsmtpError)) throw error;
+    return problem(
+      `it is there, but: ${bare(error)}`,
+      ...(store.driver === "sqlite" ? [`ls -l ${shellWord(store.path)}`] : [roles]),
+    );
+  }
+  return ok("a row could be written and deleted");
+}
+
+function trialAddress(): Address {
+  const address = parseAddress("192.0.2.0");
+  if (address === undefined) throw new Error("192.0.2.0 is an address");
+  return address;
+}
+
+function clockFindings({ store }: Config, offset: number): readonly Finding[] {
+  // SQLite's clock is this host's
+  if (store.driver === "sqlite") return [];
+  const off = Math.abs(offset);
+  if (off <= CLOCK_MS.warning) return [ok("its clock agrees with this host's")];
+  const text = `its clock is ${span(off)} ${offset > 0 ? "ahead of" : "behind"} this host's`;
+  const advice =
+    "timedatectl set-ntp true    # on both hosts; timedatectl timesync-status shows how far off";
+  return [off > CLOCK_MS.problem ? problem(text, advice) : warning(text, advice)];
+}
+
+async function rows(config: Config, store: Store, now: number, option: string): Promise<Finding> {
+  const { live, all, oldest } = await store.count();
+  const text = `${counted(live, "live authorization")}, ${String(all - live)} expired`;
+  const overdue = oldest === undefined ? 0 : now - oldest.getTime() - config.lifetime;
+  if (overdue <= UNPURGED_MS) return ok(`${text} (lifetime ${formatDuration(config.lifetime)})`);
+  return warning(
+    `${text}, the first of them for ${span(overdue)}: purge does not run every hour`,
+    `popbsmtp${option} print cron > /etc/cron.d/popbsmtp`,
+  );
+}
+
+/** An error without the subject that its area names already. */
+function bare(error: Error): string {
+  return error.message.replace(/^store: /, "");
+}
