@@ -14,7 +14,7 @@ export interface RecorderOptions {
   readonly spool: Spool;
   /** As it is now: a reload changes it. */
   readonly config: () => Pick<Config, "exclude" | "serve">;
-  readonly store: () => Store;
+  readonly store: () => Pick<Store, "authorize">;
   /** Told of each login that may relay from now on, before anybody is let in. */
   readonly note: (login: Login) => void;
   /** This host's clock, in milliseconds since 1970. */

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { parseAddress, parseNetwork } from "../../../src/address.ts";
+import type { Log } from "../../../src/daemon/log.ts";
+import type { Metrics } from "../../../src/daemon/metrics.ts";
+import { Recorder, type Outcome } from "../../../src/daemon/recorder.ts";
+import { RowRefusedError, StoreAwayError } from "../../../src/errors.ts";
+import type { Login } from "../../../src/login.ts";
+import { parseEntry } from "../../../src/spool/entry.ts";
+import { Spool } from "../../../src/spool/spool.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+const NOW = 1_772_000_000_000;
+
+function login(user: string, address = "192.0.2.1"): Login {
+  const parsed = parseAddress(address);
+  assert.ok(parsed !== undefined);
+  return { address: parsed, user, service: "imap", time: NOW };
+}
+
+/** A store whose statements end when, and how, the test says. */
+class SlowStore {
+  readonly batches: (readonly Login[])[] = [];
+  #end: ((error?: Error) => void) | undefined;
+
+  authorize(batch: readonly Login[]): Promise<void> {
+    this.batches.push(batch);
+    return new Promise((resolve, reject) => {
+      this.#end = (error) => (error === undefined ? resolve() : reject(error));
+    });
+  }
+
+  /** Ends the statement under way. */
+  async end(error?: Error): Promise<void> {
+    this.#end?.(error);
+    await new Promise(setImmediate);
+  }
+}
+
+function recorder(deadline: number, exclude: readonly string[] = []) {
+  const directory = temporaryDirectory();
+  const spool = new Spool(join(directory.path, "spool"));
+  mkdirSync(spool.path);
+  const store = new SlowStore();
+  const noted: string[] = [];
+  const outcomes: string[] = [];
+  const errors: string[] = [];
+  const silent = () => undefined;
+  const log: Log = {
+    debug: silent,
+    info: silent,
+    warning: silent,
+    error: (event) => errors.push(event),
+  };
+  const metrics: Metrics = {
+    login: (_service, outcome) => outcomes.push(outcome),
+    batch: silent,
+    storeUp: silent,
+    lookup: silent,
+    malformed: silent,
+    purged: silent,
+  };
+  const networks = exclude.flatMap((text) => parseNetwork(text) ?? []);
+  const made = new Recorder({
+    spool,
+    config: () => ({
+      exclude: networks,
+      serve: {
+        imap: undefined,
+        pop3: undefined,
+        policy: [],
+        socketmap: [],
+        metrics: undefined,
+        deadline,
+        purgeInterval: 0,
+        logLevel: "info",
+      },
+    }),
+    store: () => store,
+    note: ({ user }) => noted.push(user),
+    now: () => NOW,
+    log,
+    metrics,
+  });
+  return {
+    record: (user: string, address?: string): Promise<Outcome> => made.record(login(user, address)),
+    made,
+    store,
+    noted,
+    outcomes,
+    errors,
+    spool,
+    spooled: () =>
+      spool
+        .scan()
+        .entries.map((entry) => parseEntry(entry, spool.read(entry.name) ?? Buffer.of())?.user),
+    [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
+  };
+}
+
+describe("a live login", () => {
+  it("is committed, and noted before anybody is let in", async () => {
+    await using there = recorder(10_000);
+    const outcome = there.record("bob");
+    await there.store.end();
+    assert.equal(await outcome, "committed");
+    assert.deepEqual([there.noted, there.outcomes, there.spooled()], [["bob"], ["committed"], []]);
+  });
+
+  it("waits for the statement under way, together with all that come meanwhile", async () => {
+    await using there = recorder(10_000);
+    const outcomes = ["a", "b", "c", "d"].map((user) => there.record(user));
+    await there.store.end();
+    await there.store.end();
+    assert.deepEqual(
+      await Promise.all(outcomes),
+      Array.from({ length: 4 }, () => "committed"),
+    );
+    const users = there.store.batches.map((batch) => batch.map(({ user }) => user));
+    assert.deepEqual(users, [["a"], ["b", "c", "d"]]);
+  });
+
+  it("goes to the spool at the deadline, and those after it at once until the store is back", async () => {
+    await using there = recorder(20);
+    assert.equal(await there.record("late"), "spooled");
+    assert.equal(await there.record("after"), "spooled");
+    assert.deepEqual(there.spooled(), ["late", "after"]);
+    assert.deepEqual(there.noted, ["late", "after"]);
+    assert.equal(there.store.batches.length, 1);
+    there.made.storeIsBack();
+    await there.store.end();
+    const outcome = there.record("again");
+    await there.store.end();
+    assert.equal(await outcome, "committed");
+  });
+
+  it("goes to the spool at once where nobody is to wait", async () => {
+    await using there = recorder(0);
+    assert.equal(await there.record("bob"), "spooled");
+    assert.deepEqual([there.store.batches.length, there.spooled()], [0, ["bob"]]);
+  });
+
+  for (const error of [new StoreAwayError("gone"), new RowRefusedError("too long")]) {
+    it(`goes to the spool where the store fails: ${error.name}`, async () => {
+      await using there = recorder(10_000);
+      const outcomes = [there.record("a"), there.record("b")];
+      await there.store.end(error);
+      if (there.store.batches.length > 1) await there.store.end(error);
+      assert.deepEqual(await Promise.all(outcomes), ["spooled", "spooled"]);
+      assert.deepEqual(there.spooled(), ["a", "b"]);
+    });
+  }
+
+  it("from an excluded network is let in and recorded nowhere", async () => {
+    await using there = recorder(10_000, ["192.168.0.0/16"]);
+    assert.equal(await there.record("bob", "192.168.1.1"), "excluded");
+    assert.deepEqual([there.store.batches.length, there.spooled(), there.noted], [0, [], []]);
+  });
+
+  it("is let in, and said to be lost, where neither store nor spool takes it", async () => {
+    await using there = recorder(20);
+    rmSync(there.spool.path, { recursive: true });
+    assert.equal(await there.record("bob"), "lost");
+    assert.deepEqual([there.errors, there.noted], [["login-lost"], []]);
+  });
+
+  it("gets a file of its own in the spool, however many come in a microsecond", async () => {
+    await using there = recorder(0);
+    await Promise.all(Array.from({ length: 100 }, (_, number) => there.record(`user${number}`)));
+    assert.equal(readdirSync(there.spool.path).length, 100);
+    assert.equal(new Set(there.spooled()).size, 100);
+  });
+});
