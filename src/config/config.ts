@@ -1,4 +1,5 @@
 import type { Network } from "../address.ts";
+import type { Level } from "../daemon/log.ts";
 
 /** Where the configuration is unless `--config` names another. The only file that may be missing. */
 export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";
@@ -76,9 +77,7 @@ export interface SqliteStoreConfig extends TableConfig {
 export type StoreConfig = ServerStoreConfig | SqliteStoreConfig;
 
 /** Where the daemon listens: a Unix socket's path, or a TCP port. */
-export type Endpoint =
-  | { readonly path: string }
-  | { readonly host: string; readonly port: number };
+export type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
 
 /** What `popbsmtp serve` does. */
 export interface ServeConfig {
@@ -94,6 +93,8 @@ export interface ServeConfig {
   readonly deadline: number;
   /** How long after a purge the daemon purges again; 0: never. Milliseconds. */
   readonly purgeInterval: number;
+  /** The least level that is logged. */
+  readonly logLevel: Level;
 }
 
 /** Everything an administrator can set, checked. Times are milliseconds. */

@@ -64,8 +64,8 @@ function parseConfig(text: string, subject: string, path: string | undefined): C
   if (!result.success || problems.length > 0) {
     throw new ConfigError(problems.map((problem) => `${subject}: ${problem}`));
   }
-  const { spool: directory, lifetime, user, linger, exclude, store } = result.output;
-  return deepFreeze({ path, spool: directory, lifetime, user, linger, exclude, store });
+  const { spool: directory, lifetime, user, linger, exclude, store, serve } = result.output;
+  return deepFreeze({ path, spool: directory, lifetime, user, linger, exclude, store, serve });
 }
 
 function parseToml(text: string, subject: string): Record<string, unknown> {

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import type { Account, Columns, Secret, StoreConfig } from "./config.ts";
 import { section } from "./section.ts";
+import { serveEntries, serveSection } from "./serve-schema.ts";
 import {
   absolutePath,
   accountName,
@@ -124,16 +125,17 @@ const storeKeysAreElsewhere = reasons(
   { ...pgsqlEntries, ...sqliteEntries },
   "belongs in the section [store]",
 );
+const serveKeysAreElsewhere = reasons(serveEntries, "belongs in the section [serve]");
 
 function reasons(entries: v.ObjectEntries, reason: string): ReadonlyMap<string, string> {
   return new Map(Object.keys(entries).map((key) => [key, reason]));
 }
 
-const notForServers = new Map([...topKeysAreElsewhere, ...onlySqliteHas]);
+const notForServers = new Map([...serveKeysAreElsewhere, ...topKeysAreElsewhere, ...onlySqliteHas]);
 const pgsqlSection = section(pgsqlEntries, { elsewhere: notForServers, eitherOr });
 const mysqlSection = section(mysqlEntries, { elsewhere: notForServers, eitherOr });
 const sqliteSection = section(sqliteEntries, {
-  elsewhere: new Map([...topKeysAreElsewhere, ...onlyServersHave]),
+  elsewhere: new Map([...serveKeysAreElsewhere, ...topKeysAreElsewhere, ...onlyServersHave]),
 });
 
 type StoreInput =
@@ -177,6 +179,13 @@ const storeSection = v.pipe(
 
 /** The whole file; its output is {@link Config} without the path. */
 export const configSchema = section(
-  { ...topEntries, store: v.optional(storeSection, { driver: "sqlite" }) },
-  { elsewhere: storeKeysAreElsewhere },
+  {
+    ...topEntries,
+    store: v.optional(storeSection, { driver: "sqlite" }),
+    serve: v.optional(
+      serveSection({ elsewhere: new Map([...storeKeysAreElsewhere, ...topKeysAreElsewhere]) }),
+      {},
+    ),
+  },
+  { elsewhere: new Map([...serveKeysAreElsewhere, ...storeKeysAreElsewhere]) },
 );

@@ -10,7 +10,8 @@ import { section } from "./section.ts";
 
 const CONTROL = /\p{Cc}/u;
 
-function quote(text: string): string {
+/** `text` for a message, in quotes and without anything that a terminal would obey. */
+export function quote(text: string): string {
   return printable(JSON.stringify(text));
 }
 
@@ -31,8 +32,8 @@ export const absolutePath = v.pipe(
   v.check((path) => path.startsWith("/") && !CONTROL.test(path), "expected a path from the root"),
 );
 
-/** A time in milliseconds, between two bounds. */
-export function duration(least: number, most: number) {
+/** A time in milliseconds, between two bounds; with `orNever` also "0s". */
+export function duration(least: number, most: number, { orNever = false } = {}) {
   return v.pipe(
     v.string(`expected ${DURATION_SPELLING}`),
     v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
@@ -41,8 +42,10 @@ export function duration(least: number, most: number) {
         addIssue({ message: `${quote(value)} is no time; expected ${DURATION_SPELLING}` });
         return NEVER;
       }
+      if (orNever && milliseconds === 0) return 0;
       if (milliseconds < least || milliseconds > most) {
-        const bounds = `${formatDuration(least)} to ${formatDuration(most)}`;
+        const never = orNever ? ', or "0s" for never' : "";
+        const bounds = `${formatDuration(least)} to ${formatDuration(most)}${never}`;
         addIssue({ message: `${quote(value)} is out of bounds; expected ${bounds}` });
         return NEVER;
       }

@@ -75,6 +75,16 @@ test("without a file at the default path the defaults hold: SQLite in /var/lib/p
         logins: "logins",
       },
     },
+    serve: {
+      imap: { path: "/run/popbsmtp/imap" },
+      pop3: { path: "/run/popbsmtp/pop3" },
+      policy: [{ path: "/run/popbsmtp/policy" }],
+      socketmap: [{ path: "/run/popbsmtp/socketmap" }],
+      metrics: undefined,
+      deadline: 200,
+      purgeInterval: 3_600_000,
+      logLevel: "info",
+    },
   });
 });
 
@@ -172,6 +182,7 @@ test("the configuration cannot be changed afterwards", async () => {
   const config = await load(PGSQL);
   assert.ok(Object.isFrozen(config) && Object.isFrozen(config.store));
   assert.ok(Object.isFrozen(config.store.columns) && Object.isFrozen(config.exclude));
+  assert.ok(Object.isFrozen(config.serve) && Object.isFrozen(config.serve.policy));
 });
 
 test("a password shows itself to nobody who prints the configuration", async () => {
@@ -234,7 +245,9 @@ const one: Readonly<Record<string, string>> = {
     "store.ssl: expected true, false or a section with ca and reject-unauthorized",
   [`${PGSQL}ssl = { ca = "DIR/popbsmtp.toml" }`]:
     "store.ssl.ca: DIR/popbsmtp.toml: expected certificates in PEM form",
-  "[serve]": "serve: unknown key; known here: spool, lifetime, user, linger, exclude, store",
+  "[server]": "server: unknown key; did you mean serve?",
+  "[milter]":
+    "milter: unknown key; known here: spool, lifetime, user, linger, exclude, store, serve",
 };
 
 for (const [text, problem] of Object.entries(one)) {

@@ -1,0 +1,69 @@
+/** What [serve] may say. */
+import * as v from "valibot";
+import type { Endpoint, ServeConfig } from "./config.ts";
+import { endpoint, localEndpoints, socketPath } from "./endpoint.ts";
+import { section, type SectionRules } from "./section.ts";
+import { duration } from "./values.ts";
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const DAY = 1440 * MINUTE;
+
+const LEVEL_SPELLING = 'expected "debug", "info", "warning" or "error"';
+
+/** The keys of [serve]. */
+export const serveEntries = {
+  imap: v.optional(socketPath, "/run/popbsmtp/imap"),
+  pop3: v.optional(socketPath, "/run/popbsmtp/pop3"),
+  policy: v.optional(localEndpoints, "/run/popbsmtp/policy"),
+  socketmap: v.optional(localEndpoints, "/run/popbsmtp/socketmap"),
+  metrics: v.optional(endpoint, false),
+  // Dovecot gives up after 60 s, and the user with it
+  deadline: v.optional(duration(0, 30 * SECOND), "200ms"),
+  "purge-interval": v.optional(duration(MINUTE, 7 * DAY, { orNever: true }), "1h"),
+  "log-level": v.optional(
+    v.picklist(["debug", "info", "warning", "error"], LEVEL_SPELLING),
+    "info",
+  ),
+};
+
+/** The section; with `rules` for keys that belong elsewhere. Its output is {@link ServeConfig}. */
+export function serveSection(rules: SectionRules) {
+  const entries = section(serveEntries, rules);
+  return v.pipe(
+    entries,
+    v.transform((input): ServeConfig => ({
+      imap: input.imap,
+      pop3: input.pop3,
+      policy: input.policy,
+      socketmap: input.socketmap,
+      metrics: input.metrics,
+      deadline: input.deadline,
+      purgeInterval: input["purge-interval"],
+      logLevel: input["log-level"],
+    })),
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return;
+      for (const message of shared(dataset.value)) addIssue({ message });
+    }),
+  );
+}
+
+/** Endpoints given to two keys. The protocols differ, and imap's requests do not say that they are not pop3's. */
+function* shared(serve: ServeConfig): Generator<string> {
+  const keys = new Map<string, string>();
+  for (const key of ["imap", "pop3", "policy", "socketmap", "metrics"] as const) {
+    for (const place of [serve[key] ?? []].flat()) {
+      const text = spell(place);
+      const other = keys.get(text);
+      if (other === key) yield `${key} has ${text} twice`;
+      else if (other !== undefined) yield `${other} and ${key} listen on the same ${text}`;
+      keys.set(text, key);
+    }
+  }
+}
+
+function spell(place: Endpoint): string {
+  if ("path" in place) return place.path;
+  return place.host.includes(":") ? `[${place.host}]:${place.port}` : `${place.host}:${place.port}`;
+}

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { ServeConfig } from "../../../src/config/config.ts";
+import { loadConfig } from "../../../src/config/load.ts";
+import { ConfigError } from "../../../src/errors.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+/** What [serve] with these lines in it means. */
+async function serve(lines: string): Promise<ServeConfig> {
+  return load(`[serve]\n${lines}\n`);
+}
+
+async function load(text: string): Promise<ServeConfig> {
+  await using directory = temporaryDirectory();
+  const path = join(directory.path, "popbsmtp.toml");
+  writeFileSync(path, text);
+  try {
+    return loadConfig(path).serve;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(error.problems.map((problem) => problem.replace(`${path}: `, "")));
+  }
+}
+
+async function problems(text: string): Promise<readonly string[]> {
+  try {
+    await load(text);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.problems;
+  }
+  return [];
+}
+
+test("a section with nothing in it means the defaults", async () => {
+  assert.deepEqual(await serve(""), await load(""));
+});
+
+test("everything of the daemon can be set", async () => {
+  const config = await serve(`
+imap = "/run/dovecot/popbsmtp-imap"
+pop3 = "/run/dovecot/popbsmtp-pop3"
+policy = ["/var/spool/postfix/private/popbsmtp", "127.0.0.1:10040", "[::1]:10040"]
+socketmap = "127.0.0.2:10041"
+metrics = "[2001:db8::1]:9154"
+deadline = "1s"
+purge-interval = "1d"
+log-level = "debug"
+`);
+  assert.deepEqual(config, {
+    imap: { path: "/run/dovecot/popbsmtp-imap" },
+    pop3: { path: "/run/dovecot/popbsmtp-pop3" },
+    policy: [
+      { path: "/var/spool/postfix/private/popbsmtp" },
+      { host: "127.0.0.1", port: 10040 },
+      { host: "::1", port: 10040 },
+    ],
+    socketmap: [{ host: "127.0.0.2", port: 10041 }],
+    metrics: { host: "2001:db8::1", port: 9154 },
+    deadline: 1000,
+    purgeInterval: 86_400_000,
+    logLevel: "debug",
+  });
+});
+
+test("each place to listen can be switched off", async () => {
+  const config = await serve(
+    "imap = false\npop3 = false\npolicy = false\nsocketmap = []\nmetrics = false",
+  );
+  assert.deepEqual(
+    [config.imap, config.pop3, config.policy, config.socketmap, config.metrics],
+    [undefined, undefined, [], [], undefined],
+  );
+});
+
+test("metrics may be asked for over a Unix socket", async () => {
+  assert.deepEqual((await serve('metrics = "/run/popbsmtp/metrics"')).metrics, {
+    path: "/run/popbsmtp/metrics",
+  });
+});
+
+test("logins need not wait, and purges may be left to cron", async () => {
+  const { deadline, purgeInterval } = await serve('deadline = "0s"\npurge-interval = "0s"');
+  assert.deepEqual([deadline, purgeInterval], [0, 0]);
+});
+
+test("an address is listened on in its usual spelling", async () => {
+  assert.deepEqual((await serve('policy = "[0:0::0:1]:10040"')).policy, [
+    { host: "::1", port: 10040 },
+  ]);
+});
+
+const A_PATH = "a socket's path from the root";
+const A_PLACE = `${A_PATH}, or an address and a port such as "127.0.0.1:10040" or "[::1]:10040"`;
+const LONG = `/${"x".repeat(107)}`;
+
+const one: Readonly<Record<string, string>> = {
+  "imap = 5": `serve.imap: expected ${A_PATH}, or false`,
+  "imap = true": `serve.imap: expected ${A_PATH}, or false`,
+  'imap = "popbsmtp-imap"': `serve.imap: expected ${A_PATH}, or false`,
+  'imap = "127.0.0.1:10039"': `serve.imap: expected ${A_PATH}, or false`,
+  'pop3 = "/run/a\\u0000b"': `serve.pop3: expected ${A_PATH}, or false`,
+  [`pop3 = "${LONG}"`]: "serve.pop3: the path is too long; a socket's may have 107 bytes",
+  [`policy = "${LONG}"`]: "serve.policy: the path is too long; a socket's may have 107 bytes",
+  "policy = 10040": `serve.policy: expected ${A_PLACE}, or false`,
+  "policy = [10040]": `serve.policy: expected ${A_PLACE}, or false`,
+  'policy = "localhost:10040"': `serve.policy: "localhost:10040" is no place to listen; expected ${A_PLACE}`,
+  'policy = "::1:10040"': `serve.policy: "::1:10040" is no place to listen; expected ${A_PLACE}`,
+  'policy = "127.0.0.1"': `serve.policy: "127.0.0.1" is no place to listen; expected ${A_PLACE}`,
+  'policy = "127.0.0.1:0"': `serve.policy: "127.0.0.1:0" is no place to listen; expected ${A_PLACE}`,
+  'policy = "127.0.0.1:65536"': `serve.policy: "127.0.0.1:65536" is no place to listen; expected ${A_PLACE}`,
+  'policy = "[\\u202e]:1"': `serve.policy: "[\\u202e]:1" is no place to listen; expected ${A_PLACE}`,
+  'policy = "192.0.2.1:10040"':
+    'serve.policy: "192.0.2.1:10040" is not on loopback: anybody who reaches it could ask who may relay; expected "127.0.0.1:10040", "[::1]:10040" or a path',
+  'socketmap = ["/run/s", "[::]:10041"]':
+    'serve.socketmap: "[::]:10041" is not on loopback: anybody who reaches it could ask who may relay; expected "127.0.0.1:10041", "[::1]:10041" or a path',
+  'metrics = "9154"': `serve.metrics: "9154" is no place to listen; expected ${A_PLACE}`,
+  'deadline = "1m"': 'serve.deadline: "1m" is out of bounds; expected 0s to 30s',
+  'purge-interval = "1s"':
+    'serve.purge-interval: "1s" is out of bounds; expected 1m to 7d, or "0s" for never',
+  'log-level = "verbose"': 'serve.log-level: expected "debug", "info", "warning" or "error"',
+  'imap = "/run/x"\npop3 = "/run/x"': "serve: imap and pop3 listen on the same /run/x",
+  'policy = ["/run/x", "[::1]:1"]\nsocketmap = "[0::1]:1"':
+    "serve: policy and socketmap listen on the same [::1]:1",
+  'policy = ["/run/x", "/run/x"]': "serve: policy has /run/x twice",
+  'dead-line = "1s"': "serve.dead-line: unknown key; did you mean deadline?",
+  'lifetime = "1h"': "serve.lifetime: belongs at the top of the file, before the first [section]",
+  'host = "db.example.org"': "serve.host: belongs in the section [store]",
+};
+
+for (const [lines, problem] of Object.entries(one)) {
+  test(`${JSON.stringify(lines)}: ${problem}`, async () => {
+    assert.deepEqual(await problems(`[serve]\n${lines}\n`), [problem]);
+  });
+}
+
+test("keys of the daemon's elsewhere are told where they belong", async () => {
+  assert.deepEqual(
+    await problems('policy = false\n[store]\ndriver = "sqlite"\ndeadline = "1s"\n'),
+    ["store.deadline: belongs in the section [serve]", "policy: belongs in the section [serve]"],
+  );
+});
+
+test("all the section's problems are told at once, beside the others'", async () => {
+  const found = await problems(
+    'linger = 5\n[serve]\nimap = 1\npolicy = ["x", "y"]\ndeadline = "x"\nlog-level = 7\n',
+  );
+  assert.deepEqual(
+    found.map((problem) => problem.split(": ")[0]),
+    ["linger", "serve.imap", "serve.policy", "serve.policy", "serve.deadline", "serve.log-level"],
+  );
+});
