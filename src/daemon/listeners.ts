@@ -1,0 +1,200 @@
+/**
+ * Where the daemon listens. A role's sockets come from one place: from whoever started it, Dovecot's master (dovecot-master.ts) or
+ * systemd (systemd.ts), or, where none was handed over for the role, from the endpoints that [serve] names.
+ *
+ * Who may connect to a Unix socket made here:
+ *   imap, pop3          the owner and root, for whoever connects can authorize any address. Dovecot connects as root.
+ *   policy, socketmap   anybody on this host: all there is to learn is whether an address may relay
+ *   metrics             anybody on this host
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
+import type { Endpoint, ServeConfig } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
+import { BACKLOG, endpointName, listenAt, listening, type EndpointOptions } from "./endpoint.ts";
+import type { Log } from "./log.ts";
+
+const ROLES = ["imap", "pop3", "policy", "socketmap", "metrics"] as const;
+
+/** What is asked at a socket. */
+export type Role = (typeof ROLES)[number];
+
+/**
+ * How many at a time may ask about relaying, or for the metrics, at each socket; who comes then is turned away. So that no crowd of
+ * them takes the descriptors logins need, for which there is no such limit: turned away they would be refused.
+ */
+const MAX_ASKING = 4096;
+
+/** A listening socket that was there when this process started. */
+export interface HandedSocket {
+  /** Its name, of which the last word is the role: "popbsmtp-imap". */
+  readonly name: string;
+  readonly fd: number;
+}
+
+export interface Listener {
+  readonly role: Role;
+  /** For people: a path, host:port, or the name of a socket that was handed over. */
+  readonly where: string;
+}
+
+export interface ListenersOptions extends Omit<EndpointOptions, "mode"> {
+  /** Sockets from Dovecot's master or systemd. */
+  readonly handed: readonly HandedSocket[];
+  /** Told of how many connections to imap and pop3 are open, whenever that changes. */
+  readonly onLogins?: (open: number) => void;
+  readonly log: Log;
+}
+
+/**
+ * Serves a connection. It is half-open: where the client has said all it will say (Exim's readsocket does that), it still reads, and
+ * it is for the handler to end() the connection.
+ */
+export type Handler = (socket: Socket, role: Role) => void;
+
+interface Open extends Listener {
+  readonly handed: boolean;
+  readonly stop: () => void;
+}
+
+/** All the sockets the daemon listens at. */
+export class Listeners {
+  readonly #options: ListenersOptions;
+  #open: readonly Open[] = [];
+  #handler: Handler | undefined;
+  /** Connections that came before there was a handler. */
+  #early: (readonly [Socket, Role])[] = [];
+  #accepted = 0;
+  #logins = 0;
+
+  private constructor(options: ListenersOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Listens everywhere. To be called before root's privileges are dropped; connections wait until {@link start}.
+   *
+   * @throws ConfigError where a socket that was handed over has no role's name
+   * @throws PopbsmtpError (73, 77) where one cannot be made; then there are none
+   */
+  static async open(serve: ServeConfig, options: ListenersOptions): Promise<Listeners> {
+    const listeners = new Listeners(options);
+    try {
+      for (const handed of options.handed) await listeners.#take(handed);
+      await listeners.change(serve);
+    } catch (error) {
+      for (const { stop } of listeners.#open) stop();
+      throw error;
+    }
+    return listeners;
+  }
+
+  /** Where it listens now. */
+  get list(): readonly Listener[] {
+    return this.#open.map(({ role, where }) => ({ role, where }));
+  }
+
+  /** From now on connections are served, those that wait first. */
+  start(handler: Handler): void {
+    this.#handler = handler;
+    for (const [socket, role] of this.#early) if (!socket.destroyed) handler(socket, role);
+    this.#early = [];
+  }
+
+  /**
+   * Listens where `serve` says from now on: endpoints that stay are not touched, and no role that was handed over is.
+   *
+   * @throws PopbsmtpError (73, 77) where a new one cannot be made; then everything stays as it was
+   */
+  async change(serve: ServeConfig): Promise<void> {
+    const handed = this.#open.filter((open) => open.handed);
+    const wanted = endpoints(serve).filter(([role]) => handed.every((open) => open.role !== role));
+    const kept: Open[] = [...handed];
+    const made: Open[] = [];
+    try {
+      for (const [role, endpoint] of wanted) {
+        const where = endpointName(endpoint);
+        const same = this.#open.find((open) => open.role === role && open.where === where);
+        if (same === undefined) made.push(await this.#make(role, endpoint));
+        else kept.push(same);
+      }
+    } catch (error) {
+      for (const { stop } of made) stop();
+      throw error;
+    }
+    for (const open of this.#open) if (!kept.includes(open)) open.stop();
+    this.#open = [...kept, ...made];
+  }
+
+  /** Stops listening, once whoever is connecting right now has been let in. Open connections stay open. */
+  async close(): Promise<void> {
+    // a socket of Dovecot's that a reload has replaced dies with this process, and those waiting in it would be refused
+    let quiet = 0;
+    for (let turns = 0; quiet < 2 && turns < BACKLOG; turns++) {
+      const before = this.#accepted;
+      await turn();
+      quiet = this.#accepted === before ? quiet + 1 : 0;
+    }
+    for (const { stop } of this.#open) stop();
+    this.#open = [];
+    for (const [socket] of this.#early) socket.destroy();
+  }
+
+  async #take({ name, fd }: HandedSocket): Promise<void> {
+    const role = roleOf(name);
+    const server = this.#server(role, name);
+    await listening(server.listen({ fd }, BACKLOG), name);
+    this.#open = [...this.#open, { role, where: name, handed: true, stop: () => server.close() }];
+  }
+
+  async #make(role: Role, endpoint: Endpoint): Promise<Open> {
+    const where = endpointName(endpoint);
+    const server = this.#server(role, where);
+    const mode = isLogin(role) ? 0o600 : 0o666;
+    const stop = await listenAt(endpoint, server, { ...this.#options, mode });
+    return { role, where, handed: false, stop };
+  }
+
+  #server(role: Role, where: string): Server {
+    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      this.#accepted++;
+      if (isLogin(role)) this.#countLogin(socket);
+      // nobody listens for it while it waits, and a client may hang up at any time
+      socket.on("error", () => socket.destroy());
+      if (this.#handler === undefined) this.#early.push([socket, role]);
+      else this.#handler(socket, role);
+    });
+    if (!isLogin(role)) server.maxConnections = MAX_ASKING;
+    // accept(2) fails: too many open files, most likely. It goes on with the next connection.
+    server.on("error", ({ message }) => {
+      if (server.listening) this.#options.log.error("accept-failed", { role, where, message });
+    });
+    return server;
+  }
+
+  #countLogin(socket: Socket): void {
+    const { onLogins } = this.#options;
+    onLogins?.(++this.#logins);
+    socket.once("close", () => onLogins?.(--this.#logins));
+  }
+}
+
+function isLogin(role: Role): boolean {
+  return role === "imap" || role === "pop3";
+}
+
+function endpoints(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
+  return ROLES.flatMap((role) =>
+    [serve[role] ?? []].flat().map((endpoint: Endpoint) => [role, endpoint] as const),
+  );
+}
+
+/** The role that ends a socket's name; systemd calls one by its unit's name, "popbsmtp-imap.socket", unless told otherwise. */
+function roleOf(name: string): Role {
+  const word = /[a-z0-9]*$/.exec(name.replace(/\.socket$/, ""))?.[0];
+  const role = ROLES.find((known) => known === word);
+  if (role !== undefined) return role;
+  throw new ConfigError([
+    `${name}: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: ${ROLES.join(", ")}`,
+  ]);
+}
