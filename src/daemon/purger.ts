@@ -1,0 +1,86 @@
+import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Store } from "../stores/store.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** The first purge is within so long after the start, by chance: hosts that start together are not to purge together. Milliseconds. */
+const FIRST_MS = 60_000;
+
+/** Rows a transaction: less than `popbsmtp purge` takes, since logins of this very process may wait for it. */
+const BATCH = 500;
+
+export interface PurgerOptions {
+  /** From the end of one purge to the next. Milliseconds; 0: never. */
+  readonly interval: number;
+  /** Opens the store as who may delete from it; it is closed after each purge. */
+  readonly openStore: () => Promise<Store>;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, "purged">;
+  /** How long to wait for the first purge, in milliseconds. Default: by chance, at most a minute and at most the interval. */
+  readonly first?: number;
+}
+
+export interface Purger {
+  /** No purge begins any more. Resolves when the one in hand has ended, which is after its next batch. */
+  stop(): Promise<void>;
+}
+
+/** Deletes expired authorizations now and then, until it is stopped. What goes wrong is logged, and tried again at the next turn. */
+export function startPurger({
+  interval,
+  first = randomInt(Math.min(FIRST_MS, interval) + 1),
+  ...turn
+}: PurgerOptions): Purger {
+  const leave = new AbortController();
+  const ended =
+    interval === 0 ? Promise.resolve() : purgeUntil(leave.signal, first, interval, turn);
+  return {
+    stop: async () => {
+      leave.abort();
+      await ended;
+    },
+  };
+}
+
+type Turn = Pick<PurgerOptions, "openStore" | "log" | "metrics">;
+
+async function purgeUntil(
+  signal: AbortSignal,
+  first: number,
+  interval: number,
+  turn: Turn,
+): Promise<void> {
+  for (let wait = first; ; wait = interval) {
+    await sleep(wait, undefined, { signal, ref: false }).catch(() => undefined);
+    if (signal.aborted) return;
+    try {
+      await purge(signal, turn);
+    } catch (error) {
+      if (!signal.aborted) turn.log.error("purge-failed", { reason: message(error) });
+    }
+  }
+}
+
+async function purge(signal: AbortSignal, { openStore, log, metrics }: Turn): Promise<void> {
+  const store = await openStore();
+  let purged = 0;
+  try {
+    await store.purge({
+      batchSize: BATCH,
+      onProgress: (deleted) => {
+        metrics.purged(deleted - purged);
+        purged = deleted;
+        // the batch is committed: nothing is lost by going no further
+        signal.throwIfAborted();
+      },
+    });
+  } finally {
+    if (purged > 0) log.info("purged", { authorizations: purged });
+    await store.close();
+  }
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
