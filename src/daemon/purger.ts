@@ -1,10 +1,9 @@
-import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Store } from "../stores/store.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** The first purge is within so long after the start, by chance: hosts that start together are not to purge together. Milliseconds. */
+/** The first purge is within so long after the start. By chance: hosts that start together are not to purge together. Milliseconds. */
 const FIRST_MS = 60_000;
 
 /** Rows a transaction: less than `popbsmtp purge` takes, since logins of this very process may wait for it. */
@@ -17,7 +16,7 @@ export interface PurgerOptions {
   readonly openStore: () => Promise<Store>;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "purged">;
-  /** How long to wait for the first purge, in milliseconds. Default: by chance, at most a minute and at most the interval. */
+  /** How long to wait for the first purge, in milliseconds. Default: {@link firstWait}. */
   readonly first?: number;
 }
 
@@ -29,7 +28,7 @@ export interface Purger {
 /** Deletes expired authorizations now and then, until it is stopped. What goes wrong is logged, and tried again at the next turn. */
 export function startPurger({
   interval,
-  first = randomInt(Math.min(FIRST_MS, interval) + 1),
+  first = firstWait(interval, Math.random()),
   ...turn
 }: PurgerOptions): Purger {
   const leave = new AbortController();
@@ -41,6 +40,11 @@ export function startPurger({
       await ended;
     },
   };
+}
+
+/** When the first purge is, by `chance` from 0 to 1: within a minute, and within the interval. Milliseconds. */
+export function firstWait(interval: number, chance: number): number {
+  return Math.min(FIRST_MS, interval) * chance;
 }
 
 type Turn = Pick<PurgerOptions, "openStore" | "log" | "metrics">;
