@@ -7,6 +7,7 @@ import { becoming, whyNotReadable } from "./becoming.ts";
 import { configurationFile } from "./files.ts";
 import { ok, problem, type Finding } from "./finding.ts";
 import { mapFindings, parseMapFile } from "./map-file.ts";
+import type { Postfix } from "./postconf.ts";
 import type { Subject } from "./subject.ts";
 import { groupName, shellWord } from "./words.ts";
 
@@ -38,23 +39,16 @@ function readValues(path: string): SqlMap["values"] {
   }
 }
 
-interface Circumstances {
-  readonly subject: Subject;
-  /** What `print postfix` would write as the query. */
-  readonly query: string;
-  /** The arguments that tell Postfix's programs which configuration. */
-  readonly which: readonly string[];
-  readonly settings: ReadonlyMap<string, string>;
-}
-
+/** @param query what `print postfix` would write into the file */
 export async function lookupFindings(
   map: SqlMap,
-  { subject, query, which, settings }: Circumstances,
+  { config }: Subject,
+  postfix: Postfix,
+  query: string,
 ): Promise<readonly Finding[]> {
-  const { config } = subject;
   const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
   const remedy = [`popbsmtp${option} print postfix map > ${shellWord(map.path)}`];
-  const owner = settings.get("mail_owner") ?? "postfix";
+  const { owner, which } = postfix;
   const account = isRoot() ? findAccount(owner) : undefined;
   if (map.values === undefined) {
     return [
@@ -67,7 +61,7 @@ export async function lookupFindings(
   }
   const found = [
     ...(await typeFindings(map, which)),
-    ...proxyFindings(map, which, settings.get("proxy_read_maps") ?? ""),
+    ...proxyFindings(map, postfix),
     ...mode(map, account),
     ...mapFindings(map.path, map.values, config.store, query, remedy),
     ...(account === undefined ? [] : databaseFindings(config, owner, account)),
@@ -95,12 +89,8 @@ async function typeFindings(map: SqlMap, which: readonly string[]): Promise<read
   ];
 }
 
-function proxyFindings(
-  map: SqlMap,
-  which: readonly string[],
-  readable: string,
-): readonly Finding[] {
-  if (!map.proxied || readable.split(/[\s,]+/).includes(map.text)) return [];
+function proxyFindings(map: SqlMap, { which, proxyReadMaps }: Postfix): readonly Finding[] {
+  if (!map.proxied || proxyReadMaps.includes(map.text)) return [];
   const postconf = ["postconf", ...which].map(shellWord).join(" ");
   return [
     problem(
