@@ -6,7 +6,7 @@ import { addressSpace, listenerOf, parseDoveconf, settingOf, type Section } from
 import { dovecot1Findings } from "./dovecot-1.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import type { Subject } from "./subject.ts";
-import { groupName, shellWord } from "./words.ts";
+import { groupName, popbsmtp, shellWord } from "./words.ts";
 import { commandLine, findWrapper, newWrapper, wrapperFindings, type Wrapper } from "./wrapper.ts";
 
 /** What Node needs to start, with something to spare. The bash half asks for as much. Bytes. */
@@ -46,7 +46,7 @@ function dovecot2Findings(root: Section, subject: Subject): readonly Finding[] {
   return [
     warning(
       "does not run popbsmtp after a login",
-      `${print(subject)} dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
+      `${popbsmtp(subject.config)} print dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
     ),
   ];
 }
@@ -54,12 +54,8 @@ function dovecot2Findings(root: Section, subject: Subject): readonly Finding[] {
 function notOurs(protocol: string, subject: Subject): Finding {
   return problem(
     `${protocol}: no login is recorded: popbsmtp does not run after it`,
-    `${print(subject)} dovecot 2    # the lines for ${protocol}`,
+    `${popbsmtp(subject.config)} print dovecot 2    # the lines for ${protocol}`,
   );
-}
-
-function print({ config }: Subject): string {
-  return `popbsmtp${config.path === undefined ? "" : ` --config ${shellWord(config.path)}`} print`;
 }
 
 /** undefined where nothing but imap itself runs. */
@@ -76,7 +72,7 @@ function protocolFindings(
     return [
       problem(
         `${protocol}: nothing listens on the socket ${socket}: every login is refused`,
-        `${print(subject)} dovecot 2    # the lines for ${protocol}`,
+        `${popbsmtp(subject.config)} print dovecot 2    # the lines for ${protocol}`,
       ),
     ];
   }

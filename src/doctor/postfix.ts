@@ -7,7 +7,7 @@ import { OTHERS, readPostfix, RECIPIENT, RELAY, type Postfix } from "./postconf.
 import { lookupFindings, readMap, type SqlMap } from "./postfix-lookup.ts";
 import { corrected, endOf, restrictionsText, type Restriction } from "./restrictions.ts";
 import type { Subject } from "./subject.ts";
-import { shellWord } from "./words.ts";
+import { popbsmtp, shellWord } from "./words.ts";
 
 /** Where one of Postfix's lists asks us. */
 interface Lookup {
@@ -86,11 +86,10 @@ function mapPath(postfixConfig = "/etc/postfix"): string {
 }
 
 function notConfigured({ config, postfixConfig }: Subject, write: string): Finding {
-  const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
   const path = shellWord(mapPath(postfixConfig));
   return warning(
     "does not ask whether a client may relay: right only where another host relays",
-    `(umask 077; popbsmtp${option} print postfix map > ${path})`,
+    `(umask 077; ${popbsmtp(config)} print postfix map > ${path})`,
     `chgrp postfix ${path}; chmod 640 ${path}`,
     write,
     "postfix reload",
