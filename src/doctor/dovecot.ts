@@ -33,22 +33,20 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
 }
 
 function dovecot2Findings(root: Section, subject: Subject): readonly Finding[] {
-  const protocols = (root.settings.get("protocols") ?? "").split(/\s+/);
-  const found = (["imap", "pop3"] as const)
-    .filter((protocol) => protocols.includes(protocol))
-    .map((protocol) => protocolFindings(root, protocol, subject));
-  if (found.length === 0) return [ok("serves neither imap nor pop3")];
-  if (found.some((findings) => findings !== undefined)) {
-    return found.flatMap(
-      (findings, index) => findings ?? [notOurs(protocols[index] ?? "", subject)],
-    );
+  const enabled = (root.settings.get("protocols") ?? "").split(/\s+/);
+  const protocols = (["imap", "pop3"] as const)
+    .filter((protocol) => enabled.includes(protocol))
+    .map((protocol) => ({ protocol, findings: protocolFindings(root, protocol, subject) }));
+  if (protocols.length === 0) return [ok("serves neither imap nor pop3")];
+  if (protocols.every(({ findings }) => findings === undefined)) {
+    return [
+      warning(
+        "does not run popbsmtp after a login",
+        `${popbsmtp(subject.config)} print dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
+      ),
+    ];
   }
-  return [
-    warning(
-      "does not run popbsmtp after a login",
-      `${popbsmtp(subject.config)} print dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
-    ),
-  ];
+  return protocols.flatMap(({ protocol, findings }) => findings ?? [notOurs(protocol, subject)]);
 }
 
 function notOurs(protocol: string, subject: Subject): Finding {
