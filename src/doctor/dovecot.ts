@@ -16,7 +16,10 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
   const { dovecotConfig } = subject;
   const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
   const answer = await ask("doveconf", which);
-  if (answer?.ok === true) return dovecot2Findings(parseDoveconf(answer.stdout), subject);
+  if (answer?.ok === true) {
+    const [, version = "2"] = /^# (\d\S*)/.exec(answer.stdout) ?? [];
+    return [ok(`Dovecot ${version}`), ...dovecot2Findings(parseDoveconf(answer.stdout), subject)];
+  }
   if (answer !== undefined) {
     return [
       problem(

@@ -23,13 +23,15 @@ export interface Postfix {
   readonly list: (name: string) => readonly Restriction[];
   /** proxy_read_maps: the maps that proxymap(8) may be asked for. */
   readonly proxyReadMaps: readonly string[];
+  readonly version: string;
   /** mail_owner: whom Postfix runs as. */
   readonly owner: string;
 }
 
 /** Asks postconf. undefined where Postfix is not installed; the complaint where postconf has one. */
 export async function readPostfix(which: readonly string[]): Promise<Postfix | string | undefined> {
-  const names = [RELAY, RECIPIENT, ...OTHERS, CLASSES, "proxy_read_maps", "mail_owner"];
+  const others = ["proxy_read_maps", "mail_owner", "mail_version"];
+  const names = [RELAY, RECIPIENT, ...OTHERS, CLASSES, ...others];
   const answer = await ask("postconf", [...which, "-x", ...names]);
   if (answer?.ok !== true) return answer?.complaint;
   // printed as in main.cf
@@ -42,6 +44,7 @@ export async function readPostfix(which: readonly string[]): Promise<Postfix | s
     which,
     list: (name) => lists.get(name) ?? [],
     proxyReadMaps: words(settings.get("proxy_read_maps")),
+    version: settings.get("mail_version") ?? "",
     owner: settings.get("mail_owner") ?? "postfix",
   };
 }

@@ -28,6 +28,14 @@ export async function postfixFindings(
     const command = ["postconf", ...which, "-n"].map(shellWord).join(" ");
     return [problem(`postconf cannot read its configuration: ${postfix}`, command)];
   }
+  return [ok(`Postfix ${postfix.version}`), ...(await relayFindings(subject, postfix, query))];
+}
+
+async function relayFindings(
+  subject: Subject,
+  postfix: Postfix,
+  query: string,
+): Promise<readonly Finding[]> {
   const { list } = postfix;
   const { store } = subject.config;
   // where the first is empty, as it may be after an upgrade from before 2.10, the second decides

@@ -18,6 +18,7 @@ import { startDovecot, type Dovecot } from "../support/dovecot.ts";
 import { DRIVERS, install, type Driver, type Installation } from "../support/installation.ts";
 import { startPostfix, type Postfix } from "../support/postfix.ts";
 import { run } from "../support/run.ts";
+import { mountTmpfs } from "../support/tmpfs.ts";
 
 interface Report {
   readonly status: number | undefined;
@@ -192,6 +193,16 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
     chmodSync(box.spool, 0o700);
   });
 
+  await t.test("a spool on a file system that is full, or read-only", async () => {
+    await using tmpfs = await mountTmpfs(box.spool, box.user);
+    writeFileSync(join(box.spool, "bulk"), Buffer.alloc(64 * 1024));
+    const report = await doctor();
+    assertProblem(report, /nobody cannot write to it \(ENOSPC\)/, `df -h ${box.spool}`);
+    assertProblem(report, /0 MiB .* no login is recorded/, `df -i ${box.spool}`);
+    await tmpfs.remount("ro");
+    assertProblem(await doctor(), /nobody cannot write to it \(EROFS\)/, "mount -o remount,rw");
+  });
+
   await t.test("logins that nobody drains, and files set aside", async () => {
     const old = join(box.spool, `${String((Date.now() - 600_000) * 1000)}.4711`);
     writeFileSync(old, "");
@@ -364,9 +375,11 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
     await edited(map, "1800 seconds", "3600 seconds", async () => {
       assertWarning(await doctor(), /not the one for this configuration/);
     });
-    await edited(map, /SELECT .* WHERE/, "SELECT 'OK' FROM popbsmtp WHERE 1 = 1 OR", async () => {
-      assertWarning({ ...(await doctor()), status: 0 }, /not the one for this configuration/);
+    await box.popbsmtp("allow", "192.0.2.1");
+    await edited(map, "WHERE", "WHERE 1 = 1 OR", async () => {
+      assertProblem(await doctor(), /answers for 192\.0\.2\.0, who never logged in/, "postmap ");
     });
+    await box.popbsmtp("revoke", "192.0.2.1");
     await edited(map, /password = .*/, "password = wrong", async () => {
       assertProblem(
         await doctor(),
