@@ -1,6 +1,7 @@
 /** What the numbers were measured on. */
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus, release } from "node:os";
-import { join } from "node:path";
+import { basename, dirname } from "node:path";
 import { run, runOk } from "../test/support/run.ts";
 import type { Site } from "./site.ts";
 
@@ -11,10 +12,8 @@ export async function facts({ path, postgres, mariadb }: Site): Promise<string> 
     `${String(availableParallelism())} cores, ${cpus()[0]?.model.trim() ?? "of unknown model"}; Linux ${release()}`,
     `${await version("bash", /version (\S+)/)}, Node ${process.versions.node}, ${await version("dovecot", /(\S+)/)}`,
     `PostgreSQL ${await serverVersion(postgres.query("SHOW server_version"))}, MariaDB ${await serverVersion(mariadb.query("SELECT version()"))}, SQLite ${process.versions.sqlite ?? "unknown"}; all write durably (fsync)`,
-    `spools and databases on ${fileSystem} (${join(path, "..")}); servers asked through Unix sockets`,
-    ...(fileSystem === "tmpfs"
-      ? ["(nothing there is ever written to a disk: see to it that /tmp is on one)"]
-      : []),
+    `spools and databases on ${fileSystem.name} (${dirname(path)}); servers asked through Unix sockets`,
+    ...(fileSystem.caveat === undefined ? [] : [`(beware: ${fileSystem.caveat})`]),
   ].join("\n");
 }
 
@@ -28,7 +27,21 @@ async function serverVersion(rows: Promise<Record<string, unknown>[]>): Promise<
   return String(value).replace(/ .*/, "");
 }
 
-async function fileSystemOf(path: string): Promise<string> {
-  const [, type] = (await runOk("df", ["--output=fstype", path])).trim().split("\n");
-  return type ?? "an unknown file system";
+interface FileSystem {
+  readonly name: string;
+  /** What makes it unlike a mail server's. */
+  readonly caveat?: string;
+}
+
+async function fileSystemOf(path: string): Promise<FileSystem> {
+  const output = await runOk("df", ["--output=fstype,source", path]);
+  const [type = "unknown", device = ""] = output.trim().split("\n").at(-1)?.split(/\s+/) ?? [];
+  if (type === "tmpfs") return { name: type, caveat: "nothing there is ever written to a disk" };
+  const options = `/proc/fs/ext4/${basename(device)}/options`;
+  if (type !== "ext4" || !existsSync(options)) return { name: type };
+  if (/^data=/m.test(readFileSync(options, "utf8"))) return { name: `${type} with a journal` };
+  return {
+    name: `${type} without a journal`,
+    caveat: "making a file takes it up to a millisecond where many were deleted lately",
+  };
 }

@@ -12,7 +12,7 @@ import { statistics } from "./statistics.ts";
 const CLIENTS = 50;
 
 /** Logins between two looks at the CPU time. */
-const BLOCK = { alone: 10, together: 150 };
+const BLOCK = { alone: 10, together: 100 };
 
 /** Milliseconds after a block, for what its logins leave to be done: processes to end, connections to be closed. */
 const SETTLE_MS = 30;

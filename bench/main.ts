@@ -22,11 +22,11 @@ interface Amount {
 type Table = (site: Site, amount: Amount, terminal: Terminal, cpu: CpuMeter) => Promise<string>;
 
 const TABLES: Readonly<Record<string, Table>> = {
-  processes: (site, { quick }, terminal) => processes(site, { turns: quick ? 30 : 200 }, terminal),
+  processes: (site, { quick }, terminal) => processes(site, { turns: quick ? 30 : 150 }, terminal),
   logins: (site, { quick }, terminal, cpu) =>
     logins(
       site,
-      quick ? { alone: 20, together: 50 } : { alone: 100, together: 450 },
+      quick ? { alone: 20, together: 50 } : { alone: 100, together: 300 },
       terminal,
       cpu,
     ),
@@ -69,12 +69,19 @@ async function run(names: readonly string[], amount: Amount, terminal: Terminal)
   await using site = await openSite();
   terminal.progress("");
   terminal.print(await facts(site));
+  const took: string[] = [];
   for (const name of names) {
+    const tableStart = performance.now();
     const text = await TABLES[name]?.(site, amount, terminal, cpu);
     terminal.progress("");
     terminal.print(`\n${text ?? ""}`);
+    took.push(`${name} ${seconds(tableStart)}`);
   }
-  terminal.print(`\nAll in ${((performance.now() - start) / 1000).toFixed(0)} s.`);
+  terminal.print(`\nSeconds: ${took.join(", ")}; with starting the servers ${seconds(start)}.`);
+}
+
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1000).toFixed(0);
 }
 
 await main();

@@ -70,7 +70,7 @@ export function sqliteStore(path: string): BenchStore {
       use((database) =>
         database.exec(
           `WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < ${String(rows)}),
-             expired AS (SELECT n, strftime('%Y-%m-%d %H:%M:%f000', 'now', '-1 day', -n / 1000.0 || ' seconds') AS seen FROM series)
+             expired AS (SELECT n, strftime('%Y-%m-%d %H:%M:%f000', 'now', '-1 day', (-n / 1000.0) || ' seconds') AS seen FROM series)
            INSERT INTO popbsmtp SELECT printf('2001:db8::%x:%x', n / 65536 + 1, n % 65536), 'u' || n || '@example.org',
              'imap', seen, seen, 1 FROM expired`,
         ),

@@ -29,8 +29,11 @@ record() {
     umask 022
   fi
   set -C
-  printf '1\0%s\0%s\0%s\0\n' "$p_address" "$p_service" "${p_user:0:1024}" >"$p_file" ||
+  printf '1\0%s\0%s\0%s\0\n' "$p_address" "$p_service" "${p_user:0:1024}" >"$p_file" || {
     p_trouble="$p_spool: cannot write there: the login from $p_address is not recorded"
+    # a full disk takes files as long as there is nothing in them
+    [[ ! -e $p_file || -s $p_file ]] || /bin/rm -f -- "$p_file"
+  }
   set +C
   [[ -z $p_umask ]] || umask "$p_umask"
   [[ -z $p_trouble ]] || return 0
@@ -67,7 +70,7 @@ await() {
 # Becomes PROGRAM. bash has variables of its own that hide, drop, change or add to those of the environment: where one of them
 # is in it, env(1) restores everything at the price of one more exec.
 become() {
-  [[ -z $p_trouble ]] || printf 'popbsmtp: %s\n' "$p_trouble" >&2
+  [[ -z $p_complaint$p_trouble ]] || printf 'popbsmtp: %s\n' "$p_complaint${p_complaint:+${p_trouble:+; }}$p_trouble" >&2
   [[ -n $p_address ]] || p_export=
   { mapfile -d '' -t p_environ </proc/self/environ; } 2>/dev/null || p_pwd=1 p_shlvl=1
   for p_entry in "${p_environ[@]}"; do
@@ -170,7 +173,6 @@ if [[ -n $p_program ]]; then
   elif [[ $p_config != /etc/popbsmtp/popbsmtp.toml || -e $p_config ]]; then
     p_complaint="$p_config: cannot be read by user id $EUID; taking $p_spool for the spool"
   fi
-  [[ -z $p_complaint ]] || printf 'popbsmtp: %s\n' "$p_complaint" >&2
 
   p_quad=${p_text#::ffff:}
   if [[ -z $p_text ]] || { ipv4 "$p_quad" && p_address=$p_quad && record 2>/dev/null; }; then
@@ -283,23 +285,28 @@ node() {
   p_node=$(type -P node)
 }
 
+# Leaves word why nobody drains, as a drain does when the store is away: whoever is about to wait reads it, and says it.
+leave_word() {
+  /bin/rm -f -- "$p_spool/.away"
+  printf '%s\n' "$1" >"$p_spool/.away"
+} 2>/dev/null
+
 # Becomes a drain that has nothing of this process: no descriptor, no variable, no terminal, and as much address space as it
 # may have. Runs in a process of its own that is nobody's child.
 drain() {
   PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
   if ! node; then
-    printf 'popbsmtp: no Node beside %s and none on PATH: logins wait in %s\n' "$p_self" "$p_spool" >&2
+    leave_word "no Node beside $p_self and none on PATH"
     return
   fi
   ulimit -v unlimited 2>/dev/null || ulimit -Sv "$(ulimit -Hv)"
   p_limit=$(ulimit -v)
   if [[ $p_limit != unlimited ]] && ((p_limit < 1500000)); then
-    printf 'popbsmtp: Node does not start in %d MiB of address space: logins wait in %s; set vsz_limit = 0 for this service or see to it that popbsmtp drain runs\n' \
-      $((p_limit / 1024)) "$p_spool" >&2
+    leave_word "Node does not start in $((p_limit / 1024)) MiB of address space: set vsz_limit = 0 for this service, or see to it that popbsmtp drain runs"
     return
   fi
   for p_file in "$p_spool"/.start-*; do
-    [[ $p_file == "$p_claim" ]] || rm -f -- "$p_file"
+    [[ $p_file == "$p_claim" ]] || /bin/rm -f -- "$p_file"
   done
   set --
   [[ ! -x /usr/bin/setsid ]] || set -- /usr/bin/setsid

@@ -40,7 +40,7 @@ Exit status, as in sysexits.h:
   70  a bug in popbsmtp
 
 Files:
-  ${DEFAULT_CONFIG_PATH}   the configuration
+  ${DEFAULT_CONFIG_PATH}     the configuration
   /var/spool/popbsmtp             logins that are not in the store yet
   /var/lib/popbsmtp/popbsmtp.db   the store, where no other is configured`;
 

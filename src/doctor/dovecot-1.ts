@@ -1,7 +1,7 @@
 /** Dovecot 1: `mail_executable` is the wrapper, and runs as root. */
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import type { Subject } from "./subject.ts";
-import { shellWord } from "./words.ts";
+import { popbsmtp } from "./words.ts";
 import { commandLine, findWrapper, newWrapper, wrapperFindings, type Wrapper } from "./wrapper.ts";
 
 /** @param text what `dovecot -n` printed: `mail_executable(imap): /usr/bin/popbsmtp /usr/lib/dovecot/imap` */
@@ -11,12 +11,10 @@ export function dovecot1Findings(text: string, subject: Subject): readonly Findi
     return executable === undefined ? [] : [{ protocol, words: executable.split(/\s+/) }];
   });
   if (executables.every(({ words }) => findWrapper(words) === undefined)) {
-    const { path } = subject.config;
-    const option = path === undefined ? "" : ` --config ${shellWord(path)}`;
     return [
       warning(
         "does not run popbsmtp after a login",
-        `popbsmtp${option} print dovecot 1    # the lines for dovecot.conf`,
+        `${popbsmtp(subject.config)} print dovecot 1    # the lines for dovecot.conf`,
       ),
     ];
   }

@@ -6,7 +6,7 @@ import { addressSpace, listenerOf, parseDoveconf, settingOf, type Section } from
 import { dovecot1Findings } from "./dovecot-1.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import type { Subject } from "./subject.ts";
-import { groupName, shellWord } from "./words.ts";
+import { groupName, popbsmtp, shellWord } from "./words.ts";
 import { commandLine, findWrapper, newWrapper, wrapperFindings, type Wrapper } from "./wrapper.ts";
 
 /** What Node needs to start, with something to spare. The bash half asks for as much. Bytes. */
@@ -16,7 +16,10 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
   const { dovecotConfig } = subject;
   const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
   const answer = await ask("doveconf", which);
-  if (answer?.ok === true) return dovecot2Findings(parseDoveconf(answer.stdout), subject);
+  if (answer?.ok === true) {
+    const [, version = "2"] = /^# (\d\S*)/.exec(answer.stdout) ?? [];
+    return [ok(`Dovecot ${version}`), ...dovecot2Findings(parseDoveconf(answer.stdout), subject)];
+  }
   if (answer !== undefined) {
     return [
       problem(
@@ -33,33 +36,27 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
 }
 
 function dovecot2Findings(root: Section, subject: Subject): readonly Finding[] {
-  const protocols = (root.settings.get("protocols") ?? "").split(/\s+/);
-  const found = (["imap", "pop3"] as const)
-    .filter((protocol) => protocols.includes(protocol))
-    .map((protocol) => protocolFindings(root, protocol, subject));
-  if (found.length === 0) return [ok("serves neither imap nor pop3")];
-  if (found.some((findings) => findings !== undefined)) {
-    return found.flatMap(
-      (findings, index) => findings ?? [notOurs(protocols[index] ?? "", subject)],
-    );
+  const enabled = (root.settings.get("protocols") ?? "").split(/\s+/);
+  const protocols = (["imap", "pop3"] as const)
+    .filter((protocol) => enabled.includes(protocol))
+    .map((protocol) => ({ protocol, findings: protocolFindings(root, protocol, subject) }));
+  if (protocols.length === 0) return [ok("serves neither imap nor pop3")];
+  if (protocols.every(({ findings }) => findings === undefined)) {
+    return [
+      warning(
+        "does not run popbsmtp after a login",
+        `${popbsmtp(subject.config)} print dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
+      ),
+    ];
   }
-  return [
-    warning(
-      "does not run popbsmtp after a login",
-      `${print(subject)} dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
-    ),
-  ];
+  return protocols.flatMap(({ protocol, findings }) => findings ?? [notOurs(protocol, subject)]);
 }
 
 function notOurs(protocol: string, subject: Subject): Finding {
   return problem(
     `${protocol}: no login is recorded: popbsmtp does not run after it`,
-    `${print(subject)} dovecot 2    # the lines for ${protocol}`,
+    `${popbsmtp(subject.config)} print dovecot 2    # the lines for ${protocol}`,
   );
-}
-
-function print({ config }: Subject): string {
-  return `popbsmtp${config.path === undefined ? "" : ` --config ${shellWord(config.path)}`} print`;
 }
 
 /** undefined where nothing but imap itself runs. */
@@ -76,7 +73,7 @@ function protocolFindings(
     return [
       problem(
         `${protocol}: nothing listens on the socket ${socket}: every login is refused`,
-        `${print(subject)} dovecot 2    # the lines for ${protocol}`,
+        `${popbsmtp(subject.config)} print dovecot 2    # the lines for ${protocol}`,
       ),
     ];
   }

@@ -16,6 +16,7 @@ import { findSecrets, type Secrets } from "./secrets.ts";
 import { spoolFindings } from "./spool.ts";
 import { storeFindings } from "./store.ts";
 import type { Subject } from "./subject.ts";
+import { popbsmtp } from "./words.ts";
 
 export interface Scope {
   /** As `--config` gave it. */
@@ -82,14 +83,15 @@ function load(configPath: string | undefined): Loaded {
 }
 
 /** What there is to say of a configuration without problems. */
-function settled({ path, user }: Config): readonly Finding[] {
+function settled(config: Config): readonly Finding[] {
+  const { path, user } = config;
   const read =
     path === undefined
       ? ok(`there is no ${DEFAULT_CONFIG_PATH}: everything is as by default`)
       : ok(`${path}: every line is understood`);
   if (isRoot()) return [read, userFinding(user, accountOf(user))];
   const other = `run by ${userInfo().username}: only root can see what ${user}, Dovecot and Postfix may do`;
-  return [read, warning(other, "sudo popbsmtp doctor")];
+  return [read, warning(other, `sudo ${popbsmtp(config)} doctor`)];
 }
 
 function modes(

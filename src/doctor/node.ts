@@ -16,14 +16,15 @@ export async function nodeFindings({
   // the PATH that the wrapper gives itself where it has none, and the user that a drain runs as
   const words = ["-i", "PATH=/usr/local/bin:/usr/bin:/bin", program, "--version"];
   const answer = await ask("env", words, account);
+  const who = account === undefined ? "" : ` as ${config.user}`;
   if (answer?.ok === true)
-    return [running, ok(`starts as ${config.user} without a PATH, as Dovecot starts it`)];
+    return [running, ok(`starts${who} without a PATH, as Dovecot starts it`)];
   const why = answer?.complaint.replace(/^popbsmtp: /, "") ?? "env is missing";
   return [
     running,
     problem(
-      `${config.user} cannot start it without a PATH, as Dovecot would: ${why}`,
-      `ln -s ${shellWord(process.execPath)} ${shellWord(join(dirname(program), "node"))}    # where ${config.user} may run that one`,
+      `does not start${who} without a PATH, as Dovecot would start it: ${why}`,
+      `ln -s ${shellWord(process.execPath)} ${shellWord(join(dirname(program), "node"))}    # where everybody may run that one`,
     ),
   ];
 }

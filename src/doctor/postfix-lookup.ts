@@ -5,10 +5,11 @@ import { findAccount, isRoot, type Account } from "../privileges.ts";
 import { ask } from "./ask.ts";
 import { becoming, whyNotReadable } from "./becoming.ts";
 import { configurationFile } from "./files.ts";
-import { ok, problem, type Finding } from "./finding.ts";
+import { ok, problem, warning, type Finding } from "./finding.ts";
 import { mapFindings, parseMapFile } from "./map-file.ts";
+import type { Postfix } from "./postconf.ts";
 import type { Subject } from "./subject.ts";
-import { groupName, shellWord } from "./words.ts";
+import { groupName, popbsmtp, shellWord } from "./words.ts";
 
 /** A map of a database, as a restriction names it: `proxy:pgsql:/etc/postfix/popbsmtp.cf`. */
 export interface SqlMap {
@@ -38,25 +39,18 @@ function readValues(path: string): SqlMap["values"] {
   }
 }
 
-interface Circumstances {
-  readonly subject: Subject;
-  /** What `print postfix` would write as the query. */
-  readonly query: string;
-  /** The arguments that tell Postfix's programs which configuration. */
-  readonly which: readonly string[];
-  readonly settings: ReadonlyMap<string, string>;
-}
-
+/** @param query what `print postfix` would write into the file */
 export async function lookupFindings(
   map: SqlMap,
-  { subject, query, which, settings }: Circumstances,
+  { config }: Subject,
+  postfix: Postfix,
+  query: string,
 ): Promise<readonly Finding[]> {
-  const { config } = subject;
-  const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
-  const remedy = [`popbsmtp${option} print postfix map > ${shellWord(map.path)}`];
-  const owner = settings.get("mail_owner") ?? "postfix";
+  const remedy = [`${popbsmtp(config)} print postfix map > ${shellWord(map.path)}`];
+  const { owner, which } = postfix;
   const account = isRoot() ? findAccount(owner) : undefined;
   if (map.values === undefined) {
+    if (!isRoot()) return [warning(`${map.path}: only root can say what is in it`)];
     return [
       problem(
         `${map.path} is missing or cannot be read: who is not yours gets a 451`,
@@ -67,14 +61,13 @@ export async function lookupFindings(
   }
   const found = [
     ...(await typeFindings(map, which)),
-    ...proxyFindings(map, which, settings.get("proxy_read_maps") ?? ""),
+    ...proxyFindings(map, postfix),
     ...mode(map, account),
     ...mapFindings(map.path, map.values, config.store, query, remedy),
     ...(account === undefined ? [] : databaseFindings(config, owner, account)),
   ];
-  const broken = found.filter(({ level }) => level === "problem");
   // one trouble is told once
-  if (broken.length > 0) return broken;
+  if (found.some(({ level }) => level === "problem")) return found;
   return [...found, await answers(map, which, account)];
 }
 
@@ -95,12 +88,8 @@ async function typeFindings(map: SqlMap, which: readonly string[]): Promise<read
   ];
 }
 
-function proxyFindings(
-  map: SqlMap,
-  which: readonly string[],
-  readable: string,
-): readonly Finding[] {
-  if (!map.proxied || readable.split(/[\s,]+/).includes(map.text)) return [];
+function proxyFindings(map: SqlMap, { which, proxyReadMaps }: Postfix): readonly Finding[] {
+  if (!map.proxied || proxyReadMaps.includes(map.text)) return [];
   const postconf = ["postconf", ...which].map(shellWord).join(" ");
   return [
     problem(
@@ -112,24 +101,20 @@ function proxyFindings(
 }
 
 /** A SQLite file is read by Postfix itself, and so are the two beside it, which it cannot make. */
-function databaseFindings(
-  { store, path }: Config,
-  owner: string,
-  account: Account,
-): readonly Finding[] {
+function databaseFindings(config: Config, owner: string, account: Account): readonly Finding[] {
+  const { store } = config;
   if (store.driver !== "sqlite") return [];
   for (const file of ["", "-wal", "-shm"].map((suffix) => store.path + suffix)) {
     const why = becoming(owner, account, () => whyNotReadable(file));
     const group = shellWord(groupName(account.gid));
     const word = shellWord(file);
-    const option = path === undefined ? "" : ` --config ${shellWord(path)}`;
     if (why === "ENOENT") {
       return [
         problem(
           `${file} is missing, and Postfix cannot make it: who is not yours gets a 451`,
           file === store.path
-            ? `popbsmtp${option} schema install`
-            : `popbsmtp${option} check ${NOBODY[0] ?? ""}    # makes it; and look with sqlite3 -readonly only`,
+            ? `${popbsmtp(config)} schema install`
+            : `${popbsmtp(config)} check ${NOBODY[0] ?? ""}    # makes it; and look with sqlite3 -readonly only`,
         ),
       ];
     }

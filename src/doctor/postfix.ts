@@ -1,29 +1,13 @@
 /** What Postfix is really configured to ask before it relays. */
 import { join } from "node:path";
 import type { StoreConfig } from "../config/config.ts";
-import { ask } from "./ask.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
-import { isOurs, parseMapFile } from "./map-file.ts";
+import { isOurs } from "./map-file.ts";
+import { OTHERS, readPostfix, RECIPIENT, RELAY, type Postfix } from "./postconf.ts";
 import { lookupFindings, readMap, type SqlMap } from "./postfix-lookup.ts";
-import {
-  corrected,
-  endOf,
-  parseRestrictions,
-  restrictionsText,
-  withClasses,
-  type Restriction,
-} from "./restrictions.ts";
+import { corrected, endOf, restrictionsText, type Restriction } from "./restrictions.ts";
 import type { Subject } from "./subject.ts";
-import { shellWord } from "./words.ts";
-
-const RELAY = "smtpd_relay_restrictions";
-const RECIPIENT = "smtpd_recipient_restrictions";
-/** Lists that can turn a client away, or permit it to go on, but do not decide about relaying. */
-const OTHERS = [
-  "smtpd_client_restrictions",
-  "smtpd_helo_restrictions",
-  "smtpd_sender_restrictions",
-];
+import { popbsmtp, shellWord } from "./words.ts";
 
 /** Where one of Postfix's lists asks us. */
 interface Lookup {
@@ -38,52 +22,39 @@ export async function postfixFindings(
   query: string,
 ): Promise<readonly Finding[]> {
   const which = subject.postfixConfig === undefined ? [] : ["-c", subject.postfixConfig];
-  const names = [RELAY, RECIPIENT, ...OTHERS, "smtpd_restriction_classes", "proxy_read_maps"];
-  const answer = await ask("postconf", [...which, "-x", ...names, "mail_owner"]);
-  if (answer === undefined) return [ok("not installed on this host")];
-  if (!answer.ok) {
-    const command = ["postconf", ...which.map(shellWord), "-n"].join(" ");
-    return [problem(`postconf cannot read its configuration: ${answer.complaint}`, command)];
+  const postfix = await readPostfix(which);
+  if (postfix === undefined) return [ok("not installed on this host")];
+  if (typeof postfix === "string") {
+    const command = ["postconf", ...which, "-n"].map(shellWord).join(" ");
+    return [problem(`postconf cannot read its configuration: ${postfix}`, command)];
   }
-  // printed as in main.cf
-  const settings = parseMapFile(answer.stdout);
-  const classes = await restrictionClasses(settings.get("smtpd_restriction_classes") ?? "", which);
-  const list = (name: string) => withClasses(parseRestrictions(settings.get(name) ?? ""), classes);
-  // where the first is empty, as it may be after an upgrade from before 2.10, the second decides
-  const deciding = list(RELAY).length > 0 ? RELAY : RECIPIENT;
-  const lookup = findLookup(list(deciding), subject.config.store);
-  const write = writer(subject, which, list);
-  if (lookup === undefined) {
-    const elsewhere = [RECIPIENT, ...OTHERS].find(
-      (name) => findLookup(list(name), subject.config.store) !== undefined,
-    );
-    return [
-      elsewhere === undefined
-        ? notConfigured(subject, write(deciding))
-        : misplaced(
-            elsewhere,
-            write(deciding, findLookup(list(elsewhere), subject.config.store)?.restriction),
-          ),
-    ];
-  }
-  const order = orderFindings(deciding, list(deciding), lookup, write);
-  const others = deciding === RELAY ? recipientFindings(list(RECIPIENT), lookup, write) : [];
-  const asked =
-    lookup.map === undefined
-      ? []
-      : await lookupFindings(lookup.map, { subject, query, which, settings });
-  return [...order, ...others, ...asked];
+  return [ok(`Postfix ${postfix.version}`), ...(await relayFindings(subject, postfix, query))];
 }
 
-async function restrictionClasses(
-  names: string,
-  which: readonly string[],
-): Promise<ReadonlyMap<string, readonly Restriction[]>> {
-  const words = names.split(/[\s,]+/).filter((word) => word !== "");
-  if (words.length === 0) return new Map();
-  const answer = await ask("postconf", [...which, "-x", ...words]);
-  const values = parseMapFile(answer?.stdout ?? "");
-  return new Map(Array.from(values, ([name, value]) => [name, parseRestrictions(value)]));
+async function relayFindings(
+  subject: Subject,
+  postfix: Postfix,
+  query: string,
+): Promise<readonly Finding[]> {
+  const { list } = postfix;
+  const { store } = subject.config;
+  // where the first is empty, as it may be after an upgrade from before 2.10, the second decides
+  const deciding = list(RELAY).length > 0 ? RELAY : RECIPIENT;
+  const write = writer(subject, postfix);
+  const lookup = findLookup(list(deciding), store);
+  if (lookup === undefined) {
+    for (const name of [RECIPIENT, ...OTHERS]) {
+      const misplaced = findLookup(list(name), store)?.restriction;
+      if (misplaced !== undefined) return [misplacedFinding(name, write(deciding, misplaced))];
+    }
+    return [notConfigured(subject, write(deciding))];
+  }
+  const { map } = lookup;
+  return [
+    orderFinding(deciding, list(deciding), lookup, write),
+    ...(deciding === RELAY ? recipientFindings(list(RECIPIENT), lookup, write) : []),
+    ...(map === undefined ? [] : await lookupFindings(map, subject, postfix, query)),
+  ];
 }
 
 /** The restriction that asks us: a map with the store's table in its query, or one of the daemon's services. */
@@ -106,11 +77,7 @@ function findLookup(list: readonly Restriction[], store: StoreConfig): Lookup | 
 /** Makes the command that puts the lookup where it belongs in a list. */
 type Writer = (name: string, access?: Restriction) => string;
 
-function writer(
-  { config, postfixConfig }: Subject,
-  which: readonly string[],
-  list: (name: string) => readonly Restriction[],
-): Writer {
+function writer({ config, postfixConfig }: Subject, { which, list }: Postfix): Writer {
   const usual = {
     name: "check_client_access",
     argument: `proxy:${config.store.driver}:${mapPath(postfixConfig)}`,
@@ -127,18 +94,17 @@ function mapPath(postfixConfig = "/etc/postfix"): string {
 }
 
 function notConfigured({ config, postfixConfig }: Subject, write: string): Finding {
-  const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
   const path = shellWord(mapPath(postfixConfig));
   return warning(
     "does not ask whether a client may relay: right only where another host relays",
-    `(umask 077; popbsmtp${option} print postfix map > ${path})`,
+    `(umask 077; ${popbsmtp(config)} print postfix map > ${path})`,
     `chgrp postfix ${path}; chmod 640 ${path}`,
     write,
     "postfix reload",
   );
 }
 
-function misplaced(name: string, write: string): Finding {
+function misplacedFinding(name: string, write: string): Finding {
   return problem(
     `asks in ${name}, which since Postfix 2.10 does not decide about relaying: nobody may relay`,
     write,
@@ -146,35 +112,27 @@ function misplaced(name: string, write: string): Finding {
   );
 }
 
-function orderFindings(
+function orderFinding(
   name: string,
   list: readonly Restriction[],
   { restriction }: Lookup,
   write: Writer,
-): readonly Finding[] {
+): Finding {
   const at = list.indexOf(restriction);
   const end = endOf(list);
   const advice = [write(name, restriction), "postfix reload"];
   const subject = `${restriction.name} ${restriction.argument ?? ""}`;
   if (at > end) {
-    return [
-      problem(
-        `${name}: ${list[end]?.name ?? ""} comes before ${subject}: nobody may relay`,
-        ...advice,
-      ),
-    ];
+    const text = `${name}: ${list[end]?.name ?? ""} comes before ${subject}: nobody may relay`;
+    return problem(text, ...advice);
   }
   // a policy service that fails has no opinion (default_action); a map that fails is a 451
   const inbound = list.slice(0, at).some((each) => each.name === "permit_auth_destination");
   if (!inbound && restriction.name === "check_client_access") {
-    return [
-      problem(
-        `${name}: permit_auth_destination is not in front of ${subject}: when the store is down, mail for your own domains is turned away, too (451)`,
-        ...advice,
-      ),
-    ];
+    const text = `${name}: permit_auth_destination is not in front of ${subject}: when the store is down, mail for your own domains is turned away, too (451)`;
+    return problem(text, ...advice);
   }
-  return [ok(`${name} asks ${restriction.argument ?? ""}`)];
+  return ok(`${name} asks ${restriction.argument ?? ""}`);
 }
 
 /** What the relay list permits, the recipient list can still refuse. */

@@ -1,13 +1,14 @@
 /** The spool: may it be written to, and is anybody emptying it? */
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Config } from "../config/config.ts";
 import type { Account } from "../privileges.ts";
 import { Spool } from "../spool/spool.ts";
 import { becoming, whyNotWritable } from "./becoming.ts";
 import { counted, ok, problem, warning, type Finding } from "./finding.ts";
 import { ownership } from "./files.ts";
 import type { Subject } from "./subject.ts";
-import { groupName, shellWord, span, userName } from "./words.ts";
+import { groupName, popbsmtp, shellWord, span, userName } from "./words.ts";
 
 /** A login that waits longer than this is waiting for nobody. Milliseconds. */
 const BACKLOG_MS = 60_000;
@@ -35,13 +36,14 @@ export function spoolFindings({ config, account, now }: Subject): readonly Findi
   const findings = [directory(path, user, account), space(path)];
   if (account === undefined || stats.uid !== account.uid) return findings;
   // as the user, who decides what is in there: root would follow every link
-  const inside = becoming(user, account, () => contents(path, config.path, now));
+  const inside = becoming(user, account, () => contents(config, now));
   return [...findings, ...inside];
 }
 
-function contents(path: string, configPath: string | undefined, now: number): readonly Finding[] {
+function contents(config: Config, now: number): readonly Finding[] {
+  const path = config.spool;
   try {
-    return [...waiting(new Spool(path), configPath, now), ...setAside(path)];
+    return [...waiting(config, now), ...setAside(path)];
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return [problem(`cannot be looked into: ${why}`, `ls -la ${shellWord(path)}`)];
@@ -102,13 +104,14 @@ function space(path: string): Finding {
   return none ? problem(`${text}: no login is recorded`, look) : warning(`only ${text}`, look);
 }
 
-function waiting(spool: Spool, configPath: string | undefined, now: number): readonly Finding[] {
+function waiting(config: Config, now: number): readonly Finding[] {
+  const spool = new Spool(config.spool);
   const { entries } = spool.scan();
   const pid = spool.drainAtWork();
   const away = spool.away();
   const age = now - (entries[0]?.time ?? now);
   const logins = `${counted(entries.length, "login")} waiting`;
-  const drain = `popbsmtp ${configPath === undefined ? "" : `--config ${shellWord(configPath)} `}drain`;
+  const drain = `${popbsmtp(config)} drain`;
   const drains =
     pid === undefined
       ? "no drain at work: the next login starts one"

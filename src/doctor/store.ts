@@ -5,7 +5,7 @@ import type { Config } from "../config/config.ts";
 import { PopbsmtpError, StoreAwayError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import { counted, ok, problem, warning, type Finding } from "./finding.ts";
-import { shellWord, span } from "./words.ts";
+import { popbsmtp, shellWord, span } from "./words.ts";
 
 /** Clocks that differ by more shift authorizations (warning), or end or prolong them noticeably (problem). Milliseconds. */
 const CLOCK_MS = { warning: 2_000, problem: 60_000 };
@@ -28,15 +28,14 @@ export async function storeFindings(
   stores: Stores,
   now: number,
 ): Promise<readonly Finding[]> {
-  const option = config.path === undefined ? "" : ` --config ${shellWord(config.path)}`;
   try {
-    const schema = schemaFinding(stores, await stores.writer.schemaVersion(), option);
+    const schema = schemaFinding(config, stores, await stores.writer.schemaVersion());
     if (schema.level === "problem") return [schema];
     return [
       schema,
-      await rights(stores, config, now, option),
+      await rights(stores, config, now),
       ...clockFindings(config, await stores.writer.clockOffset()),
-      await rows(config, stores.writer, now, option),
+      await rows(config, stores.writer, now),
     ];
   } catch (error) {
     if (!(error instanceof StoreAwayError)) throw error;
@@ -54,9 +53,9 @@ function unreachable({ store }: Config, error: StoreAwayError): Finding {
 }
 
 function schemaFinding(
+  config: Config,
   { writer, version }: Stores,
   found: number | undefined,
-  option: string,
 ): Finding {
   if (found === undefined) return ok(`${writer.name}: reached; the table is your own`);
   if (found === version) return ok(`${writer.name}: reached; schema version ${String(found)}`);
@@ -70,21 +69,17 @@ function schemaFinding(
     found === 0
       ? "there are no tables"
       : `schema version ${String(found)}; this popbsmtp needs ${String(version)}`;
-  return problem(`${writer.name}: ${what}`, `popbsmtp${option} schema install`);
+  return problem(`${writer.name}: ${what}`, `${popbsmtp(config)} schema install`);
 }
 
 /**
  * May the accounts delete and write? Deletes what is not there, then writes a row that has long expired and deletes that: it
  * authorizes nobody, and is gone again. The address is no host's (RFC 5737).
  */
-async function rights(
-  { writer, purger }: Stores,
-  { store }: Config,
-  now: number,
-  option: string,
-): Promise<Finding> {
+async function rights({ writer, purger }: Stores, config: Config, now: number): Promise<Finding> {
+  const { store } = config;
   const address = trialAddress();
-  const roles = `popbsmtp${option} schema print --roles    # what each account has to be granted`;
+  const roles = `${popbsmtp(config)} schema print --roles    # what each account has to be granted`;
   try {
     await purger.revoke({ address });
     await writer.authorize(
@@ -119,14 +114,14 @@ function clockFindings({ store }: Config, offset: number): readonly Finding[] {
   return [off > CLOCK_MS.problem ? problem(text, advice) : warning(text, advice)];
 }
 
-async function rows(config: Config, store: Store, now: number, option: string): Promise<Finding> {
+async function rows(config: Config, store: Store, now: number): Promise<Finding> {
   const { live, all, oldest } = await store.count();
   const text = `${counted(live, "live authorization")}, ${String(all - live)} expired`;
   const overdue = oldest === undefined ? 0 : now - oldest.getTime() - config.lifetime;
   if (overdue <= UNPURGED_MS) return ok(`${text} (lifetime ${formatDuration(config.lifetime)})`);
   return warning(
     `${text}, the first of them for ${span(overdue)}: purge does not run every hour`,
-    `popbsmtp${option} print cron > /etc/cron.d/popbsmtp`,
+    `${popbsmtp(config)} print cron > /etc/cron.d/popbsmtp`,
   );
 }
 

@@ -1,0 +1,64 @@
+/** What postconf(1) says Postfix is configured to do. */
+import { ask } from "./ask.ts";
+import { parseMapFile } from "./map-file.ts";
+import { parseRestrictions, withClasses, type Restriction } from "./restrictions.ts";
+
+/** The list that decides about relaying, since Postfix 2.10. */
+export const RELAY = "smtpd_relay_restrictions";
+export const RECIPIENT = "smtpd_recipient_restrictions";
+
+/** Lists that can turn a client away, but do not decide about relaying. */
+export const OTHERS = [
+  "smtpd_client_restrictions",
+  "smtpd_helo_restrictions",
+  "smtpd_sender_restrictions",
+];
+
+const CLASSES = "smtpd_restriction_classes";
+
+export interface Postfix {
+  /** The arguments that tell Postfix's programs which configuration. */
+  readonly which: readonly string[];
+  /** A list of restrictions, without classes and variables. */
+  readonly list: (name: string) => readonly Restriction[];
+  /** proxy_read_maps: the maps that proxymap(8) may be asked for. */
+  readonly proxyReadMaps: readonly string[];
+  readonly version: string;
+  /** mail_owner: whom Postfix runs as. */
+  readonly owner: string;
+}
+
+/** Asks postconf. undefined where Postfix is not installed; the complaint where postconf has one. */
+export async function readPostfix(which: readonly string[]): Promise<Postfix | string | undefined> {
+  const others = ["proxy_read_maps", "mail_owner", "mail_version"];
+  const names = [RELAY, RECIPIENT, ...OTHERS, CLASSES, ...others];
+  const answer = await ask("postconf", [...which, "-x", ...names]);
+  if (answer?.ok !== true) return answer?.complaint;
+  // printed as in main.cf
+  const settings = parseMapFile(answer.stdout);
+  const classes = await readClasses(words(settings.get(CLASSES)), which);
+  const lists = new Map(
+    Array.from(settings, ([name, value]) => [name, withClasses(parseRestrictions(value), classes)]),
+  );
+  return {
+    which,
+    list: (name) => lists.get(name) ?? [],
+    proxyReadMaps: words(settings.get("proxy_read_maps")),
+    version: settings.get("mail_version") ?? "",
+    owner: settings.get("mail_owner") ?? "postfix",
+  };
+}
+
+async function readClasses(
+  names: readonly string[],
+  which: readonly string[],
+): Promise<ReadonlyMap<string, readonly Restriction[]>> {
+  if (names.length === 0) return new Map();
+  const answer = await ask("postconf", [...which, "-x", ...names]);
+  const values = parseMapFile(answer?.stdout ?? "");
+  return new Map(Array.from(values, ([name, value]) => [name, parseRestrictions(value)]));
+}
+
+function words(list = ""): readonly string[] {
+  return list.split(/[\s,]+/).filter((word) => word !== "");
+}

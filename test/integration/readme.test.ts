@@ -1,0 +1,158 @@
+/** README.md against the program: what it says is there is there, and what is there is in it. */
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { Command } from "commander";
+import { createProgram } from "../../src/cli.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { recorder } from "../unit/commands/recorder.ts";
+
+const README = read("README.md");
+
+function read(file: string): string {
+  return readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
+}
+
+/** The fenced examples in a language, without their indentation. */
+function examples(language: string): readonly string[] {
+  const fence = new RegExp(`^( *)\`\`\`${language}\n([^]*?)^ *\`\`\`$`, "gm");
+  return Array.from(README.matchAll(fence), ([, indentation = "", text = ""]) =>
+    text.replaceAll(new RegExp(`^${indentation}`, "gm"), ""),
+  );
+}
+
+/** The program, whose commands do nothing. */
+function idleProgram(): Command {
+  const program = createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 });
+  for (const command of commandsOf(program)) {
+    if (command.commands.length === 0) command.action(() => {});
+  }
+  return program;
+}
+
+function commandsOf(command: Command): readonly Command[] {
+  return [command, ...command.commands.flatMap(commandsOf)];
+}
+
+function path(command: Command): string {
+  return command.parent === null ? command.name() : `${path(command.parent)} ${command.name()}`;
+}
+
+test("every command and every option is in the README", () => {
+  for (const command of commandsOf(idleProgram())) {
+    assert.ok(README.includes(`\`${path(command)}`), path(command));
+    for (const { long, hidden } of command.options) {
+      if (!hidden) assert.ok(README.includes(long ?? ""), `${path(command)} ${long}`);
+    }
+  }
+  for (const option of ["--wait MS", "--no-wait", "--service S", "--export NAME"]) {
+    assert.ok(README.includes(`\`${option}\``), option);
+  }
+});
+
+test("every command line in the README is one that the program takes", async () => {
+  const inFences = examples("sh").join("\n").replaceAll("\\\n", " ").split("\n");
+  const inText = Array.from(README.matchAll(/`(popbsmtp [^`\n]+)`/g), ([, line = ""]) => line);
+  const lines = [...inFences, ...inText].flatMap((line) =>
+    Array.from(
+      line.matchAll(/(?:^ *|[(|;] ?|checkpassword +)popbsmtp ((?:[^|>;)'"#\s]+ ?)+)/g),
+      ([, words = ""]) => words.trim().split(" "),
+    ),
+  );
+  assert.ok(lines.length > 30);
+  for (const words of lines) {
+    // "--config FILE ..." and what the wrapper becomes are not for commander
+    if (words.includes("...")) continue;
+    if (words.some((word) => word.includes("/"))) assertWrapper(words);
+    else await idleProgram().parseAsync(words, { from: "user" }).catch(unlessVersion);
+  }
+});
+
+function assertWrapper(words: readonly string[]): void {
+  const line = words.join(" ");
+  assert.match(line, /^(?:(?:--wait \d+|--no-wait|--service \w+|--export \w+) )*\/[\w./-]+/);
+}
+
+function unlessVersion(error: unknown): void {
+  if (error instanceof Error && "exitCode" in error && error.exitCode === 0) return;
+  throw error;
+}
+
+test("every configuration in the README loads", async () => {
+  await using directory = temporaryDirectory();
+  const secret = join(directory.path, "secret");
+  const ca = join(directory.path, "ca.pem");
+  writeFileSync(secret, "secret\n");
+  writeFileSync(ca, "-----BEGIN CERTIFICATE-----\n");
+  const configurations = examples("toml");
+  assert.ok(configurations.length >= 6);
+  for (const [index, text] of configurations.entries()) {
+    const file = join(directory.path, `${index}.toml`);
+    writeFileSync(
+      file,
+      text
+        .replaceAll(/"\/etc\/popbsmtp\/\w+\.password"/g, `"${secret}"`)
+        .replaceAll("/etc/popbsmtp/ca.pem", ca),
+    );
+    loadConfig(file);
+  }
+});
+
+test("the README's configuration reference has every key, and no other", async () => {
+  await using directory = temporaryDirectory();
+  const file = join(directory.path, "popbsmtp.toml");
+  const server = (driver: string) => `[store]\ndriver = "${driver}"\ndatabase = "mail"\n`;
+  const drivers = [server("pgsql"), server("mysql"), '[store]\ndriver = "sqlite"\n'];
+  const inside = (section: string) => [`${server("pgsql")}[store.${section}]\n`];
+  const sections = {
+    "At the top of the file": [""],
+    "`[store]`": drivers,
+    "`[store.purger]` and `[store.reader]`": [...inside("purger"), ...inside("reader")],
+    "`[store.ssl]`": inside("ssl"),
+    "`[store.columns]`": inside("columns"),
+  };
+  for (const [title, beginnings] of Object.entries(sections)) {
+    const known = beginnings.flatMap((text) => keysKnown(file, text));
+    // a section is a key where it stands
+    const keys = new Set(title.startsWith("At") ? known.filter((key) => key !== "store") : known);
+    assert.deepEqual(keysDescribed(title), [...keys].toSorted(), title);
+  }
+});
+
+/** The keys that the program says it knows where `text` ends. */
+function keysKnown(file: string, text: string): readonly string[] {
+  writeFileSync(file, `${text}no_such_key_at_all = 1\n`);
+  try {
+    loadConfig(file);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    const known = /unknown key; known here: (.*)/.exec(error.message)?.[1];
+    assert.ok(known !== undefined, error.message);
+    return known.split(", ");
+  }
+  assert.fail("an unknown key was taken");
+}
+
+/** The keys that the list below a heading begins its items with. */
+function keysDescribed(title: string): readonly string[] {
+  const [, section = ""] = README.split(`\n### ${title}\n`);
+  const [list = ""] = section.split("\n#");
+  return Array.from(list.matchAll(/^- `([a-z-]+)`/gm), ([, key = ""]) => key).toSorted();
+}
+
+test("the README says what to do about everything that the wrapper may say", () => {
+  const launcher = read("bin/launcher.bash");
+  const messages = Array.from(
+    launcher.matchAll(/p_(?:trouble|complaint)="([^"]+)"|printf 'popbsmtp: ([^']+)\\n'/g),
+    ([, assigned, printed]) => assigned ?? printed ?? "",
+  ).filter((message) => message !== "%s");
+  assert.ok(messages.length >= 10);
+  for (const message of messages) {
+    for (const words of message.split(/\$(?:\w+|\{[^}]*\})|%[sd]/)) {
+      assert.ok(README.includes(words.trim()), `${message}: ${words}`);
+    }
+  }
+});

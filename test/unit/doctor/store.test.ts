@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { storeFindings } from "../../../src/doctor/store.ts";
+import { StoreAwayError } from "../../../src/errors.ts";
+import type { Store } from "../../../src/stores/store.ts";
+import { memoryStore } from "../commands/memory-store.ts";
+import { config as defaults, pgsql } from "./subject.ts";
+
+const NOW = Date.UTC(2026, 2, 3, 10);
+const config = { ...defaults, store: pgsql };
+
+function look(writer: Store, version = 2) {
+  return storeFindings(config, { writer, purger: writer, version }, NOW);
+}
+
+test("the trial authorizes nobody, and is taken away again", async () => {
+  const store = memoryStore();
+  await look(store);
+  const [login, ...others] = store.recorded;
+  assert.equal(others.length, 0);
+  assert.equal(login?.address, "192.0.2.0");
+  assert.ok(NOW - (login?.time ?? NOW) > 7 * 86_400_000);
+  assert.deepEqual(store.revocations, [{ address: "192.0.2.0" }, { address: "192.0.2.0" }]);
+});
+
+test("an account that may not delete is not made to write what would then stay", async () => {
+  const store = memoryStore();
+  const purger: Store = {
+    ...memoryStore(),
+    revoke: () => Promise.reject(new StoreAwayError("store: pgsql: permission denied")),
+  };
+  const findings = await storeFindings(config, { writer: store, purger, version: 2 }, NOW);
+  assert.equal(store.recorded.length, 0);
+  assert.deepEqual(findings[1], {
+    level: "problem",
+    text: "it is there, but: pgsql: permission denied",
+    advice: ["popbsmtp schema print --roles    # what each account has to be granted"],
+  });
+});
+
+const clocks = [
+  [0, "ok", "its clock agrees with this host's"],
+  [-1_900, "ok", "its clock agrees with this host's"],
+  [5_000, "warning", "its clock is 5 s ahead of this host's"],
+  [-300_000, "problem", "its clock is 5 min behind this host's"],
+] as const;
+for (const [ahead, level, text] of clocks) {
+  test(`a clock ${String(ahead)} ms ahead: ${level}`, async () => {
+    const finding = (await look(memoryStore([], ahead)))[2];
+    assert.deepEqual([finding?.level, finding?.text], [level, text]);
+  });
+}
+
+test("a schema newer than this program is not for it to change", async () => {
+  const [finding, ...others] = await look(memoryStore(), 1);
+  assert.equal(others.length, 0);
+  assert.match(finding?.text ?? "", /schema version 2, and this popbsmtp knows 1/);
+});
+
+test("a store that is away is one problem, of its own kind", async () => {
+  const away: Store = {
+    ...memoryStore(),
+    schemaVersion: () => Promise.reject(new StoreAwayError("store: pgsql db.example.org: gone")),
+  };
+  const findings = await look(away);
+  assert.deepEqual(
+    findings.map(({ level, text, outage }) => [level, text, outage]),
+    [["problem", "pgsql db.example.org: gone", "store"]],
+  );
+});
