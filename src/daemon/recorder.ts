@@ -16,11 +16,13 @@ export interface RecorderOptions {
   readonly config: () => Pick<Config, "exclude" | "serve">;
   readonly store: () => Pick<Store, "authorize">;
   /** Told of each login that may relay from now on, before anybody is let in. */
-  readonly note: (login: Login) => void;
+  readonly note: (login: Login, outcome: "committed" | "spooled") => void;
   /** This host's clock, in milliseconds since 1970. */
   readonly now: () => number;
   readonly log: Log;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, "login" | "batch">;
+  /** Told after each statement why the store did not answer; undefined where it did. */
+  readonly onStore: (problem: string | undefined) => void;
 }
 
 interface Waiting {
@@ -51,7 +53,7 @@ export class Recorder {
     const outcome = config().exclude.some((network) => network.contains(login.address))
       ? "excluded"
       : await this.#keep(login);
-    if (outcome === "committed" || outcome === "spooled") note(login);
+    if (outcome === "committed" || outcome === "spooled") note(login, outcome);
     metrics.login(login.service, outcome, (performance.now() - start) / 1000);
     return outcome;
   }
@@ -98,7 +100,7 @@ export class Recorder {
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
     if (batch.length === 0) return;
-    const { store, now, log, metrics } = this.#options;
+    const { store, now, metrics, onStore } = this.#options;
     const start = performance.now();
     const measure = (ok: boolean) =>
       metrics.batch("live", batch.length, (performance.now() - start) / 1000, ok);
@@ -108,7 +110,7 @@ export class Recorder {
         now(),
       );
       measure(true);
-      metrics.storeUp(true);
+      onStore(undefined);
       this.#away = false;
       for (const { settled, settle } of batch) if (!settled) settle("committed");
     } catch (error) {
@@ -116,10 +118,7 @@ export class Recorder {
       // a row that is refused is for the drain to find and set aside
       if (!(error instanceof RowRefusedError)) {
         this.#away = true;
-        metrics.storeUp(false);
-        log.warning("store-away", {
-          reason: error instanceof Error ? error.message : String(error),
-        });
+        onStore(error instanceof Error ? error.message : String(error));
       }
       for (const { login, settled, settle } of batch) if (!settled) settle(this.#toSpool(login));
     }

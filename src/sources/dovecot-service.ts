@@ -76,6 +76,11 @@ export function servePostLogin(socket: Socket, options: PostLoginOptions): void 
     else void record({ address, user, service, time: now() }).then(() => socket.end(reply));
   };
   socket.on("data", receive);
+  socket.on("end", () => {
+    // whoever connects only to see whether somebody listens has asked nothing
+    if (length === 0) socket.end();
+    else if (lines < 2) refuse("ends before its second line does");
+  });
 }
 
 /** Reads a request's two lines. Throws where they are none. */

@@ -12,6 +12,9 @@ const INCOMPLETE_MS = 10_000;
 /** Shorter than what a wrapper waits for: the next ones need not. */
 const SLOW_MS = 150;
 
+/** Told after each statement which logins it was about, how many seconds it took, and the error it met. */
+export type OnCommit = (logins: readonly Login[], seconds: number, error?: unknown) => void;
+
 export interface BatchContext {
   readonly spool: Spool;
   readonly store: Store;
@@ -20,8 +23,7 @@ export interface BatchContext {
   readonly now: () => number;
   /** Takes a line about a file that had to be set aside. */
   readonly report: (line: string) => void;
-  /** Told after each statement how many logins it was about, how many seconds it took, and the error it met. */
-  readonly onCommit: (size: number, seconds: number, error?: unknown) => void;
+  readonly onCommit: OnCommit;
 }
 
 interface Recorded {
@@ -69,18 +71,15 @@ async function commit(context: BatchContext, batch: readonly Recorded[]): Promis
   if (batch.length === 0) return 0;
   const { spool, store, now, report, onCommit } = context;
   const start = performance.now();
-  const done = (error?: unknown) =>
-    onCommit(batch.length, (performance.now() - start) / 1000, error);
+  const logins = batch.map(({ login }) => login);
+  const done = (error?: unknown) => onCommit(logins, (performance.now() - start) / 1000, error);
   let slow = false;
   const timer = setTimeout(() => {
     slow = true;
     spool.setAway(`${store.name} takes long to answer`);
   }, SLOW_MS);
   try {
-    await store.authorize(
-      batch.map(({ login }) => login),
-      now(),
-    );
+    await store.authorize(logins, now());
     done();
   } catch (error) {
     done(error);

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { StoreAwayError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
-import { drainBatch, type BatchContext } from "./batch.ts";
+import { drainBatch, type BatchContext, type OnCommit } from "./batch.ts";
 import { parseEntryName, type EntryName } from "./entry.ts";
 import { lockSpoolSoon } from "./lock.ts";
 import { Spool, type DrainKind } from "./spool.ts";
@@ -35,8 +35,8 @@ export interface DrainOptions {
   readonly stay?: boolean;
   /** What wrappers and other drains are told this process is. Default "drain". */
   readonly kind?: DrainKind;
-  /** Told after each statement how many logins it was about, how many seconds it took, and the error it met. */
-  readonly onCommit?: (size: number, seconds: number, error?: unknown) => void;
+  /** Told after each statement which logins it was about, how many seconds it took, and the error it met. */
+  readonly onCommit?: OnCommit;
   /** Called after each batch. */
   readonly onProgress?: (progress: { readonly drained: number; readonly waiting: number }) => void;
 }

@@ -54,13 +54,9 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
     warning: silent,
     error: (event) => errors.push(event),
   };
-  const metrics: Metrics = {
+  const metrics: Pick<Metrics, "login" | "batch"> = {
     login: (_service, outcome) => outcomes.push(outcome),
     batch: silent,
-    storeUp: silent,
-    lookup: silent,
-    malformed: silent,
-    purged: silent,
   };
   const networks = exclude.flatMap((text) => parseNetwork(text) ?? []);
   const made = new Recorder({
@@ -83,6 +79,7 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
     now: () => NOW,
     log,
     metrics,
+    onStore: silent,
   });
   return {
     record: (user: string, address?: string): Promise<Outcome> => made.record(login(user, address)),

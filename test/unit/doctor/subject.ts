@@ -41,6 +41,16 @@ export const config: Config = {
   linger: 60_000,
   exclude: [],
   store: sqlite,
+  serve: {
+    imap: { path: "/run/popbsmtp/imap" },
+    pop3: { path: "/run/popbsmtp/pop3" },
+    policy: [],
+    socketmap: [],
+    metrics: undefined,
+    deadline: 200,
+    purgeInterval: 3_600_000,
+    logLevel: "info",
+  },
 };
 
 export const subject: Subject = {

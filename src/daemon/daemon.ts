@@ -1,0 +1,262 @@
+/**
+ * The daemon's inside: what it does with a connection, apart from where that comes from.
+ *
+ *     imap, pop3          -> Recorder -> store, or spool      (logins)
+ *     spool               -> drain    -> store                (what wrappers and the Recorder left there)
+ *     policy, socketmap   <- KnownAuthorizations <- store     (lookups)
+ *
+ * Logins, the drain and lookups each have a store handle, and so a connection, of their own: none queues behind another.
+ */
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import { EX, PopbsmtpError, RowRefusedError } from "../errors.ts";
+import { servePolicy } from "../lookups/policy.ts";
+import { serveSocketmap } from "../lookups/socketmap.ts";
+import { servePostLogin } from "../sources/dovecot-service.ts";
+import { drainLingering } from "../spool/drain.ts";
+import { Spool } from "../spool/spool.ts";
+import type { Store } from "../stores/store.ts";
+import { KnownAuthorizations } from "./known.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import { startPurger, type Purger } from "./purger.ts";
+import { Recorder } from "./recorder.ts";
+
+/** How long to wait before the drain is started again that ended with an error. Milliseconds. */
+const DRAIN_AGAIN_MS = 1_000;
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** The store handles of one configuration. */
+interface Stores {
+  readonly logins: Store;
+  readonly lookups: Store;
+}
+
+export class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #spool: Spool;
+  readonly #recorder: Recorder;
+  readonly #known: KnownAuthorizations;
+  #config: Config;
+  #stores: Stores;
+  #drain: { readonly ended: Promise<void>; readonly leave: AbortController };
+  #purger: Purger;
+  #isAway = false;
+
+  /** @throws PopbsmtpError (75) where another daemon drains the same spool */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const spool = new Spool(options.config.spool);
+    makeRoom(spool);
+    return new Daemon(options, spool, await openStores(options, options.config));
+  }
+
+  private constructor(options: DaemonOptions, spool: Spool, stores: Stores) {
+    const { config, log, metrics, now } = options;
+    this.#options = options;
+    this.#config = config;
+    this.#spool = spool;
+    this.#stores = stores;
+    this.#known = new KnownAuthorizations({
+      config: () => this.#config,
+      store: () => this.#stores.lookups,
+      now,
+      onStore: (problem) => this.#storeAnswered(problem),
+    });
+    this.#recorder = new Recorder({
+      spool,
+      config: () => this.#config,
+      store: () => this.#stores.logins,
+      note: (login, outcome) => this.#known.note(login, outcome),
+      now,
+      log,
+      metrics,
+      onStore: (problem) => this.#storeAnswered(problem),
+    });
+    this.#drain = this.#startDrain();
+    this.#purger = this.#startPurger();
+  }
+
+  /** How many authorizations are kept in memory. */
+  get known(): number {
+    return this.#known.size;
+  }
+
+  /** What waits in the spool. */
+  get spool(): Spool {
+    return this.#spool;
+  }
+
+  /** Answers a Dovecot process that asks for a login of this kind. */
+  postLogin(service: string, socket: Socket): void {
+    const { now, log, metrics } = this.#options;
+    servePostLogin(socket, {
+      service,
+      record: (login) => this.#recorder.record(login),
+      now,
+      onMalformed: (why) => {
+        metrics.malformed("post-login");
+        log.warning("malformed-request", { protocol: "post-login", service, reason: why });
+      },
+    });
+  }
+
+  /** Answers a Postfix process that asks the policy service. */
+  policy(socket: Socket): void {
+    servePolicy(socket, this.#known, this.#hooks("policy"));
+  }
+
+  /** Answers who asks the socketmap. */
+  socketmap(socket: Socket): void {
+    serveSocketmap(socket, this.#known, this.#hooks("socketmap"));
+  }
+
+  /**
+   * Goes on with another configuration. Logins in hand are finished with the old one.
+   *
+   * @throws where the new one does not work; then the old one stays
+   */
+  async reconfigure(config: Config): Promise<void> {
+    for (const key of ["spool", "user"] as const) {
+      if (config[key] !== this.#config[key]) {
+        throw new PopbsmtpError(`${key}: cannot change while running; restart instead`, EX.CONFIG);
+      }
+    }
+    const stores = await openStores(this.#options, config);
+    try {
+      await stores.logins.schemaVersion();
+    } catch (error) {
+      await closeStores(stores);
+      throw error;
+    }
+    const old = this.#stores;
+    await this.#purger.stop();
+    await this.#stopDrain();
+    this.#config = config;
+    this.#stores = stores;
+    this.#drain = this.#startDrain();
+    this.#purger = this.#startPurger();
+    await this.#recorder.idle();
+    await closeStores(old);
+  }
+
+  /** Finishes what is in hand, and writes what can be written. No connection may come in any more. */
+  async stop(): Promise<void> {
+    await this.#purger.stop();
+    await this.#recorder.idle();
+    await this.#stopDrain();
+    await closeStores(this.#stores);
+  }
+
+  /** Says so in the metrics, and in the log when it is news. */
+  #storeAnswered(problem: string | undefined): void {
+    const { log, metrics } = this.#options;
+    metrics.storeUp(problem === undefined);
+    if (problem !== undefined) log.warning("store-away", { reason: problem });
+    else if (this.#isAway) log.info("store-back");
+    this.#isAway = problem !== undefined;
+  }
+
+  #startDrain() {
+    const leave = new AbortController();
+    return { ended: this.#drainUntil(leave.signal), leave };
+  }
+
+  async #stopDrain(): Promise<void> {
+    this.#drain.leave.abort();
+    await this.#drain.ended;
+  }
+
+  /** Drains until `signal`; an error ends one drain, not the daemon. */
+  async #drainUntil(signal: AbortSignal): Promise<void> {
+    const { openStore, log, metrics, now } = this.#options;
+    const config = this.#config;
+    while (!signal.aborted) {
+      let store = await openStore(config, "writer");
+      try {
+        const reopen = async () => {
+          await store.close();
+          store = await openStore(config, "writer");
+          return store;
+        };
+        await drainLingering(config, store, reopen, signal, {
+          now,
+          linger: Infinity,
+          stay: true,
+          kind: "serve",
+          report: (line) => log.warning("set-aside", { reason: line }),
+          onCommit: (logins, seconds, error) => {
+            metrics.batch("spool", logins.length, seconds, error === undefined);
+            if (error === undefined) {
+              this.#storeAnswered(undefined);
+              this.#recorder.storeIsBack();
+              for (const login of logins) this.#known.note(login, "committed");
+            } else if (!(error instanceof RowRefusedError)) {
+              this.#storeAnswered(message(error));
+            }
+          },
+        });
+      } catch (error) {
+        log.error("drain-failed", { reason: message(error) });
+      } finally {
+        await store.close();
+      }
+      await sleep(DRAIN_AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  #startPurger(): Purger {
+    const { openStore, log, metrics } = this.#options;
+    const config = this.#config;
+    return startPurger({
+      interval: config.serve.purgeInterval,
+      openStore: () => openStore(config, "purger"),
+      log,
+      metrics,
+    });
+  }
+
+  #hooks(protocol: "policy" | "socketmap") {
+    const { log, metrics } = this.#options;
+    return {
+      onAnswer: metrics.lookup.bind(metrics, protocol),
+      onMalformed: (why: string) => {
+        metrics.malformed(protocol);
+        log.warning("malformed-request", { protocol, reason: why });
+      },
+    };
+  }
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A drain that lingers is asked to leave; another daemon is not. */
+function makeRoom(spool: Spool): void {
+  const served = spool.drainAtWork("serve");
+  if (served !== undefined) {
+    throw new PopbsmtpError(
+      `spool: ${spool.path}: another popbsmtp serve (process ${served}) is at work there; stop it first`,
+      EX.TEMPFAIL,
+    );
+  }
+  const drain = spool.drainAtWork();
+  if (drain !== undefined) process.kill(drain, "SIGTERM");
+}
+
+async function openStores({ openStore }: DaemonOptions, config: Config): Promise<Stores> {
+  return { logins: await openStore(config, "writer"), lookups: await openStore(config, "writer") };
+}
+
+async function closeStores({ logins, lookups }: Stores): Promise<void> {
+  await Promise.all([logins.close(), lookups.close()]);
+}
