@@ -1,0 +1,121 @@
+/**
+ * Prometheus' text format, version 0.0.4, and what is counted for it.
+ * https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+ */
+
+/** What the format is called over HTTP. */
+export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** Names (from this program alone) and values (from anywhere) of labels. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** Samples of one name, with what they mean. */
+export interface Family {
+  /** Its lines, each with a newline. */
+  render(): string;
+}
+
+/** Something that is counted, by labels, and only ever grows. */
+export class Counter implements Family {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #values = new Map<string, number>();
+
+  /** @param name ends in `_total` */
+  constructor(name: string, help: string) {
+    this.#name = name;
+    this.#help = help;
+  }
+
+  /** Adds; by 0 makes the sample appear, so that a first event is a change of it that an alert can see. */
+  add(labels: Labels, by = 1): void {
+    const key = labelText(labels);
+    this.#values.set(key, (this.#values.get(key) ?? 0) + by);
+  }
+
+  render(): string {
+    const samples = [...this.#values].map(([labels, value]) => sample(this.#name, labels, value));
+    return header(this.#name, this.#help, "counter") + samples.join("");
+  }
+}
+
+/** A distribution by labels: how many observations were at most so much, for a few bounds. */
+export class Histogram implements Family {
+  readonly #name: string;
+  readonly #help: string;
+  readonly #bounds: readonly number[];
+  readonly #series = new Map<string, { readonly counts: number[]; sum: number }>();
+
+  /** @param bounds ascending; an infinite one is added */
+  constructor(name: string, help: string, bounds: readonly number[]) {
+    this.#name = name;
+    this.#help = help;
+    this.#bounds = [...bounds, Infinity];
+  }
+
+  observe(labels: Labels, value: number): void {
+    const key = labelText(labels);
+    let series = this.#series.get(key);
+    if (series === undefined) {
+      series = { counts: this.#bounds.map(() => 0), sum: 0 };
+      this.#series.set(key, series);
+    }
+    const bucket = this.#bounds.findIndex((bound) => value <= bound);
+    series.counts[bucket] = (series.counts[bucket] ?? 0) + 1;
+    series.sum += value;
+  }
+
+  render(): string {
+    let text = header(this.#name, this.#help, "histogram");
+    for (const [labels, { counts, sum }] of this.#series) {
+      let count = 0;
+      for (const [index, bound] of this.#bounds.entries()) {
+        count += counts[index] ?? 0;
+        const le = labelText({ le: numberText(bound) });
+        text += sample(`${this.#name}_bucket`, labels === "" ? le : `${labels},${le}`, count);
+      }
+      text +=
+        sample(`${this.#name}_sum`, labels, sum) + sample(`${this.#name}_count`, labels, count);
+    }
+    return text;
+  }
+}
+
+/** A value as it is now; undefined: nobody knows it, and there is no sample. */
+export function gauge(
+  name: string,
+  help: string,
+  value: number | undefined,
+  labels: Labels = {},
+): string {
+  const lines = value === undefined ? "" : sample(name, labelText(labels), value);
+  return header(name, help, "gauge") + lines;
+}
+
+/** A count that somebody else keeps. */
+export function counter(name: string, help: string, value: number): string {
+  return header(name, help, "counter") + sample(name, "", value);
+}
+
+function header(name: string, help: string, type: "counter" | "gauge" | "histogram"): string {
+  return `# HELP ${name} ${help.replaceAll(/[\\\n]/g, escape)}\n# TYPE ${name} ${type}\n`;
+}
+
+function sample(name: string, labels: string, value: number): string {
+  return `${name}${labels === "" ? "" : `{${labels}}`} ${numberText(value)}\n`;
+}
+
+function labelText(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}="${value.toWellFormed().replaceAll(/[\\"\n]/g, escape)}"`)
+    .join(",");
+}
+
+function escape(character: string): string {
+  return character === "\n" ? String.raw`\n` : `\\${character}`;
+}
+
+function numberText(value: number): string {
+  if (Number.isFinite(value)) return String(value);
+  return Number.isNaN(value) ? "NaN" : value > 0 ? "+Inf" : "-Inf";
+}
