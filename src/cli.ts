@@ -17,6 +17,7 @@ import { printCommand } from "./commands/print.ts";
 import { purgeCommand } from "./commands/purge.ts";
 import { revokeCommand } from "./commands/revoke.ts";
 import { schemaCommand } from "./commands/schema.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
 
 const WRAPPER = `
@@ -66,6 +67,7 @@ export function createProgram(context: Context): Command {
     })
     .exitOverride()
     .addCommand(drainCommand(context))
+    .addCommand(serveCommand(context))
     .addCommand(purgeCommand(context))
     .addCommand(schemaCommand(context))
     .addCommand(listCommand(context))

@@ -38,6 +38,13 @@ export function dropPrivileges(user: string): void {
   }
 }
 
+/** Becomes an account that is named by its numbers, for good, with no other groups. Only root may. */
+export function becomeAccount({ uid, gid }: Account): void {
+  process.setgroups?.([gid]);
+  process.setgid?.(gid);
+  process.setuid?.(uid);
+}
+
 /** Whether this process is root, who may become and give files to anybody. */
 export function isRoot(): boolean {
   return process.getuid?.() === 0;

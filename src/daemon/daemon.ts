@@ -29,6 +29,8 @@ const DRAIN_AGAIN_MS = 1_000;
 export interface DaemonOptions {
   readonly config: Config;
   readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+  /** Another daemon may still be on its way out: Dovecot's reload starts the new one first. */
+  readonly replaces: boolean;
   readonly log: Log;
   readonly metrics: Metrics;
   /** This host's clock, in milliseconds since 1970. */
@@ -55,7 +57,7 @@ export class Daemon {
   /** @throws PopbsmtpError (75) where another daemon drains the same spool */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const spool = new Spool(options.config.spool);
-    makeRoom(spool);
+    makeRoom(spool, options);
     return new Daemon(options, spool, await openStores(options, options.config));
   }
 
@@ -241,9 +243,10 @@ function message(error: unknown): string {
 }
 
 /** A drain that lingers is asked to leave; another daemon is not. */
-function makeRoom(spool: Spool): void {
+function makeRoom(spool: Spool, { replaces }: DaemonOptions): void {
   const served = spool.drainAtWork("serve");
   if (served !== undefined) {
+    if (replaces) return;
     throw new PopbsmtpError(
       `spool: ${spool.path}: another popbsmtp serve (process ${served}) is at work there; stop it first`,
       EX.TEMPFAIL,

@@ -20,9 +20,6 @@ import { isRoot, type Account } from "../privileges.ts";
 /** How many connections may wait to be accepted, as far as net.core.somaxconn lets them. A storm of logins waits here. */
 export const BACKLOG = 4096;
 
-/** unix(7): sun_path has 108 bytes, of which one ends it. */
-const PATH_BYTES = 107;
-
 /** How long to wait between two tries where somebody else listens. Milliseconds. */
 const RETRY_MS = 50;
 
@@ -96,12 +93,6 @@ async function listenAtPath(
   server: Server,
   { mode, owner }: EndpointOptions,
 ): Promise<() => void> {
-  if (Buffer.byteLength(path) > PATH_BYTES) {
-    throw new PopbsmtpError(
-      `${path}: too long for a Unix socket, which may have ${PATH_BYTES} bytes`,
-      EX.CANTCREAT,
-    );
-  }
   try {
     makeDirectory(dirname(path), owner);
     await removeStale(path);

@@ -48,13 +48,15 @@ export class Recorder {
 
   /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
   async record(login: Login): Promise<Outcome> {
-    const { config, metrics, note } = this.#options;
+    const { config, log, metrics, note } = this.#options;
     const start = performance.now();
     const outcome = config().exclude.some((network) => network.contains(login.address))
       ? "excluded"
       : await this.#keep(login);
     if (outcome === "committed" || outcome === "spooled") note(login, outcome);
     metrics.login(login.service, outcome, (performance.now() - start) / 1000);
+    const { address, user, service } = login;
+    log.info("login", { address, user, service, outcome });
     return outcome;
   }
 

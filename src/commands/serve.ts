@@ -1,0 +1,41 @@
+import { Command } from "commander";
+import manifest from "../../package.json" with { type: "json" };
+import { configOf, examples, openConfigured, type Context } from "./context.ts";
+
+export function serveCommand(context: Context): Command {
+  return new Command("serve")
+    .summary("the daemon: logins without a process each, relay lookups")
+    .description(
+      "Answers Dovecot after each login and Postfix before each relay, drains the spool as soon as something is in it, and purges now and then. Runs in the foreground, under Dovecot's master, under systemd, or alone; print dovecot, print systemd and print postfix give the configuration for each. SIGHUP reads the configuration again, SIGTERM ends it.",
+    )
+    .option("--check", "only check the configuration, and say where it would listen")
+    .addHelpText("after", examples("popbsmtp serve --check", "popbsmtp serve"))
+    .action(async (options: { readonly check?: boolean }, command: Command) => {
+      const config = await configOf(command);
+      if (options.check === true) {
+        const { endpointName } = await import("../daemon/endpoint.ts");
+        const { imap, pop3, policy, socketmap, metrics } = config.serve;
+        for (const [role, endpoints] of Object.entries({
+          imap,
+          pop3,
+          policy,
+          socketmap,
+          metrics,
+        })) {
+          for (const endpoint of [endpoints ?? []].flat()) {
+            context.terminal.print(`${role} ${endpointName(endpoint)}`);
+          }
+        }
+        return;
+      }
+      const { serve } = await import("../daemon/serve.ts");
+      const { loadConfig } = await import("../config/load.ts");
+      await serve({
+        version: manifest.version,
+        config,
+        load: () => loadConfig(config.path),
+        openStore: (wanted, role) => openConfigured(wanted, { role }),
+        now: context.now,
+      });
+    });
+}

@@ -1,0 +1,158 @@
+/** `popbsmtp serve`: from the process it is started as to the daemon it becomes, and to its end. */
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import { accountOf, becomeAccount, dropPrivileges, isRoot } from "../privileges.ts";
+import type { Store } from "../stores/store.ts";
+import { Daemon } from "./daemon.ts";
+import { DovecotMaster } from "./dovecot-master.ts";
+import { Listeners, type Role } from "./listeners.ts";
+import { lineStyle } from "./log-line.ts";
+import { createLog, type OwnedLog } from "./log.ts";
+import { createMetricsServer } from "./metrics-server.ts";
+import { createMetrics } from "./metrics.ts";
+import { spoolDepth } from "./spool-depth.ts";
+import { stderrWriter } from "./stderr.ts";
+import { Systemd, systemdSockets } from "./systemd.ts";
+
+/** How long another daemon may take to go away that Dovecot or systemd is replacing by this one. Milliseconds. */
+const PATIENCE_MS = 10_000;
+
+/** How long answers may take to be fetched at the end. Milliseconds. */
+const LAST_ANSWERS_MS = 1_000;
+
+export interface ServeOptions {
+  readonly version: string;
+  readonly config: Config;
+  /** Reads the configuration again; throws where it is wrong. */
+  readonly load: () => Config;
+  readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/**
+ * Serves until SIGTERM, SIGINT, or the end of Dovecot's master, and resolves when all that was in hand is done.
+ *
+ * @throws PopbsmtpError where it cannot begin
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { config, openStore, now, version } = options;
+  const { env, pid } = process;
+  const log = createLog({
+    level: config.serve.logLevel,
+    style: lineStyle({ env, pid, now }),
+    write: stderrWriter(),
+  });
+  using master = DovecotMaster.from(env);
+  const systemd = Systemd.from(env, (reason) => log.warning("systemd-notify-failed", { reason }));
+  const handed = master?.sockets ?? systemdSockets(env);
+  const owner = master?.account ?? (isRoot() ? accountOf(config.user) : undefined);
+  const listeners = await Listeners.open(config.serve, {
+    handed,
+    owner,
+    patience: handed.length > 0 ? PATIENCE_MS : 0,
+    onLogins: (open) => master?.connections(open),
+    log,
+  });
+  if (master?.account === undefined) dropPrivileges(config.user);
+  else becomeAccount(master.account);
+
+  const metrics = createMetrics();
+  const replaces = handed.length > 0;
+  const daemon = await Daemon.start({ config, openStore, replaces, log, metrics, now });
+  const metricsServer = createMetricsServer({
+    render: async () =>
+      metrics.render({
+        version,
+        node: process.versions.node,
+        driver: config.store.driver,
+        known: daemon.known,
+        spool: await spoolDepth(config.spool, now()),
+      }),
+  });
+  const connections = new Connections();
+  listeners.start((socket, role) => {
+    connections.add(socket, role);
+    if (role === "policy") daemon.policy(socket);
+    else if (role === "socketmap") daemon.socketmap(socket);
+    else if (role === "metrics") metricsServer.handle(socket);
+    else daemon.postLogin(role, socket);
+  });
+
+  const where = listeners.list.map((listener) => `${listener.role}=${listener.where}`).join(" ");
+  log.info("ready", { version, listens: where });
+  systemd?.ready(`listening: ${where}`);
+  await untilTheEnd(master, async () => {
+    systemd?.reloading();
+    await reload(options, daemon, listeners, log);
+    systemd?.ready("reloaded");
+  });
+
+  log.info("stopping");
+  await systemd?.stopping();
+  await listeners.close();
+  await daemon.stop();
+  await connections.end();
+  metricsServer.close();
+  log.info("stopped");
+  log.flush();
+}
+
+/** The new configuration is built and tried first; the old one stays where it does not work. */
+async function reload(
+  { load }: ServeOptions,
+  daemon: Daemon,
+  listeners: Listeners,
+  log: OwnedLog,
+): Promise<void> {
+  try {
+    const config = load();
+    await daemon.reconfigure(config);
+    await listeners.change(config.serve);
+    log.level = config.serve.logLevel;
+    log.info("reloaded");
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    log.error("reload-refused", { reason });
+  }
+}
+
+/** Resolves when this process is to end; calls `onReload` at each SIGHUP, one after the other. */
+async function untilTheEnd(
+  master: DovecotMaster | undefined,
+  onReload: () => Promise<void>,
+): Promise<void> {
+  let reloading = Promise.resolve();
+  const hangUp = () => {
+    reloading = reloading.then(onReload);
+  };
+  process.on("SIGHUP", hangUp);
+  await new Promise<void>((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve());
+    master?.attend(resolve);
+  });
+  await reloading;
+}
+
+/** The connections that are open, to be ended in the end. */
+class Connections {
+  readonly #logins = new Set<Socket>();
+  readonly #others = new Set<Socket>();
+
+  add(socket: Socket, role: Role): void {
+    const open = role === "imap" || role === "pop3" ? this.#logins : this.#others;
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+  }
+
+  /** Logins get their answers; whoever only asks, asks the next daemon. */
+  async end(): Promise<void> {
+    for (const socket of this.#others) socket.destroy();
+    const answered = [...this.#logins].map(
+      (socket) => new Promise((resolve) => socket.once("close", resolve)),
+    );
+    await Promise.race([Promise.all(answered), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]);
+    for (const socket of this.#logins) socket.destroy();
+  }
+}

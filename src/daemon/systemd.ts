@@ -1,0 +1,110 @@
+/** Being a service of systemd: socket activation, sd_listen_fds(3), and Type=notify, sd_notify(3). */
+import { execFile } from "node:child_process";
+import type { HandedSocket } from "./listeners.ts";
+
+/** SD_LISTEN_FDS_START. */
+const FIRST_SOCKET = 3;
+
+/** systemd-notify waits until systemd has taken the message; nobody waits longer than this for it. Milliseconds. */
+const NOTIFY_MS = 5_000;
+
+/**
+ * The listening sockets systemd has opened for this process, by their FileDescriptorName= or their unit's name. The variables are
+ * removed from `env`.
+ */
+export function systemdSockets(env: NodeJS.ProcessEnv): readonly HandedSocket[] {
+  const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: names = "" } = env;
+  for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete env[name];
+  // who inherited the variables from another process was not meant
+  if (pid !== String(process.pid)) return [];
+  const byNumber = names.split(":");
+  return Array.from({ length: Number(count) }, (_, index) => ({
+    name: byNumber[index] ?? "",
+    fd: FIRST_SOCKET + index,
+  }));
+}
+
+/**
+ * systemd, told how this process is. Its socket takes datagrams, of which Node has none on Unix sockets, so systemd-notify(1) sends
+ * them: the unit needs NotifyAccess=all. Nothing here throws.
+ */
+export class Systemd {
+  readonly #socket: string;
+  readonly #path: string;
+  readonly #watchdogMs: number | undefined;
+  readonly #onFailure: (reason: string) => void;
+  #last: Promise<void> = Promise.resolve();
+  #watchdog: NodeJS.Timeout | undefined;
+
+  /**
+   * The systemd that waits to be told, or undefined where none does. The variables are removed from `env`.
+   *
+   * @param onFailure told why something could not be told
+   */
+  static from(env: NodeJS.ProcessEnv, onFailure: (reason: string) => void): Systemd | undefined {
+    const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: usec, WATCHDOG_PID: pid } = env;
+    for (const name of ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]) delete env[name];
+    if (socket === undefined) return undefined;
+    const watched = usec !== undefined && (pid === undefined || pid === String(process.pid));
+    const path = env["PATH"] ?? "/usr/bin:/bin";
+    return new Systemd(socket, path, watched ? Number(usec) / 1_000 : undefined, onFailure);
+  }
+
+  private constructor(
+    socket: string,
+    path: string,
+    watchdogMs: number | undefined,
+    onFailure: (reason: string) => void,
+  ) {
+    this.#socket = socket;
+    this.#path = path;
+    this.#watchdogMs = watchdogMs;
+    this.#onFailure = onFailure;
+  }
+
+  /** The daemon answers: for the first time, or again after a reload. From now on the watchdog is fed. */
+  ready(status: string): void {
+    this.#tell("READY=1", `STATUS=${status}`);
+    if (this.#watchdogMs === undefined || this.#watchdog !== undefined) return;
+    // at half of the time, says sd_watchdog_enabled(3). A daemon that hangs does not come to it.
+    this.#watchdog = setInterval(() => this.#tell("WATCHDOG=1"), this.#watchdogMs / 2).unref();
+  }
+
+  /** A reload begins; {@link ready} ends it, whether it succeeded or not. */
+  reloading(): void {
+    const now = process.hrtime.bigint() / 1_000n;
+    this.#tell("RELOADING=1", `MONOTONIC_USEC=${now}`);
+  }
+
+  /** One line for `systemctl status`. */
+  status(text: string): void {
+    this.#tell(`STATUS=${text}`);
+  }
+
+  /** The end begins. Resolves when systemd knows. */
+  async stopping(): Promise<void> {
+    clearInterval(this.#watchdog);
+    this.#tell("STOPPING=1");
+    await this.#last;
+  }
+
+  /** One after the other: a READY=1 must not overtake its RELOADING=1. */
+  #tell(...assignments: readonly string[]): void {
+    this.#last = this.#last.then(() => this.#notify(assignments));
+  }
+
+  #notify(assignments: readonly string[]): Promise<void> {
+    const env = { NOTIFY_SOCKET: this.#socket, PATH: this.#path };
+    return new Promise((resolve) => {
+      execFile(
+        "systemd-notify",
+        [...assignments],
+        { env, timeout: NOTIFY_MS },
+        (error, _, stderr) => {
+          if (error !== null) this.#onFailure(stderr.trim() || error.message);
+          resolve();
+        },
+      );
+    });
+  }
+}
