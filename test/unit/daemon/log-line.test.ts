@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { chmodSync, closeSync, fstatSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { dovecotLine, journalLine, lineStyle, plainLine } from "../../../src/daemon/log-line.ts";
+import { startDovecot } from "../../support/dovecot.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { waitUntil } from "../../support/wait-until.ts";
 
 const LEVELS = ["debug", "info", "warning", "error"] as const;
 const now = () => Date.UTC(2026, 2, 3, 10, 0, 1, 42);
@@ -51,5 +53,39 @@ test("lines are the journal's where stderr is what systemd connected to it, and 
   } finally {
     closeSync(journal);
     closeSync(other);
+  }
+});
+
+test("Dovecot writes them to its log with their level, and with our name in front", async () => {
+  await using directory = temporaryDirectory({ mode: 0o755 });
+  const program = join(directory.path, "program");
+  const source = (name: string) =>
+    JSON.stringify(import.meta.resolve(`../../../src/daemon/${name}`));
+  writeFileSync(
+    `${program}.mjs`,
+    `import { lineStyle } from ${source("log-line.ts")};
+import { createLog } from ${source("log.ts")};
+import { stderrWriter } from ${source("stderr.ts")};
+const style = lineStyle({ env: process.env, pid: process.pid, now: Date.now });
+const log = createLog({ level: "debug", style, write: stderrWriter() });
+for (const level of ["info", "warning", "error"]) log[level]("login", { user: "a\\nb" });
+setInterval(() => undefined, 1_000_000);
+`,
+  );
+  writeFileSync(program, `#!/bin/sh\nexec ${process.execPath} ${program}.mjs\n`);
+  chmodSync(program, 0o755);
+  await using dovecot = await startDovecot({
+    config: `
+service popbsmtp {
+  executable = ${program}
+  process_min_avail = 1
+  vsz_limit = 0
+  unix_listener popbsmtp-imap {
+  }
+}`,
+  });
+  await waitUntil("its log", () => dovecot.log().includes("popbsmtp: Error: "));
+  for (const level of ["Info", "Warning", "Error"]) {
+    assert.ok(dovecot.log().includes(`popbsmtp: ${level}: login user="a\\nb"\n`), dovecot.log());
   }
 });
