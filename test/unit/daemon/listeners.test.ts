@@ -1,0 +1,319 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import type { Endpoint, ServeConfig } from "../../../src/config/config.ts";
+import { Listeners, type ListenersOptions } from "../../../src/daemon/listeners.ts";
+import type { Log } from "../../../src/daemon/log.ts";
+import { account } from "../../support/accounts.ts";
+import { freePort } from "../../support/free-port.ts";
+import { run, runOk } from "../../support/run.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { waitUntil } from "../../support/wait-until.ts";
+
+const silent = () => undefined;
+const log: Log = { debug: silent, info: silent, warning: silent, error: silent };
+const alone = { handed: [], owner: undefined, patience: 0, log };
+
+function serving(changes: Partial<ServeConfig>): ServeConfig {
+  return {
+    imap: undefined,
+    pop3: undefined,
+    policy: [],
+    socketmap: [],
+    metrics: undefined,
+    deadline: 200,
+    purgeInterval: 0,
+    logLevel: "info",
+    ...changes,
+  };
+}
+
+/** Listeners that say at each connection what the socket is for; closed at dispose. */
+async function open(changes: Partial<ServeConfig>, options: Partial<ListenersOptions> = {}) {
+  const listeners = await Listeners.open(serving(changes), { ...alone, ...options });
+  listeners.start((socket, role) => socket.end(`${role}\n`));
+  return Object.assign(listeners, { [Symbol.asyncDispose]: () => listeners.close() });
+}
+
+/** What somebody who connects is told. */
+async function ask(endpoint: Endpoint): Promise<string> {
+  let text = "";
+  for await (const chunk of connect({ ...endpoint }).setEncoding("utf8")) text += chunk;
+  return text;
+}
+
+/** A socket whose server was killed: it is there, and nobody answers. */
+async function stale(path: string): Promise<void> {
+  const program =
+    "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))";
+  assert.equal((await run(process.execPath, ["-e", program, path])).signal, "SIGKILL");
+  assert.ok(lstatSync(path).isSocket());
+}
+
+function permissions(path: string): number {
+  return lstatSync(path).mode & 0o777;
+}
+
+describe("the sockets of [serve]", () => {
+  it("are made for each role, on paths and ports", async () => {
+    await using directory = temporaryDirectory();
+    const imap = { path: join(directory.path, "imap") };
+    const pop3 = { path: join(directory.path, "pop3") };
+    const [four, six] = [
+      { host: "127.0.0.1", port: await freePort() },
+      { host: "::1", port: await freePort() },
+    ];
+    const metrics = { host: "127.0.0.1", port: await freePort() };
+    await using listeners = await open({ imap, pop3, policy: [four, six], metrics });
+    const answers = await Promise.all([imap, pop3, four, six, metrics].map(ask));
+    assert.deepEqual(answers, ["imap\n", "pop3\n", "policy\n", "policy\n", "metrics\n"]);
+    assert.deepEqual(
+      listeners.list.map(({ where }) => where),
+      [
+        imap.path,
+        pop3.path,
+        `127.0.0.1:${four.port}`,
+        `[::1]:${six.port}`,
+        `127.0.0.1:${metrics.port}`,
+      ],
+    );
+  });
+
+  it("are the owner's alone where logins come in, and anybody's elsewhere", async () => {
+    await using directory = temporaryDirectory();
+    const path = (name: string) => ({ path: join(directory.path, name) });
+    await using listeners = await open({
+      imap: path("imap"),
+      pop3: path("pop3"),
+      policy: [path("policy")],
+      socketmap: [path("socketmap")],
+    });
+    const modes = listeners.list.map(({ where }) => permissions(where));
+    assert.deepEqual(modes, [0o600, 0o600, 0o666, 0o666]);
+  });
+
+  it("may be in a directory that is not there yet: anybody may pass through it, whatever the umask", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "run", "popbsmtp", "policy");
+    const umask = process.umask(0o077);
+    try {
+      await using _ = await open({ policy: [{ path }] });
+      assert.equal(permissions(join(path, "..")), 0o755);
+      assert.equal(process.umask(), 0o077);
+    } finally {
+      process.umask(umask);
+    }
+  });
+
+  it("belong to the configured user, and so does the directory made for them", async () => {
+    await using directory = temporaryDirectory({ mode: 0o755 });
+    const path = join(directory.path, "run", "policy");
+    const owner = account("nobody");
+    await using _ = await open({ policy: [{ path }] }, { owner });
+    for (const made of [path, join(path, "..")]) {
+      const { uid, gid } = lstatSync(made);
+      assert.deepEqual({ uid, gid }, { uid: owner.uid, gid: owner.gid });
+    }
+  });
+
+  it("replace those of a daemon that was killed", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    await stale(path);
+    await using _ = await open({ policy: [{ path }] });
+    assert.equal(await ask({ path }), "policy\n");
+  });
+
+  it("do not replace those of a daemon that answers", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    await using _ = await open({ policy: [{ path }] });
+    await assert.rejects(open({ policy: [{ path }] }), {
+      exitStatus: 73,
+      message: `${path}: another popbsmtp serve listens there (stop it first)`,
+    });
+    assert.equal(await ask({ path }), "policy\n");
+  });
+
+  it("wait for a daemon on its way out, where that is wanted", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    const metrics = { host: "127.0.0.1", port: await freePort() };
+    const old = await open({ policy: [{ path }], metrics });
+    const opening = open({ policy: [{ path }], metrics }, { patience: 30_000 });
+    // it has asked at the old one's socket, and been answered
+    await new Promise<void>((resolve) => old.start((socket) => resolve(void socket.end())));
+    await old.close();
+    await using _ = await opening;
+    assert.equal(await ask({ path }), "policy\n");
+    assert.equal(await ask(metrics), "metrics\n");
+  });
+
+  it("do not replace what is no socket", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    writeFileSync(path, "precious");
+    await assert.rejects(open({ policy: [{ path }] }), {
+      exitStatus: 73,
+      message: `${path}: is there and is no socket; move it away`,
+    });
+    assert.ok(lstatSync(path).isFile());
+  });
+
+  it("are all taken back where one cannot be made", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    const port = await freePort();
+    const other = createServer().listen(port, "127.0.0.1");
+    await once(other, "listening");
+    await assert.rejects(open({ policy: [{ path }], metrics: { host: "127.0.0.1", port } }), {
+      exitStatus: 73,
+      message: `127.0.0.1:${port}: another process listens there`,
+    });
+    assert.equal(existsSync(path), false);
+    other.close();
+  });
+
+  it("say who may not make them", async () => {
+    await using directory = temporaryDirectory({ mode: 0o755 });
+    const path = join(directory.path, "policy");
+    const module = import.meta.resolve("../../../src/daemon/listeners.ts");
+    const { uid, gid } = account("nobody");
+    const program = `
+      import { Listeners } from ${JSON.stringify(module)};
+      process.setgid(${gid});
+      process.setuid(${uid});
+      const serve = { policy: [{ path: ${JSON.stringify(path)} }] };
+      await Listeners.open(serve, { handed: [], patience: 0 }).catch(({ message, exitStatus }) => console.log(exitStatus, message));
+    `;
+    const said = await runOk(process.execPath, ["--input-type=module", "-e", program]);
+    assert.match(said, /^77 .*policy: cannot listen there: .*EACCES/);
+  });
+
+  it("are gone after close, and nobody is kept from making them again", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    const listeners = await open({ policy: [{ path }] });
+    await listeners.close();
+    assert.equal(existsSync(path), false);
+    await using _ = await open({ policy: [{ path }] });
+  });
+
+  it("are left alone by close where they are somebody else's by now", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    const listeners = await open({ policy: [{ path }] });
+    rmSync(path);
+    await using _ = await open({ policy: [{ path }] });
+    await listeners.close();
+    assert.equal(await ask({ path }), "policy\n");
+  });
+
+  it("may have lost their directory by the time of close", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "run", "policy");
+    const listeners = await open({ policy: [{ path }] });
+    rmSync(join(path, ".."), { recursive: true });
+    await listeners.close();
+  });
+});
+
+describe("connections", () => {
+  it("wait until the daemon starts, with what they have sent", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "policy");
+    const listeners = await Listeners.open(serving({ policy: [{ path }] }), alone);
+    const early = connect(path);
+    early.write("early");
+    await once(early, "connect");
+    const gone = connect(path);
+    await once(gone, "connect");
+    gone.destroy();
+    const { promise, resolve } = Promise.withResolvers<string>();
+    listeners.start((socket) => socket.once("data", (chunk) => resolve(chunk.toString())));
+    assert.equal(await promise, "early");
+    early.destroy();
+    await listeners.close();
+  });
+
+  it("may be half-open: who has said all it will say still reads", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "socketmap");
+    const listeners = await Listeners.open(serving({ socketmap: [{ path }] }), alone);
+    listeners.start((socket) => {
+      socket.resume().on("end", () => setImmediate(() => socket.end("late")));
+    });
+    const client = connect({ path, allowHalfOpen: true }).end();
+    const [answer] = await once(client, "data");
+    assert.equal(String(answer), "late");
+    await listeners.close();
+  });
+
+  it("are counted where they are logins", async () => {
+    await using directory = temporaryDirectory();
+    const imap = { path: join(directory.path, "imap") };
+    const policy = { path: join(directory.path, "policy") };
+    const counts: number[] = [];
+    const onLogins = (count: number) => counts.push(count);
+    const listeners = await Listeners.open(serving({ imap, policy: [policy] }), {
+      ...alone,
+      onLogins,
+    });
+    listeners.start((socket) => socket.resume().on("end", () => socket.end()));
+    const clients: Socket[] = [connect(imap.path), connect(imap.path), connect(policy.path)];
+    await waitUntil("two logins to be counted", () => counts.at(-1) === 2);
+    for (const client of clients) client.end();
+    await waitUntil("both to be over", () => counts.at(-1) === 0);
+    assert.deepEqual(counts, [1, 2, 1, 0]);
+    await listeners.close();
+  });
+
+  it("that are waiting to be accepted are let in before close", async () => {
+    await using directory = temporaryDirectory();
+    const path = join(directory.path, "imap");
+    const listeners = await open({ imap: { path } });
+    const clients = Array.from({ length: 500 }, () => ask({ path }));
+    await listeners.close();
+    assert.deepEqual(
+      await Promise.all(clients),
+      Array.from(clients, () => "imap\n"),
+    );
+  });
+});
+
+describe("a reload", () => {
+  it("leaves alone what stays, makes what is new and closes what is not wanted any more", async () => {
+    await using directory = temporaryDirectory();
+    const path = (name: string) => ({ path: join(directory.path, name) });
+    const [stays, goes, comes] = [path("stays"), path("goes"), path("comes")];
+    await using listeners = await open({ imap: stays, policy: [goes] });
+    const { ino } = lstatSync(stays.path);
+    await listeners.change(serving({ imap: stays, policy: [comes] }));
+    assert.equal(lstatSync(stays.path).ino, ino);
+    assert.equal(existsSync(goes.path), false);
+    assert.deepEqual(await Promise.all([stays, comes].map(ask)), ["imap\n", "policy\n"]);
+  });
+
+  it("that cannot be made leaves everything as it was", async () => {
+    await using directory = temporaryDirectory();
+    const path = (name: string) => ({ path: join(directory.path, name) });
+    const [old, fine] = [path("old"), path("fine")];
+    mkdirSync(join(directory.path, "directory"));
+    await using listeners = await open({ policy: [old] });
+    await assert.rejects(listeners.change(serving({ policy: [fine, path("directory")] })));
+    assert.equal(existsSync(fine.path), false);
+    assert.equal(await ask(old), "policy\n");
+    assert.deepEqual(listeners.list, [{ role: "policy", where: old.path }]);
+  });
+});
+
+it("a socket that was handed over has to say by its name what it is for", async () => {
+  await assert.rejects(open({}, { handed: [{ name: "popbsmtp-smtp", fd: 7 }] }), {
+    exitStatus: 78,
+    message:
+      "popbsmtp-smtp: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: imap, pop3, policy, socketmap, metrics",
+  });
+});
