@@ -79,6 +79,13 @@ export type StoreConfig = ServerStoreConfig | SqliteStoreConfig;
 /** Where the daemon listens: a Unix socket's path, or a TCP port. */
 export type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
 
+/** An endpoint as the configuration spells it: a path, 127.0.0.1:9154, [::1]:9154. */
+export function endpointName(endpoint: Endpoint): string {
+  if ("path" in endpoint) return endpoint.path;
+  const { host, port } = endpoint;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /** What `popbsmtp serve` does. */
 export interface ServeConfig {
   /** Where Dovecot's imap processes ask, unless Dovecot or systemd hands the socket over. */

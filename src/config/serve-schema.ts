@@ -1,6 +1,6 @@
 /** What [serve] may say. */
 import * as v from "valibot";
-import type { Endpoint, ServeConfig } from "./config.ts";
+import { endpointName, type ServeConfig } from "./config.ts";
 import { endpoint, localEndpoints, socketPath } from "./endpoint.ts";
 import { section, type SectionRules } from "./section.ts";
 import { duration } from "./values.ts";
@@ -54,16 +54,11 @@ function* shared(serve: ServeConfig): Generator<string> {
   const keys = new Map<string, string>();
   for (const key of ["imap", "pop3", "policy", "socketmap", "metrics"] as const) {
     for (const place of [serve[key] ?? []].flat()) {
-      const text = spell(place);
+      const text = endpointName(place);
       const other = keys.get(text);
       if (other === key) yield `${key} has ${text} twice`;
       else if (other !== undefined) yield `${other} and ${key} listen on the same ${text}`;
       keys.set(text, key);
     }
   }
-}
-
-function spell(place: Endpoint): string {
-  if ("path" in place) return place.path;
-  return place.host.includes(":") ? `[${place.host}]:${place.port}` : `${place.host}:${place.port}`;
 }
