@@ -1,0 +1,187 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  chownSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+} from "node:fs";
+import { createConnection } from "node:net";
+import { join } from "node:path";
+import { atExit } from "./at-exit.ts";
+import type { Installation } from "./installation.ts";
+import { PLAIN_ENV } from "./run.ts";
+import { waitUntil } from "./wait-until.ts";
+
+/** The sockets of `popbsmtp serve`: paths. */
+export interface ServeSockets {
+  readonly imap: string;
+  readonly pop3: string;
+  readonly policy: string;
+  readonly socketmap: string;
+}
+
+/** The daemon of an {@link Installation}, on its own: neither Dovecot's master nor systemd has started it. */
+export interface Serve extends ServeSockets, AsyncDisposable {
+  /** The process that is at work, or was last. */
+  readonly pid: number;
+  /** What it, and those before it, have written to stderr so far. */
+  log(): string;
+  /** Starts it again after {@link kill9} or {@link stop}, and waits until it is ready. */
+  start(): Promise<void>;
+  /** SIGTERM. Returns the exit status once it is gone; undefined where a signal ended it. */
+  stop(): Promise<number | undefined>;
+  /** Kills it as a crash does, and waits until it is gone. */
+  kill9(): Promise<void>;
+  /** SIGHUP. Returns the line it logs about it: `reloaded`, or `reload-refused` with the reason. */
+  reload(): Promise<string>;
+  /** Makes it hang: connections are still accepted by the kernel, and nothing is answered. */
+  pause(): void;
+  /** Ends that. */
+  resume(): void;
+  /** How much memory it has. MiB. */
+  memory(): number;
+}
+
+/**
+ * Gives the installation a section [serve], with sockets in a directory of its own, and makes them known.
+ *
+ * @param lines more for the section
+ */
+export function configureServe(box: Installation, lines = ""): ServeSockets {
+  const directory = join(box.directory, "run");
+  mkdirSync(directory);
+  chownSync(directory, box.user.uid, box.user.gid);
+  const [imap, pop3] = [join(directory, "imap"), join(directory, "pop3")];
+  const [policy, socketmap] = [join(directory, "policy"), join(directory, "socketmap")];
+  const sockets = { imap, pop3, policy, socketmap };
+  const paths = Object.entries(sockets).map(([role, path]) => `${role} = "${path}"\n`);
+  appendFileSync(box.config, `\n[serve]\n${paths.join("")}${lines}\n`);
+  return sockets;
+}
+
+/**
+ * Starts the installation's daemon as root, as an init script does, and waits until it is ready. Ended at dispose, with a signal
+ * that it cannot ignore.
+ *
+ * @param lines more for the section [serve], such as `deadline = "1s"`; its sockets are in it already
+ */
+export async function startServe(box: Installation, lines = ""): Promise<Serve> {
+  const sockets = configureServe(box, lines);
+  const file = join(box.directory, "serve.log");
+  const log = () => readFileSync(file, "utf8");
+  let child = spawnServe(box, file);
+  const ready = async (from: number) => {
+    const said = () => readFileSync(file).subarray(from).toString();
+    await waitUntil("popbsmtp serve to be ready", () => hasEnded(child) || isReady(said()));
+    if (hasEnded(child)) throw new Error(`popbsmtp serve ended at once: ${said()}`);
+  };
+  const signal = (name: NodeJS.Signals) => {
+    if (!child.kill(name)) throw new Error(`popbsmtp serve is not at work: ${log()}`);
+  };
+  const end = async (name: NodeJS.Signals) => {
+    if (hasEnded(child)) return;
+    const exited = once(child, "exit");
+    signal(name);
+    await exited;
+  };
+  const exit = atExit(() => void child.kill("SIGKILL"));
+  const dispose = async () => {
+    await end("SIGKILL");
+    exit[Symbol.dispose]();
+  };
+  try {
+    await ready(0);
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
+  return {
+    ...sockets,
+    get pid() {
+      return pidOf(child);
+    },
+    log,
+    start: async () => {
+      const { size } = statSync(file);
+      child = spawnServe(box, file);
+      await ready(size);
+    },
+    stop: async () => {
+      await end("SIGTERM");
+      return child.exitCode ?? undefined;
+    },
+    kill9: () => end("SIGKILL"),
+    reload: async () => {
+      const before = reloads(log()).length;
+      signal("SIGHUP");
+      await waitUntil("popbsmtp serve to reload", () => reloads(log()).length > before);
+      return reloads(log())[before] ?? "";
+    },
+    pause: () => signal("SIGSTOP"),
+    resume: () => signal("SIGCONT"),
+    memory: () => {
+      const status = readFileSync(`/proc/${pidOf(child)}/status`, "utf8");
+      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
+    },
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+/**
+ * Sends `request` to a Unix socket, says that this is all, and returns everything that is answered until the daemon hangs up.
+ */
+export async function askSocket(path: string, request: string | Uint8Array): Promise<Buffer> {
+  const socket = createConnection({ path, allowHalfOpen: true });
+  socket.end(request);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** What Dovecot's imap and pop3 processes send after a login, as the daemon is to answer it without its first two fields. */
+export function postLoginRequest(address: string, reply: string): string {
+  return `VERSION\tscript-login\t1\t0\n127.0.0.1\t${address}\t${reply}\n`;
+}
+
+/** Asks the policy service about a client, as Postfix's smtpd does, and returns the action: OK or DUNNO. */
+export async function askPolicy(path: string, address: string): Promise<string> {
+  const answer = await askSocket(
+    path,
+    `request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${address}\nclient_name=unknown\n\n`,
+  );
+  return /^action=(.*)\n\n$/.exec(answer.toString())?.[1] ?? `no answer: ${answer.toString()}`;
+}
+
+function spawnServe(box: Installation, file: string): ChildProcess {
+  const log = openSync(file, "a");
+  const child = spawn(box.program, ["--config", box.config, "serve"], {
+    // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
+    detached: true,
+    cwd: "/",
+    env: { ...PLAIN_ENV },
+    stdio: ["ignore", log, log],
+  });
+  closeSync(log);
+  return child;
+}
+
+function pidOf({ pid }: ChildProcess): number {
+  if (pid === undefined) throw new Error("popbsmtp serve cannot be started");
+  return pid;
+}
+
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
+}
+
+function isReady(log: string): boolean {
+  return / info ready /.test(log);
+}
+
+function reloads(log: string): readonly string[] {
+  return log.split("\n").filter((line) => / (?:info reloaded|error reload-refused)\b/.test(line));
+}
