@@ -54,8 +54,7 @@ export class DovecotMaster implements Disposable {
     this.#generation = take(env, "GENERATION");
     this.#clientLimit = take(env, "CLIENT_LIMIT");
     this.#available = this.#clientLimit;
-    const [uid, gid] = [take(env, "RESTRICT_SETUID"), take(env, "RESTRICT_SETGID")];
-    this.account = uid === 0 ? undefined : { uid, gid };
+    this.account = takeAccount(env);
     this.sockets = takeSockets(env);
     this.#end = readEnd();
     delete env["DOVECOT_CHILD_PROCESS"];
@@ -98,6 +97,12 @@ export class DovecotMaster implements Disposable {
       this.#timer = setTimeout(() => this.#send(), STATUS_INTERVAL_MS).unref();
     }
   }
+}
+
+/** Dovecot leaves it to the service to become its `user`, who may also be root or not be set. */
+function takeAccount(env: NodeJS.ProcessEnv): Account | undefined {
+  const account = { uid: take(env, "RESTRICT_SETUID", 0), gid: take(env, "RESTRICT_SETGID", 0) };
+  return account.uid === 0 ? undefined : account;
 }
 
 function takeSockets(env: NodeJS.ProcessEnv): readonly HandedSocket[] {
@@ -146,8 +151,8 @@ function readEnd(): Socket {
 }
 
 /** The number in a variable, which is then removed. */
-function take(env: NodeJS.ProcessEnv, name: string): number {
-  const text = env[name] ?? "";
+function take(env: NodeJS.ProcessEnv, name: string, otherwise?: number): number {
+  const text = env[name] ?? otherwise?.toString() ?? "";
   delete env[name];
   if (/^\d+$/.test(text)) return Number(text);
   throw new ConfigError([`Dovecot: ${name}: expected a number in the environment`]);
