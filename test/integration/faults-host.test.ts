@@ -188,7 +188,7 @@ function spoolFaults({ spool, user }: Installation): readonly Fault[] {
         chownSync(spool, user.uid, user.gid);
         chmodSync(spool, 0o700);
       },
-      says: /nobody drains .*spool, and user id \d+ does not own it: run popbsmtp drain as its owner/,
+      says: /nobody drains .*spool, and this user does not own it: run popbsmtp drain as its owner/,
     },
   ];
 }
