@@ -60,18 +60,15 @@ export async function survive(
       .split("\n")
       .filter((line) => /popbsmtp/.test(line));
     assert.ok(words.length <= users.length, words.join("\n"));
-    // past Dovecot, to see every byte
-    for (let time = 0; time < 2; time++) {
+    // past Dovecot, to see every byte; what is said depends on how far a drain has come
+    for (let said = false, times = 1; !said || times <= 2; times++) {
       const login = { IP: "192.0.2.1", USER: user() };
       const { status, stdout, stderr, ms } = await box.wrapper(login, SPEAK);
       assert.deepEqual([status, stdout], [0, SPOKEN]);
-      if (fault.says === undefined) {
-        assert.equal(stderr.toString(), "");
-      } else {
-        assert.match(stderr.toString(), /^popbsmtp: [^\n]*\n$/);
-        assert.match(stderr.toString(), fault.says);
-      }
+      assert.match(stderr.toString(), /^(?:popbsmtp: [^\n]*\n)?$/);
       assert.ok(ms < HANGS, `${String(ms)} ms`);
+      said = fault.says?.test(stderr.toString()) ?? stderr.length === 0;
+      assert.ok(said || times < 20, stderr.toString());
     }
   } finally {
     await fault.end();
