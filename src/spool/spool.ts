@@ -33,6 +33,9 @@ import { promisify } from "node:util";
 import { EX, PopbsmtpError } from "../errors.ts";
 import { ENTRY_BYTES, parseEntryName, type EntryName } from "./entry.ts";
 
+/** How many names of removed files are remembered. */
+const REMEMBERED = 10_000;
+
 /** How many FIFOs there are; the bash half knows it too. */
 const FIFOS = 64;
 
@@ -40,6 +43,8 @@ export class Spool {
   readonly path: string;
   /** Files that could be neither taken nor set aside: not tried again by this process. */
   readonly #stuck = new Set<string>();
+  /** Names of late: their removal is announced like any other change, and they never come back. */
+  readonly #removed = new Set<string>();
   readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
   /** Whether .away exists; at first nobody knows: it may be a dead drain's. */
   #isAway: boolean | undefined;
@@ -108,7 +113,14 @@ export class Spool {
         );
       }
     }
+    if (this.#removed.size >= REMEMBERED) this.#removed.clear();
+    this.#removed.add(name);
     this.#acknowledge(pid);
+  }
+
+  /** Whether {@link remove} took it out lately. */
+  hasRemoved(name: string): boolean {
+    return this.#removed.has(name);
   }
 
   #acknowledge(pid: number): void {
