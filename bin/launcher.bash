@@ -73,16 +73,23 @@ become() {
   [[ -z $p_complaint$p_trouble ]] || printf 'popbsmtp: %s\n' "$p_complaint${p_complaint:+${p_trouble:+; }}$p_trouble" >&2
   [[ -n $p_address ]] || p_export=
   { mapfile -d '' -t p_environ </proc/self/environ; } 2>/dev/null || p_pwd=1 p_shlvl=1
-  for p_entry in "${p_environ[@]}"; do
-    if [[ $p_entry == @(p_|BASH|COMP_|DIRSTACK=|EPOCH|FUNCNAME=|GROUPS=|HISTCMD=|IFS=|LINENO=|OLDPWD=|OPT|PIPESTATUS=|PPID=|PS4=|PWD=|RANDOM=|REPLY=|SECONDS=|SHELLOPTS=|SHLVL=|SRANDOM=)* ]]; then
-      case $p_entry in
-        PWD=*) [[ ${p_entry:4} == "$PWD" ]] && p_pwd=1 || p_exact=1 ;;
-        SHLVL=*) [[ ${p_entry:6} == $((SHLVL - 1)) ]] && p_shlvl=1 || p_exact=1 ;;
-        OLDPWD=*) [[ ${p_entry:7} == "${OLDPWD-}" ]] || p_exact=1 ;;
-        *) p_exact=1 ;;
-      esac
-    fi
-  done
+  local IFS=$'\n'
+  case $'\n'${p_environ[*]} in
+    *$'\n'BASH* | *$'\n'COMP_* | *$'\n'DIRSTACK=* | *$'\n'EPOCH* | *$'\n'FUNCNAME=* | *$'\n'GROUPS=* | *$'\n'HISTCMD=* | \
+      *$'\n'IFS=* | *$'\n'LINENO=* | *$'\n'OPT* | *$'\n'PIPESTATUS=* | *$'\n'PPID=* | *$'\n'PS4=* | *$'\n'RANDOM=* | \
+      *$'\n'REPLY=* | *$'\n'SECONDS=* | *$'\n'SHELLOPTS=* | *$'\n'SRANDOM=* | *$'\n'p_*)
+      p_exact=1
+      ;;
+    *$'\n'PWD=* | *$'\n'OLDPWD=* | *$'\n'SHLVL=*)
+      for p_entry in "${p_environ[@]}"; do
+        case $p_entry in
+          PWD=*) [[ ${p_entry:4} == "$PWD" ]] && p_pwd=1 || p_exact=1 ;;
+          SHLVL=*) [[ ${p_entry:6} == $((SHLVL - 1)) ]] && p_shlvl=1 || p_exact=1 ;;
+          OLDPWD=*) [[ ${p_entry:7} == "${OLDPWD-}" ]] || p_exact=1 ;;
+        esac
+      done
+      ;;
+  esac
   if [[ -n $p_exact && $1 != *=* && -x /usr/bin/env ]]; then
     for p_entry in "${!p_environ[@]}"; do
       [[ ${p_environ[p_entry]} == [!=]*=* ]] || unset 'p_environ[p_entry]'
