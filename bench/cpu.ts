@@ -1,13 +1,14 @@
 /** How much CPU time everything that the bench has started has used: servers, wrappers, drains, and what they start in turn. */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { atExit } from "../test/support/at-exit.ts";
 
 const ROOT = "/sys/fs/cgroup";
 
 /** The unit of /proc/stat, USER_HZ in proc(5): the same on every architecture that Debian has. */
 const TICKS_PER_SECOND = 100;
 
-export interface CpuMeter extends AsyncDisposable {
+export interface CpuMeter extends Disposable {
   /** CPU seconds so far, without this process's own. */
   read(): number;
   /** How it measures, and how exactly. */
@@ -20,17 +21,21 @@ export function openCpuMeter(): CpuMeter {
   const group =
     home === undefined ? undefined : join(home, `popbsmtp-bench-${String(process.pid)}`);
   if (home === undefined || group === undefined || !enter(group)) return machineMeter();
+  const leave = () => {
+    writeFileSync(join(home, "cgroup.procs"), String(process.pid));
+    try {
+      rmdirSync(group);
+    } catch {
+      // a process that was killed is not gone yet; an empty group does no harm
+    }
+  };
+  const exit = atExit(leave);
   return {
     read: () => groupSeconds(group) - ownSeconds(),
     method: "a control group of everything but the clients; exact",
-    [Symbol.asyncDispose]: async () => {
-      writeFileSync(join(home, "cgroup.procs"), String(process.pid));
-      try {
-        rmdirSync(group);
-      } catch {
-        // a process that was killed is not gone yet; an empty group does no harm
-      }
-      await Promise.resolve();
+    [Symbol.dispose]: () => {
+      leave();
+      exit[Symbol.dispose]();
     },
   };
 }
@@ -78,7 +83,7 @@ function machineMeter(): CpuMeter {
     read: () => machineSeconds() - ownSeconds(),
     method:
       "all that the machine did (/proc/stat) but the clients; too high by whatever else was running, sampled at each clock tick",
-    [Symbol.asyncDispose]: () => Promise.resolve(),
+    [Symbol.dispose]: () => undefined,
   };
 }
 

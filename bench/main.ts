@@ -35,6 +35,23 @@ const TABLES: Readonly<Record<string, Table>> = {
 };
 
 async function main(): Promise<void> {
+  const terminal = processTerminal();
+  const wanted = parse();
+  if (wanted === undefined) {
+    terminal.note(USAGE);
+    process.exitCode = 64;
+  } else if (wanted === "help") {
+    terminal.print(USAGE);
+  } else {
+    await run(wanted.names, wanted.amount, terminal);
+  }
+}
+
+/** What the command line asks for; undefined where it is wrong. */
+function parse():
+  | { readonly names: readonly string[]; readonly amount: Amount }
+  | "help"
+  | undefined {
   const { values, positionals } = parseArgs({
     options: {
       quick: { type: "boolean", default: false },
@@ -42,29 +59,27 @@ async function main(): Promise<void> {
       help: { type: "boolean", default: false },
     },
     allowPositionals: true,
+    strict: false,
   });
-  const terminal = processTerminal();
-  if (values.help) {
-    terminal.print(USAGE);
-    return;
-  }
+  const { quick, expired, help, ...unknown } = values;
+  if (help === true) return "help";
   const amount = {
-    quick: values.quick,
-    expired: Number(values.expired ?? (values.quick ? 20_000 : 100_000)),
+    quick: quick === true,
+    expired: Number(expired ?? (quick === true ? 20_000 : 100_000)),
   };
   const names = positionals.length > 0 ? positionals : Object.keys(TABLES);
-  if (!names.every((name) => name in TABLES) || !Number.isSafeInteger(amount.expired)) {
-    terminal.note(USAGE);
-    process.exitCode = 64;
-    return;
-  }
-  await run(names, amount, terminal);
+  const isRight =
+    Object.keys(unknown).length === 0 &&
+    names.every((name) => Object.hasOwn(TABLES, name)) &&
+    Number.isSafeInteger(amount.expired) &&
+    amount.expired > 0;
+  return isRight ? { names, amount } : undefined;
 }
 
 async function run(names: readonly string[], amount: Amount, terminal: Terminal): Promise<void> {
   const start = performance.now();
   // before anything is started that it is to measure
-  await using cpu = openCpuMeter();
+  using cpu = openCpuMeter();
   terminal.progress("starting the servers");
   await using site = await openSite();
   terminal.progress("");

@@ -73,16 +73,23 @@ become() {
   [[ -z $p_complaint$p_trouble ]] || printf 'popbsmtp: %s\n' "$p_complaint${p_complaint:+${p_trouble:+; }}$p_trouble" >&2
   [[ -n $p_address ]] || p_export=
   { mapfile -d '' -t p_environ </proc/self/environ; } 2>/dev/null || p_pwd=1 p_shlvl=1
-  for p_entry in "${p_environ[@]}"; do
-    if [[ $p_entry == @(p_|BASH|COMP_|DIRSTACK=|EPOCH|EUID=|FUNCNAME=|GROUPS=|HISTCMD=|IFS=|LINENO=|OLDPWD=|OPT|PIPESTATUS=|PPID=|PS4=|PWD=|RANDOM=|REPLY=|SECONDS=|SHELLOPTS=|SHLVL=|SRANDOM=|UID=)* ]]; then
-      case $p_entry in
-        PWD=*) [[ ${p_entry:4} == "$PWD" ]] && p_pwd=1 || p_exact=1 ;;
-        SHLVL=*) [[ ${p_entry:6} == $((SHLVL - 1)) ]] && p_shlvl=1 || p_exact=1 ;;
-        OLDPWD=*) [[ ${p_entry:7} == "${OLDPWD-}" ]] || p_exact=1 ;;
-        *) p_exact=1 ;;
-      esac
-    fi
-  done
+  local IFS=$'\n'
+  case $'\n'${p_environ[*]} in
+    *$'\n'BASH* | *$'\n'COMP_* | *$'\n'DIRSTACK=* | *$'\n'EPOCH* | *$'\n'FUNCNAME=* | *$'\n'GROUPS=* | *$'\n'HISTCMD=* | \
+      *$'\n'IFS=* | *$'\n'LINENO=* | *$'\n'OPT* | *$'\n'PIPESTATUS=* | *$'\n'PPID=* | *$'\n'PS4=* | *$'\n'RANDOM=* | \
+      *$'\n'REPLY=* | *$'\n'SECONDS=* | *$'\n'SHELLOPTS=* | *$'\n'SRANDOM=* | *$'\n'p_*)
+      p_exact=1
+      ;;
+    *$'\n'PWD=* | *$'\n'OLDPWD=* | *$'\n'SHLVL=*)
+      for p_entry in "${p_environ[@]}"; do
+        case $p_entry in
+          PWD=*) [[ ${p_entry:4} == "$PWD" ]] && p_pwd=1 || p_exact=1 ;;
+          SHLVL=*) [[ ${p_entry:6} == $((SHLVL - 1)) ]] && p_shlvl=1 || p_exact=1 ;;
+          OLDPWD=*) [[ ${p_entry:7} == "${OLDPWD-}" ]] || p_exact=1 ;;
+        esac
+      done
+      ;;
+  esac
   if [[ -n $p_exact && $1 != *=* && -x /usr/bin/env ]]; then
     for p_entry in "${!p_environ[@]}"; do
       [[ ${p_environ[p_entry]} == [!=]*=* ]] || unset 'p_environ[p_entry]'
@@ -171,7 +178,7 @@ if [[ -n $p_program ]]; then
       esac
     done <"$p_config"
   elif [[ $p_config != /etc/popbsmtp/popbsmtp.toml || -e $p_config ]]; then
-    p_complaint="$p_config: cannot be read by user id $EUID; taking $p_spool for the spool"
+    p_complaint="$p_config: cannot be read by this user; taking $p_spool for the spool"
   fi
 
   p_quad=${p_text#::ffff:}
@@ -328,12 +335,14 @@ if [[ -n $p_program ]]; then
   p_claim=${p_claim%??????.*}
   p_last=$p_spool/.start-$((p_claim - 1)) p_claim=$p_spool/.start-$p_claim
   if ! alive 2>/dev/null; then
-    if [[ $EUID -ne 0 && ! -O $p_spool ]]; then
-      p_trouble="nobody drains $p_spool, and user id $EUID does not own it: run popbsmtp drain as its owner"
+    # not by EUID: that may be the environment's, and anything
+    if [[ ! -O $p_spool && ! -O / ]]; then
+      p_trouble="nobody drains $p_spool, and this user does not own it: run popbsmtp drain as its owner"
     else
       away
       set -C
-      [[ ! -e $p_last ]] && { : >"$p_claim"; } 2>/dev/null && (drain &)
+      # printf, not ":": where that cannot open its file a bash in POSIX mode ends
+      [[ ! -e $p_last ]] && { printf '' >"$p_claim"; } 2>/dev/null && (drain &)
       set +C
     fi
   fi

@@ -175,7 +175,7 @@ class Run {
   watch(): () => void {
     const watcher = watch(this.spool.path, (_event, name) => {
       const entry = name === null ? undefined : parseEntryName(name);
-      if (entry === undefined) return;
+      if (entry === undefined || this.spool.hasRemoved(entry.name)) return;
       this.#announced.set(entry.name, entry);
       this.#awaken();
     });

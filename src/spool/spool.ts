@@ -34,6 +34,9 @@ import { EX, PopbsmtpError } from "../errors.ts";
 import type { Login } from "../login.ts";
 import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
 
+/** How many names of removed files are remembered. */
+const REMEMBERED = 10_000;
+
 /** How many FIFOs there are; the bash half knows it too. */
 const FIFOS = 64;
 
@@ -44,6 +47,8 @@ export class Spool {
   readonly path: string;
   /** Files that could be neither taken nor set aside: not tried again by this process. */
   readonly #stuck = new Set<string>();
+  /** Names of late: their removal is announced like any other change, and they never come back. */
+  readonly #removed = new Set<string>();
   readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
   /** Whether .away exists; at first nobody knows: it may be a dead drain's. */
   #isAway: boolean | undefined;
@@ -121,7 +126,14 @@ export class Spool {
         );
       }
     }
+    if (this.#removed.size >= REMEMBERED) this.#removed.clear();
+    this.#removed.add(name);
     this.#acknowledge(pid);
+  }
+
+  /** Whether {@link remove} took it out lately. */
+  hasRemoved(name: string): boolean {
+    return this.#removed.has(name);
   }
 
   #acknowledge(pid: number): void {

@@ -8,6 +8,7 @@ import { driver } from "./mysql-driver.ts";
 import { installMysql, mysqlVersion } from "./mysql-install.ts";
 import { statements } from "./mysql-sql.ts";
 import { revoked } from "./revocation.ts";
+import { purgeInBatches } from "./purge.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Found extends RowDataPacket {
@@ -99,15 +100,12 @@ export class MysqlStore implements Store {
     onProgress,
   }: PurgeOptions = {}): Promise<number> {
     const sql = this.#sql.purge(batchSize);
-    let deleted = 0;
-    for (let last = batchSize; last > 0;) {
+    const deleted = await purgeInBatches(async () => {
       const [{ affectedRows }] = await this.#connection.use((link) =>
         link.execute<ResultSetHeader>(sql, [olderThan / 1000]),
       );
-      last = affectedRows;
-      deleted += last;
-      if (last > 0) onProgress?.(deleted);
-    }
+      return affectedRows;
+    }, onProgress);
     if (optimize) {
       await this.#connection.use((link) => link.query(this.#sql.optimize), MAINTENANCE_MS);
     }

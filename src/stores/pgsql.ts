@@ -8,6 +8,7 @@ import { installPgsql, pgsqlVersion } from "./pgsql-install.ts";
 import { driver, isUnkeyed } from "./pgsql-driver.ts";
 import { statements } from "./pgsql-sql.ts";
 import { revoked } from "./revocation.ts";
+import { purgeInBatches } from "./purge.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Row extends QueryResultRow {
@@ -114,18 +115,17 @@ export class PgsqlStore implements Store {
     optimize = false,
     onProgress,
   }: PurgeOptions = {}): Promise<number> {
-    let deleted = 0;
-    for (let last = batchSize; last > 0;) {
-      last = await this.#connection.use((client) =>
-        transaction(client, async () => {
-          await client.query(this.#sql.giveWay);
-          const { rowCount } = await client.query(this.#sql.purge, [olderThan / 1000, batchSize]);
-          return rowCount ?? 0;
-        }),
-      );
-      deleted += last;
-      if (last > 0) onProgress?.(deleted);
-    }
+    const deleted = await purgeInBatches(
+      () =>
+        this.#connection.use((client) =>
+          transaction(client, async () => {
+            await client.query(this.#sql.giveWay);
+            const { rowCount } = await client.query(this.#sql.purge, [olderThan / 1000, batchSize]);
+            return rowCount ?? 0;
+          }),
+        ),
+      onProgress,
+    );
     if (optimize) {
       await this.#connection.use((client) => client.query(this.#sql.optimize), MAINTENANCE_MS);
     }

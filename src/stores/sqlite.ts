@@ -9,6 +9,7 @@ import { SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
 import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
 import { installSqlite, sqliteVersion } from "./sqlite-install.ts";
 import { ago, CLOCK, statements } from "./sqlite-sql.ts";
+import { purgeInBatches } from "./purge.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 type Found = Record<string, SQLOutputValue>;
@@ -83,14 +84,13 @@ export class SqliteStore implements Store {
     optimize = false,
     onProgress,
   }: PurgeOptions = {}): Promise<number> {
-    let deleted = 0;
-    for (let last = batchSize; last > 0;) {
-      last = await this.#use(({ writer }) =>
-        Number(writer.prepare(this.#sql.purge).run(ago(olderThan), batchSize).changes),
-      );
-      deleted += last;
-      if (last > 0) onProgress?.(deleted);
-    }
+    const deleted = await purgeInBatches(
+      () =>
+        this.#use(({ writer }) =>
+          Number(writer.prepare(this.#sql.purge).run(ago(olderThan), batchSize).changes),
+        ),
+      onProgress,
+    );
     await this.#use(({ writer }) => {
       if (optimize) writer.exec("VACUUM");
       // what readers have finished with need not stay in the file -wal

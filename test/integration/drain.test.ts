@@ -334,7 +334,7 @@ describe("the drain that a login starts", () => {
     assert.equal(status, 0);
     assert.match(
       stderr.toString(),
-      /^popbsmtp: nobody drains \S+, and user id 65534 does not own it/,
+      /^popbsmtp: nobody drains \S+, and this user does not own it/,
     );
     await there.popbsmtp("drain");
     assert.deepEqual(

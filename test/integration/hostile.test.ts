@@ -19,7 +19,7 @@ function installation() {
   const config = join(directory.path, "popbsmtp.toml");
   writeFileSync(
     config,
-    `spool = "${spool}"\nuser = "root"\n[store]\ndriver = "sqlite"\npath = "${directory.path}/db/popbsmtp.db"\n`,
+    `spool = "${spool}"\nuser = "root"\nlinger = "0s"\n[store]\ndriver = "sqlite"\npath = "${directory.path}/db/popbsmtp.db"\n`,
   );
   return { ...directory, spool, empty, config };
 }
@@ -118,23 +118,18 @@ const HOSTILE = [
 describe("hostile values", () => {
   let list: readonly { readonly address: string; readonly user: string }[];
 
-  // every variable that the wrapper reads, and some that bash does
-  const VARIABLES = ["USER", "AUTHENTICATED", "IP", "TCPREMOTEIP", "PATH", "HOME", "TMPDIR", "PWD"];
-  const BASHS = [
-    "BASH_ENV",
-    "ENV",
-    "IFS",
-    "PS4",
-    "SHELLOPTS",
-    "BASHOPTS",
-    "POSIXLY_CORRECT",
-    "TMOUT",
-  ];
+  // every variable that the wrapper reads, and those that bash itself gives a meaning to
+  const VARIABLES = [
+    ["USER", "AUTHENTICATED", "IP", "TCPREMOTEIP", "PATH", "HOME", "TMPDIR", "PWD", "OLDPWD"],
+    ["BASH_ENV", "ENV", "IFS", "PS4", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT", "TMOUT", "_"],
+    ["UID", "EUID", "PPID", "GROUPS", "SHLVL", "SECONDS", "RANDOM", "SRANDOM", "LINENO", "OPTIND"],
+    ["BASHPID", "HISTCMD", "EPOCHREALTIME", "LC_ALL", "GLOBIGNORE", "p_spool", "p_wait"],
+  ].flat();
 
   before(async () => {
     await using there = installation();
     await runOk(POPBSMTP, ["--config", there.config, "schema", "install"]);
-    for (const name of [...VARIABLES, ...BASHS, "LC_ALL", "SHLVL", "EPOCHREALTIME", "p_spool"]) {
+    for (const name of VARIABLES) {
       for (const value of HOSTILE) {
         const { status, stdout } = await run(
           POPBSMTP,

@@ -18,6 +18,7 @@ import type { DatabaseServer } from "./database-server.ts";
 import { startMariadb } from "./mariadb.ts";
 import { startPostgres } from "./postgres.ts";
 import { PLAIN_ENV, run, runOk, type RunResult } from "./run.ts";
+import { isAlive } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -175,10 +176,16 @@ function processesWith(text: string): number[] {
     .map(Number);
 }
 
+/** Gone for good: a process that is ending has lost its name already, and may still have its files open. */
 function killAll(pids: () => readonly number[]): Promise<void> {
+  const killed = new Set<number>();
   return waitUntil("killed processes to be gone", () => {
-    pids().forEach(kill9);
-    return pids().length === 0;
+    const found = pids();
+    for (const pid of found) {
+      kill9(pid);
+      killed.add(pid);
+    }
+    return found.length === 0 && ![...killed].some(isAlive);
   });
 }
 

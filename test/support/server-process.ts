@@ -116,7 +116,7 @@ function children(pid: number): number[] {
 }
 
 /** False also for a zombie: who inherits it may never ask for its status. */
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     return !/\) [ZX] /.test(readFileSync(`/proc/${String(pid)}/stat`, "utf8"));
   } catch {
