@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import manifest from "../../package.json" with { type: "json" };
+import { endpointName } from "../config/config.ts";
 import { configOf, examples, openConfigured, type Context } from "./context.ts";
 
 export function serveCommand(context: Context): Command {
@@ -13,7 +14,6 @@ export function serveCommand(context: Context): Command {
     .action(async (options: { readonly check?: boolean }, command: Command) => {
       const config = await configOf(command);
       if (options.check === true) {
-        const { endpointName } = await import("../daemon/endpoint.ts");
         const { imap, pop3, policy, socketmap, metrics } = config.serve;
         for (const [role, endpoints] of Object.entries({
           imap,

@@ -13,7 +13,7 @@ import { once } from "node:events";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Endpoint } from "../config/config.ts";
+import { endpointName, type Endpoint } from "../config/config.ts";
 import { EX, PopbsmtpError } from "../errors.ts";
 import { isRoot, type Account } from "../privileges.ts";
 
@@ -35,13 +35,6 @@ export interface EndpointOptions {
   readonly owner: Account | undefined;
   /** How long to wait where another daemon listens, for it to go away. Milliseconds. */
   readonly patience: number;
-}
-
-/** An endpoint as people write it: a path, 127.0.0.1:9154, [::1]:9154. */
-export function endpointName(endpoint: Endpoint): string {
-  if ("path" in endpoint) return endpoint.path;
-  const { host, port } = endpoint;
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /**

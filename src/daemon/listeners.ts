@@ -9,9 +9,9 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Endpoint, ServeConfig } from "../config/config.ts";
+import { endpointName, type Endpoint, type ServeConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
-import { BACKLOG, endpointName, listenAt, listening, type EndpointOptions } from "./endpoint.ts";
+import { BACKLOG, listenAt, listening, type EndpointOptions } from "./endpoint.ts";
 import type { Log } from "./log.ts";
 
 const ROLES = ["imap", "pop3", "policy", "socketmap", "metrics"] as const;
@@ -190,9 +190,13 @@ function endpoints(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
 }
 
 /** The role that ends a socket's name; systemd calls one by its unit's name, "popbsmtp-imap.socket", unless told otherwise. */
-function roleOf(name: string): Role {
+export function roleNamed(name: string): Role | undefined {
   const word = /[a-z0-9]*$/.exec(name.replace(/\.socket$/, ""))?.[0];
-  const role = ROLES.find((known) => known === word);
+  return ROLES.find((known) => known === word);
+}
+
+function roleOf(name: string): Role {
+  const role = roleNamed(name);
   if (role !== undefined) return role;
   throw new ConfigError([
     `${name}: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: ${ROLES.join(", ")}`,
