@@ -3,6 +3,7 @@
  *
  * Both are parsed anew at every start, at a login, so what is not needed there is left out, or packed away until it is.
  */
+import { createHash } from "node:crypto";
 import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import * as esbuild from "esbuild";
 import type { BuildOptions, Plugin } from "esbuild";
@@ -30,6 +31,8 @@ const BUNDLE = {
   minify: true,
   keepNames: true,
   legalComments: "none",
+  // a text that is compiled apart has no import() of its own
+  supported: { "dynamic-import": false },
   // optional parts of pg
   external: ["pg-native", "cloudflare:sockets"],
   logLevel: "warning",
@@ -65,7 +68,7 @@ const packDrivers: Plugin = {
         plugins: [leaveOutUnused],
       });
       return {
-        contents: `new Function("module", "exports", "require", ${JSON.stringify(text)})(module, exports, require)`,
+        contents: `unpack("${path.replace("/", "-")}", ${JSON.stringify(text)})(module, exports, require, unpack)`,
       };
     });
   },
@@ -94,7 +97,12 @@ function launcher(): string {
   return [shebang, comment, notice, ...program].join("\n");
 }
 
-const javascript = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers] });
+const text = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers] });
+const sha256 = createHash("sha256").update(text).digest("hex");
+const javascript = await bundle({
+  entryPoints: ["src/start.ts"],
+  define: { PROGRAM: JSON.stringify({ text, sha256 }) },
+});
 
 // whoever starts the program meanwhile gets the old one or the new one
 writeFileSync("bin/popbsmtp.new", launcher() + VERSION_CHECK + javascript);

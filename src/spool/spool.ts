@@ -8,6 +8,7 @@
  *     .away          exists while the store is away: one line that says why, which wrappers print instead of waiting
  *     .ack/0 - 63    FIFOs: a byte in number pid % 64 says that a login of that process is committed
  *     .lock          held by the drain at work (lock.ts)
+ *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
  *     .start-<s>     the second in which a wrapper started a drain
  */
 import { execFile } from "node:child_process";

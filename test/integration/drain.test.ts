@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -311,6 +312,33 @@ describe("the drain that a login starts", () => {
     assert.equal(await there.login("192.0.2.1", "zoe", "--wait", "9000"), "");
   });
 
+  it("starts from compiled code that an earlier one left, and without it where that is not to be trusted", async () => {
+    await using there = await spooler('linger = "0s"');
+    const code = join(there.spool, ".code-program");
+    const drained = async (user: string) => {
+      assert.equal(await there.login("192.0.2.1", user, "--wait", "9000"), "");
+      await waitUntil("the drain has left", () => there.drainAtWork() === undefined);
+      await waitUntil("it has left its code", () => existsSync(code));
+    };
+    await drained("first");
+    const whole = readFileSync(code);
+    assert.ok(whole.length > 10_000);
+    await drained("second");
+    assert.deepEqual(readFileSync(code), whole, "taken as it is");
+
+    // V8 itself refuses what is damaged; what anybody might have written is not even read
+    writeFileSync(code, Buffer.concat([whole.subarray(0, 64), Buffer.alloc(1_000, "x")]));
+    await drained("damaged");
+    await waitUntil("it is replaced", () => readFileSync(code).length > 10_000);
+    writeFileSync(code, "another version's");
+    await drained("foreign");
+    await waitUntil("it is replaced", () => readFileSync(code).length > 10_000);
+    chmodSync(code, 0o666);
+    await drained("writable");
+    await waitUntil("it is replaced", () => (statSync(code).mode & 0o777) === 0o600);
+    assert.equal((await there.list()).length, 5);
+  });
+
   it("leaves word when it cannot even start", async () => {
     await using there = await spooler();
     const config = join(dirname(there.spool), "popbsmtp.toml");
@@ -332,10 +360,7 @@ describe("the drain that a login starts", () => {
       { env: { IP: "192.0.2.1", USER: "bob" }, uid: 65_534, gid: 65_534 },
     );
     assert.equal(status, 0);
-    assert.match(
-      stderr.toString(),
-      /^popbsmtp: nobody drains \S+, and this user does not own it/,
-    );
+    assert.match(stderr.toString(), /^popbsmtp: nobody drains \S+, and this user does not own it/);
     await there.popbsmtp("drain");
     assert.deepEqual(
       (await there.list()).map(({ user }) => user),
