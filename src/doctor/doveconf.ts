@@ -48,6 +48,12 @@ export function settingOf(root: Section, { settings }: Section, name: string): s
   return value.startsWith("$") ? (root.settings.get(value.slice(1)) ?? "") : value;
 }
 
+/** What Node needs to start, with something to spare. The bash half asks for as much. Bytes. */
+export const NODE_BYTES = 1_500_000 * 1024;
+
+/** For a service that starts Node: Dovecot 2.3 refuses "unlimited", and 2.4 "0". */
+export const NO_LIMIT = "vsz_limit = 1T";
+
 /** A service's address-space limit in bytes; undefined: none. Services that have none of their own have default_vsz_limit. */
 export function addressSpace(root: Section, service: Section): number | undefined {
   const own = parseSize(service.settings.get("vsz_limit"));

@@ -2,15 +2,23 @@
 import { findAccount, isRoot, type Account } from "../privileges.ts";
 import { ask } from "./ask.ts";
 import { becoming, whyNotReadable } from "./becoming.ts";
-import { addressSpace, listenerOf, parseDoveconf, settingOf, type Section } from "./doveconf.ts";
+import { findServe, isServeSocket, ownSocketFindings, serviceFindings } from "./dovecot-service.ts";
+import {
+  addressSpace,
+  listenerOf,
+  NO_LIMIT,
+  NODE_BYTES,
+  parseDoveconf,
+  settingOf,
+  type Section,
+} from "./doveconf.ts";
 import { dovecot1Findings } from "./dovecot-1.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import type { Subject } from "./subject.ts";
 import { groupName, popbsmtp, shellWord } from "./words.ts";
 import { commandLine, findWrapper, newWrapper, wrapperFindings, type Wrapper } from "./wrapper.ts";
 
-/** What Node needs to start, with something to spare. The bash half asks for as much. Bytes. */
-const NODE_BYTES = 1_500_000 * 1024;
+const PROTOCOLS = ["imap", "pop3"] as const;
 
 export async function dovecotFindings(subject: Subject): Promise<readonly Finding[]> {
   const { dovecotConfig } = subject;
@@ -18,7 +26,10 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
   const answer = await ask("doveconf", which);
   if (answer?.ok === true) {
     const [, version = "2"] = /^# (\d\S*)/.exec(answer.stdout) ?? [];
-    return [ok(`Dovecot ${version}`), ...dovecot2Findings(parseDoveconf(answer.stdout), subject)];
+    return [
+      ok(`Dovecot ${version}`),
+      ...(await dovecot2Findings(parseDoveconf(answer.stdout), subject)),
+    ];
   }
   if (answer !== undefined) {
     return [
@@ -35,13 +46,13 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
     : dovecot1Findings(old.stdout, subject);
 }
 
-function dovecot2Findings(root: Section, subject: Subject): readonly Finding[] {
+async function dovecot2Findings(root: Section, subject: Subject): Promise<readonly Finding[]> {
   const enabled = (root.settings.get("protocols") ?? "").split(/\s+/);
-  const protocols = (["imap", "pop3"] as const)
-    .filter((protocol) => enabled.includes(protocol))
-    .map((protocol) => ({ protocol, findings: protocolFindings(root, protocol, subject) }));
+  const found: (readonly Finding[] | undefined)[] = [];
+  const protocols = PROTOCOLS.filter((protocol) => enabled.includes(protocol));
+  for (const protocol of protocols) found.push(await protocolFindings(root, protocol, subject));
   if (protocols.length === 0) return [ok("serves neither imap nor pop3")];
-  if (protocols.every(({ findings }) => findings === undefined)) {
+  if (found.every((findings) => findings === undefined)) {
     return [
       warning(
         "does not run popbsmtp after a login",
@@ -49,7 +60,11 @@ function dovecot2Findings(root: Section, subject: Subject): readonly Finding[] {
       ),
     ];
   }
-  return protocols.flatMap(({ protocol, findings }) => findings ?? [notOurs(protocol, subject)]);
+  const findings = protocols.flatMap((protocol, at) => found[at] ?? [notOurs(protocol, subject)]);
+  // the daemon is one service for both
+  return findings.filter(
+    ({ text }, at) => findings.findIndex((other) => other.text === text) === at,
+  );
 }
 
 function notOurs(protocol: string, subject: Subject): Finding {
@@ -60,16 +75,18 @@ function notOurs(protocol: string, subject: Subject): Finding {
 }
 
 /** undefined where nothing but imap itself runs. */
-function protocolFindings(
+async function protocolFindings(
   root: Section,
   protocol: "imap" | "pop3",
   subject: Subject,
-): readonly Finding[] | undefined {
+): Promise<readonly Finding[] | undefined> {
   const service = root.sections.find(({ name }) => name === `service ${protocol}`);
   const socket = service?.settings.get("executable")?.split(/\s+/).slice(1).find(isArgument);
   if (socket === undefined) return undefined;
   const listener = listenerOf(root, socket);
   if (listener === undefined) {
+    if (isServeSocket(socket, protocol, subject))
+      return ownSocketFindings(socket, protocol, subject);
     return [
       problem(
         `${protocol}: nothing listens on the socket ${socket}: every login is refused`,
@@ -77,6 +94,8 @@ function protocolFindings(
       ),
     ];
   }
+  const serve = findServe(root, listener);
+  if (serve !== undefined) return serviceFindings(root, serve, { socket, protocol }, subject);
   return postLoginFindings(root, listener, protocol, subject);
 }
 
@@ -173,7 +192,7 @@ function limitFindings(
   return [
     problem(
       `${protocol}: logins cannot start a drain: vsz_limit is ${String(Math.round(limit / 1024 / 1024))} MB, and Node needs more`,
-      ...set("vsz_limit = 0"),
+      ...set(NO_LIMIT),
     ),
   ];
 }

@@ -6,7 +6,9 @@ import { loadConfig } from "../config/load.ts";
 import { ConfigError, PopbsmtpError } from "../errors.ts";
 import { dropPrivileges, findAccount, isRoot, type Account } from "../privileges.ts";
 import { postfixQuery, SCHEMA_VERSION } from "../stores/open.ts";
+import { Spool } from "../spool/spool.ts";
 import type { Store } from "../stores/store.ts";
+import { becoming } from "./becoming.ts";
 import { dovecotFindings } from "./dovecot.ts";
 import { configurationFile, programFile, userFinding } from "./files.ts";
 import { ok, problem, warning, type Area, type Finding } from "./finding.ts";
@@ -57,6 +59,7 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
     program,
     passwordFiles: secrets.files,
     account,
+    daemon: daemonAtWork(config, account),
     now: scope.now(),
     dovecotConfig: scope.dovecotConfig,
     postfixConfig: scope.postfixConfig,
@@ -105,7 +108,8 @@ function modes(
     .filter((finding) => finding !== undefined);
 }
 
-async function openAndLook({ config, account, now }: Subject, scope: Scope) {
+async function openAndLook(subject: Subject, scope: Scope) {
+  const { config, account } = subject;
   if (isRoot() && account === undefined) {
     return [warning(`not looked at: there is no user ${config.user} to do it as`)];
   }
@@ -113,11 +117,17 @@ async function openAndLook({ config, account, now }: Subject, scope: Scope) {
   const writer = await scope.openStore(config, "writer");
   const purger = await scope.openStore(config, "purger");
   try {
-    return await storeFindings(config, { writer, purger, version: SCHEMA_VERSION }, now);
+    return await storeFindings(subject, { writer, purger, version: SCHEMA_VERSION });
   } finally {
     await writer.close();
     await purger.close();
   }
+}
+
+/** Asked as the user, whose spool it is. */
+function daemonAtWork({ spool, user }: Config, account: Account | undefined): number | undefined {
+  const look = () => new Spool(spool).drainAtWork("serve");
+  return account === undefined ? look() : becoming(user, account, look);
 }
 
 /** Only root may ask for anybody's but its own. */

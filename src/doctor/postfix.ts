@@ -1,10 +1,17 @@
 /** What Postfix is really configured to ask before it relays. */
 import { join } from "node:path";
-import type { StoreConfig } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import { isOurs } from "./map-file.ts";
 import { OTHERS, readPostfix, RECIPIENT, RELAY, type Postfix } from "./postconf.ts";
 import { lookupFindings, readMap, type SqlMap } from "./postfix-lookup.ts";
+import {
+  harmless,
+  isDaemons,
+  readService,
+  serviceFindings,
+  type Service,
+} from "./postfix-service.ts";
 import { corrected, endOf, restrictionsText, type Restriction } from "./restrictions.ts";
 import type { Subject } from "./subject.ts";
 import { popbsmtp, shellWord } from "./words.ts";
@@ -12,8 +19,8 @@ import { popbsmtp, shellWord } from "./words.ts";
 /** Where one of Postfix's lists asks us. */
 interface Lookup {
   readonly restriction: Restriction;
-  /** Undefined for the daemon's services. */
-  readonly map: SqlMap | undefined;
+  /** A map of the database's, or one of the daemon's services. */
+  readonly asked: SqlMap | Service;
 }
 
 /** @param query what `print postfix` would write into the map file */
@@ -37,53 +44,64 @@ async function relayFindings(
   query: string,
 ): Promise<readonly Finding[]> {
   const { list } = postfix;
-  const { store } = subject.config;
   // where the first is empty, as it may be after an upgrade from before 2.10, the second decides
   const deciding = list(RELAY).length > 0 ? RELAY : RECIPIENT;
   const write = writer(subject, postfix);
-  const lookup = findLookup(list(deciding), store);
-  if (lookup === undefined) {
+  const lookups = findLookups(list(deciding), subject.config, postfix);
+  if (lookups.length === 0) {
     for (const name of [RECIPIENT, ...OTHERS]) {
-      const misplaced = findLookup(list(name), store)?.restriction;
+      const misplaced = findLookups(list(name), subject.config, postfix)[0]?.restriction;
       if (misplaced !== undefined) return [misplacedFinding(name, write(deciding, misplaced))];
     }
     return [notConfigured(subject, write(deciding))];
   }
-  const { map } = lookup;
-  return [
-    orderFinding(deciding, list(deciding), lookup, write),
-    ...(deciding === RELAY ? recipientFindings(list(RECIPIENT), lookup, write) : []),
-    ...(map === undefined ? [] : await lookupFindings(map, subject, postfix, query)),
-  ];
+  const findings: Finding[] = [];
+  for (const lookup of lookups) {
+    findings.push(
+      orderFinding(deciding, list(deciding), lookup, write),
+      ...(deciding === RELAY ? recipientFindings(list(RECIPIENT), lookup, write) : []),
+      ...("protocol" in lookup.asked
+        ? [
+            ...harmFindings(deciding, lookup.restriction, lookup.asked, write),
+            await serviceFindings(lookup.asked, subject, postfix),
+          ]
+        : await lookupFindings(lookup.asked, subject, postfix, query)),
+    );
+  }
+  return findings;
 }
 
-/** The restriction that asks us: a map with the store's table in its query, or one of the daemon's services. */
-function findLookup(list: readonly Restriction[], store: StoreConfig): Lookup | undefined {
-  for (const restriction of list) {
+/** The restrictions that ask us: maps with the store's table in their query, and the daemon's services. */
+function findLookups(
+  list: readonly Restriction[],
+  config: Config,
+  { policySettings }: Postfix,
+): readonly Lookup[] {
+  return list.flatMap((restriction): readonly Lookup[] => {
+    const service = readService(restriction, policySettings);
+    if (service !== undefined) {
+      return isDaemons(service, config) ? [{ restriction, asked: service }] : [];
+    }
     const { name, argument = "" } = restriction;
     const map = name === "check_client_access" ? readMap(argument) : undefined;
-    if (map !== undefined) {
-      const named = map.values === undefined && map.path.includes("popbsmtp");
-      if (named || (map.values !== undefined && isOurs(map.values, store))) {
-        return { restriction, map };
-      }
-    } else if (/^(?:socketmap:|\{?\s*(?:unix|inet):).*popbsmtp/.test(argument)) {
-      return { restriction, map: undefined };
-    }
-  }
-  return undefined;
+    if (map === undefined) return [];
+    const ours =
+      map.values === undefined ? map.path.includes("popbsmtp") : isOurs(map.values, config.store);
+    return ours ? [{ restriction, asked: map }] : [];
+  });
 }
 
-/** Makes the command that puts the lookup where it belongs in a list. */
-type Writer = (name: string, access?: Restriction) => string;
+/** Makes the command that puts the lookup where it belongs in a list, in another's place where there is one. */
+type Writer = (name: string, access?: Restriction, instead?: Restriction) => string;
 
 function writer({ config, postfixConfig }: Subject, { which, list }: Postfix): Writer {
   const usual = {
     name: "check_client_access",
     argument: `proxy:${config.store.driver}:${mapPath(postfixConfig)}`,
   };
-  return (name, access = usual) => {
-    const value = restrictionsText(corrected(list(name), access));
+  return (name, access = usual, instead?: Restriction) => {
+    const others = list(name).filter((each) => each !== instead);
+    const value = restrictionsText(corrected(others, access));
     return ["postconf", ...which, "-e", `${name} = ${value}`].map(shellWord).join(" ");
   };
 }
@@ -126,13 +144,42 @@ function orderFinding(
     const text = `${name}: ${list[end]?.name ?? ""} comes before ${subject}: nobody may relay`;
     return problem(text, ...advice);
   }
-  // a policy service that fails has no opinion (default_action); a map that fails is a 451
   const inbound = list.slice(0, at).some((each) => each.name === "permit_auth_destination");
-  if (!inbound && restriction.name === "check_client_access") {
-    const text = `${name}: permit_auth_destination is not in front of ${subject}: when the store is down, mail for your own domains is turned away, too (451)`;
-    return problem(text, ...advice);
+  if (inbound) return ok(`${name} asks ${restriction.argument ?? ""}`);
+  const missing = `${name}: permit_auth_destination is not in front of ${subject}:`;
+  // a policy service that fails has no opinion (default_action), but Postfix tries it twice; a map that fails is a 451
+  return restriction.name === "check_policy_service"
+    ? warning(
+        `${missing} while the daemon is down, mail for your own domains waits for it`,
+        ...advice,
+      )
+    : problem(
+        `${missing} when the store is down, mail for your own domains is turned away, too (451)`,
+        ...advice,
+      );
+}
+
+/** A policy service that fails is to have no opinion, and one that hangs is not to hold a client for 100 s. */
+function harmFindings(
+  name: string,
+  restriction: Restriction,
+  service: Service,
+  write: Writer,
+): readonly Finding[] {
+  const right = harmless(service);
+  if (right === undefined) return [];
+  const advice = [write(name, right, restriction), "postfix reload"];
+  const subject = `${name}: ${restriction.name} ${restriction.argument ?? ""}`;
+  if (service.settings.get("default_action") !== "DUNNO") {
+    const text = `${subject}: without default_action=DUNNO who is not yours gets a 451 while the daemon is down`;
+    return [problem(text, ...advice)];
   }
-  return ok(`${name} asks ${restriction.argument ?? ""}`);
+  return [
+    warning(
+      `${subject}: without timeout=2s a daemon that hangs holds clients for 100 s`,
+      ...advice,
+    ),
+  ];
 }
 
 /** What the relay list permits, the recipient list can still refuse. */

@@ -16,7 +16,7 @@ const BACKLOG_MS = 60_000;
 /** Less than this is little: a login takes a block of 4 KiB and an inode. */
 const LITTLE = { bytes: 64 * 1024 * 1024, inodes: 10_000 };
 
-export function spoolFindings({ config, account, now }: Subject): readonly Finding[] {
+export function spoolFindings({ config, account, daemon, now }: Subject): readonly Finding[] {
   const { spool: path, user } = config;
   const stats = statSync(path, { throwIfNoEntry: false });
   const word = shellWord(path);
@@ -36,14 +36,14 @@ export function spoolFindings({ config, account, now }: Subject): readonly Findi
   const findings = [directory(path, user, account), space(path)];
   if (account === undefined || stats.uid !== account.uid) return findings;
   // as the user, who decides what is in there: root would follow every link
-  const inside = becoming(user, account, () => contents(config, now));
+  const inside = becoming(user, account, () => contents(config, daemon, now));
   return [...findings, ...inside];
 }
 
-function contents(config: Config, now: number): readonly Finding[] {
+function contents(config: Config, daemon: number | undefined, now: number): readonly Finding[] {
   const path = config.spool;
   try {
-    return [...waiting(config, now), ...setAside(path)];
+    return [...waiting(config, daemon, now), ...setAside(path)];
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return [problem(`cannot be looked into: ${why}`, `ls -la ${shellWord(path)}`)];
@@ -104,10 +104,11 @@ function space(path: string): Finding {
   return none ? problem(`${text}: no login is recorded`, look) : warning(`only ${text}`, look);
 }
 
-function waiting(config: Config, now: number): readonly Finding[] {
+function waiting(config: Config, daemon: number | undefined, now: number): readonly Finding[] {
   const spool = new Spool(config.spool);
   const { entries } = spool.scan();
-  const pid = spool.drainAtWork();
+  const pid = daemon ?? spool.drainAtWork();
+  const worker = daemon === undefined ? "a drain" : "popbsmtp serve";
   const away = spool.away();
   const age = now - (entries[0]?.time ?? now);
   const logins = `${counted(entries.length, "login")} waiting`;
@@ -115,7 +116,7 @@ function waiting(config: Config, now: number): readonly Finding[] {
   const drains =
     pid === undefined
       ? "no drain at work: the next login starts one"
-      : `a drain is at work (process ${String(pid)})`;
+      : `${worker} is at work (process ${String(pid)})`;
   if (entries.length > 0 && away !== undefined) {
     return [problem(`${logins}, the oldest for ${span(age)}: ${away}`, drain)];
   }
@@ -123,7 +124,7 @@ function waiting(config: Config, now: number): readonly Finding[] {
     const text =
       pid === undefined
         ? `${logins}, the oldest for ${span(age)}, and no drain is at work: wrappers cannot start one`
-        : `${logins}, the oldest for ${span(age)}: the drain at work (process ${String(pid)}) is stuck or slow`;
+        : `${logins}, the oldest for ${span(age)}: ${worker}, at work (process ${String(pid)}), is stuck or slow`;
     return [
       problem(
         text,

@@ -5,6 +5,7 @@ import type { Config } from "../config/config.ts";
 import { PopbsmtpError, StoreAwayError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import { counted, ok, problem, warning, type Finding } from "./finding.ts";
+import type { Subject } from "./subject.ts";
 import { popbsmtp, shellWord, span } from "./words.ts";
 
 /** Clocks that differ by more shift authorizations (warning), or end or prolong them noticeably (problem). Milliseconds. */
@@ -24,9 +25,8 @@ interface Stores {
 }
 
 export async function storeFindings(
-  config: Config,
+  { config, daemon, now }: Pick<Subject, "config" | "daemon" | "now">,
   stores: Stores,
-  now: number,
 ): Promise<readonly Finding[]> {
   try {
     const schema = schemaFinding(config, stores, await stores.writer.schemaVersion());
@@ -35,7 +35,7 @@ export async function storeFindings(
       schema,
       await rights(stores, config, now),
       ...clockFindings(config, await stores.writer.clockOffset()),
-      await rows(config, stores.writer, now),
+      await rows(config, daemon, stores.writer, now),
     ];
   } catch (error) {
     if (!(error instanceof StoreAwayError)) throw error;
@@ -114,13 +114,28 @@ function clockFindings({ store }: Config, offset: number): readonly Finding[] {
   return [off > CLOCK_MS.problem ? problem(text, advice) : warning(text, advice)];
 }
 
-async function rows(config: Config, store: Store, now: number): Promise<Finding> {
+async function rows(
+  config: Config,
+  daemon: number | undefined,
+  store: Store,
+  now: number,
+): Promise<Finding> {
   const { live, all, oldest } = await store.count();
   const text = `${counted(live, "live authorization")}, ${String(all - live)} expired`;
   const overdue = oldest === undefined ? 0 : now - oldest.getTime() - config.lifetime;
-  if (overdue <= UNPURGED_MS) return ok(`${text} (lifetime ${formatDuration(config.lifetime)})`);
+  const interval = daemon === undefined ? 0 : config.serve.purgeInterval;
+  if (overdue <= Math.max(UNPURGED_MS, 2 * interval)) {
+    return ok(`${text} (lifetime ${formatDuration(config.lifetime)})`);
+  }
+  const late = `${text}, the first of them for ${span(overdue)}:`;
+  if (interval > 0) {
+    return warning(
+      `${late} popbsmtp serve does not purge`,
+      `${popbsmtp(config)} purge    # says why`,
+    );
+  }
   return warning(
-    `${text}, the first of them for ${span(overdue)}: purge does not run every hour`,
+    `${late} purge does not run every hour`,
     `${popbsmtp(config)} print cron > /etc/cron.d/popbsmtp`,
   );
 }

@@ -10,6 +10,8 @@ export interface Subject {
   readonly passwordFiles: readonly string[];
   /** The configured user's account; undefined where there is none, or where only root could know. */
   readonly account: Account | undefined;
+  /** The process id of the `popbsmtp serve` that drains the spool; undefined: none does. */
+  readonly daemon: number | undefined;
   /** This host's clock, in milliseconds since 1970. */
   readonly now: number;
   /** Which Dovecot and which Postfix; undefined: the ones that run by default. */

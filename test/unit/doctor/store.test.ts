@@ -4,13 +4,15 @@ import { storeFindings } from "../../../src/doctor/store.ts";
 import { StoreAwayError } from "../../../src/errors.ts";
 import type { Store } from "../../../src/stores/store.ts";
 import { memoryStore } from "../commands/memory-store.ts";
-import { config as defaults, pgsql } from "./subject.ts";
+import { config as defaults, pgsql, subject as defaultSubject } from "./subject.ts";
 
 const NOW = Date.UTC(2026, 2, 3, 10);
 const config = { ...defaults, store: pgsql };
 
+const subject = { ...defaultSubject, config, now: NOW };
+
 function look(writer: Store, version = 2) {
-  return storeFindings(config, { writer, purger: writer, version }, NOW);
+  return storeFindings(subject, { writer, purger: writer, version });
 }
 
 test("the trial authorizes nobody, and is taken away again", async () => {
@@ -29,7 +31,7 @@ test("an account that may not delete is not made to write what would then stay",
     ...memoryStore(),
     revoke: () => Promise.reject(new StoreAwayError("store: pgsql: permission denied")),
   };
-  const findings = await storeFindings(config, { writer: store, purger, version: 2 }, NOW);
+  const findings = await storeFindings(subject, { writer: store, purger, version: 2 });
   assert.equal(store.recorded.length, 0);
   assert.deepEqual(findings[1], {
     level: "problem",

@@ -58,6 +58,7 @@ export const subject: Subject = {
   program: "/bin/true",
   passwordFiles: [],
   account: undefined,
+  daemon: undefined,
   now: 0,
   dovecotConfig: undefined,
   postfixConfig: undefined,

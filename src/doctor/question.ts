@@ -1,0 +1,66 @@
+/** Asks `popbsmtp serve` what its clients ask, the way they do. */
+import { connect } from "node:net";
+import type { Endpoint } from "../config/config.ts";
+import type { Account } from "../privileges.ts";
+import { becoming } from "./becoming.ts";
+
+/** A daemon that hangs is not waited for any longer. Milliseconds. */
+const TIMEOUT_MS = 5_000;
+
+/** What came back before the connection was closed, or why nothing did: "ECONNREFUSED", "no answer within 5 s". */
+export type Asked = { readonly answer: string } | { readonly why: string };
+
+/** Whom to connect as: a socket's mode is the kernel's to judge. */
+export interface Client {
+  readonly user: string;
+  readonly account: Account;
+}
+
+/**
+ * Connects, asks, and returns all that comes back.
+ *
+ * @param as default: whoever this process is
+ */
+export function question(endpoint: Endpoint, text: string, as?: Client): Promise<Asked> {
+  return new Promise((resolve) => {
+    // connect(2) to a Unix socket is called before connect() returns
+    const open = () => connect(endpoint);
+    const socket = as === undefined ? open() : becoming(as.user, as.account, open);
+    const settle = (asked: Asked) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(asked);
+    };
+    const timer = setTimeout(
+      () => settle({ why: `no answer within ${String(TIMEOUT_MS / 1000)} s` }),
+      TIMEOUT_MS,
+    );
+    let answer = "";
+    socket.on("data", (chunk) => (answer += chunk.toString("latin1")));
+    socket.on("error", (error) =>
+      settle({ why: "code" in error ? String(error.code) : error.message }),
+    );
+    socket.on("end", () => settle({ answer }));
+    socket.end(text, "latin1");
+  });
+}
+
+/** A post-login request without an address: whom it is answered for is recorded nowhere. */
+export const POST_LOGIN = {
+  question: "VERSION\tscript-login\t1\t0\n\t\tdoctor\n",
+  answer: "doctor\n",
+};
+
+/** Whether an address that cannot log in, being no host's (RFC 5737), may relay. */
+export const POLICY = {
+  question: "request=smtpd_access_policy\nclient_address=192.0.2.0\n\n",
+  no: "action=DUNNO\n\n",
+  yes: "action=OK\n\n",
+};
+
+/** The same, of the socketmap. */
+export const SOCKETMAP = {
+  question: "18:popbsmtp 192.0.2.0,",
+  no: "9:NOTFOUND ,",
+  yes: "5:OK OK,",
+};
