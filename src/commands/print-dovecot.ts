@@ -1,35 +1,89 @@
+import { endpointName, type ServeConfig } from "../config/config.ts";
 import { plainWords } from "./plain-words.ts";
 
+/** Whose logins are recorded: the names of Dovecot's services, and of popbsmtp's. */
+type Protocol = "imap" | "pop3";
+
+const PROTOCOLS: readonly Protocol[] = ["imap", "pop3"];
+
 /**
- * For Dovecot 2: script-login runs the wrapper after each login (https://doc.dovecot.org/admin_manual/post_login_scripting/).
+ * For the start of a program in Node. "0" and "unlimited" both mean no limit, but Dovecot 2.4 refuses the one, and 2.3 the other.
+ */
+const NO_LIMIT = "vsz_limit = 1T";
+
+/**
+ * For Dovecot 2: its master starts the daemon, and its imap and pop3 processes tell it of each login.
+ *
+ * @param program the words that start popbsmtp
+ * @param user whom the daemon becomes by itself
+ */
+export function dovecotServiceLines(program: readonly string[], user: string): readonly string[] {
+  return [
+    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: imap and pop3 tell the daemon, popbsmtp serve, of each login over a",
+    "# socket. Dovecot's master listens there, starts the daemon, and starts it again should it die; who logs in meanwhile waits.",
+    "#",
+    "# The other forms: where systemd runs the daemon, popbsmtp print dovecot systemd. For a few users, without a daemon:",
+    "# popbsmtp print dovecot wrapper. For Dovecot 1: popbsmtp print dovecot 1.",
+    "service popbsmtp {",
+    `  executable = ${plainWords([...program, "serve"])}`,
+    `  # to open its own sockets and read its passwords; then it becomes ${user}`,
+    "  user = root",
+    "  # Node needs more than the default to start",
+    `  ${NO_LIMIT}`,
+    "  # one process, always there, serves all",
+    "  client_limit = 1000",
+    "  process_limit = 1",
+    "  process_min_avail = 1",
+    ...PROTOCOLS.flatMap((name) => [`  unix_listener popbsmtp-${name} {`, "  }"]),
+    "}",
+    ...PROTOCOLS.flatMap((name) => mailService(name, `popbsmtp-${name}`)),
+  ];
+}
+
+/** For Dovecot 2, where the daemon is somebody else's to start, and has sockets of its own. */
+export function dovecotSocketLines(serve: Pick<ServeConfig, "imap" | "pop3">): readonly string[] {
+  return [
+    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2, where systemd runs the daemon: popbsmtp print systemd. Set that up",
+    "# first: while nobody listens at the socket, nobody can log in.",
+    ...PROTOCOLS.flatMap((name) => {
+      const socket = serve[name];
+      return socket === undefined ? [] : mailService(name, plainWords([endpointName(socket)]));
+    }),
+  ];
+}
+
+function mailService(name: Protocol, socket: string): readonly string[] {
+  return [`service ${name} {`, `  executable = ${name} ${socket}`, "}"];
+}
+
+/**
+ * For Dovecot 2, without a daemon: script-login runs the wrapper after each login
+ * (https://doc.dovecot.org/admin_manual/post_login_scripting/).
  *
  * @param program the words that start popbsmtp
  * @param user whom the wrapper and the drain it starts run as
  */
-export function dovecot2Lines(program: readonly string[], user: string): readonly string[] {
+export function dovecotWrapperLines(program: readonly string[], user: string): readonly string[] {
   return [
     "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: popbsmtp records each login, then lets it go on.",
     `# ${user} has to be able to read popbsmtp's configuration and password, and to write to its spool.`,
-    ...service("imap", program, user),
-    ...service("pop3", program, user),
+    ...PROTOCOLS.flatMap((name) => wrapperService(name, program, user)),
   ];
 }
 
-function service(
-  name: "imap" | "pop3",
+function wrapperService(
+  name: Protocol,
   program: readonly string[],
   user: string,
 ): readonly string[] {
   return [
-    `service ${name} {`,
-    `  executable = ${name} ${name}-postlogin`,
-    "}",
+    ...mailService(name, `${name}-postlogin`),
     `service ${name}-postlogin {`,
     `  executable = script-login ${plainWords(program)} --service ${name}`,
     `  user = ${user}`,
     "  # for the drain that popbsmtp starts: Node needs more than the default of 256 MB to start. Only the script runs",
     `  # under this limit; ${name} keeps its own.`,
-    "  vsz_limit = 0",
+    `  ${NO_LIMIT}`,
     `  unix_listener ${name}-postlogin {`,
     "  }",
     "}",
@@ -38,14 +92,12 @@ function service(
 
 /** For Dovecot 1, which starts the wrapper in place of the mail program, as root. */
 export function dovecot1Lines(program: readonly string[]): readonly string[] {
-  const protocol = (name: "imap" | "pop3") => [
-    `protocol ${name} {`,
-    `  mail_executable = ${plainWords(program)} /usr/lib/dovecot/${name}`,
-    "}",
-  ];
   return [
     "# For Dovecot 1, in /etc/dovecot/dovecot.conf. Debian has /usr/lib/dovecot; others, /usr/libexec/dovecot.",
-    ...protocol("imap"),
-    ...protocol("pop3"),
+    ...PROTOCOLS.flatMap((name) => [
+      `protocol ${name} {`,
+      `  mail_executable = ${plainWords(program)} /usr/lib/dovecot/${name}`,
+      "}",
+    ]),
   ];
 }

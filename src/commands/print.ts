@@ -3,62 +3,109 @@ import { Argument, Command } from "commander";
 import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
 import { configOf, examples, type Context } from "./context.ts";
 import { cronLines } from "./print-cron.ts";
-import { dovecot1Lines, dovecot2Lines } from "./print-dovecot.ts";
+import {
+  dovecot1Lines,
+  dovecotServiceLines,
+  dovecotSocketLines,
+  dovecotWrapperLines,
+} from "./print-dovecot.ts";
+import { policyLines, socketmapLines } from "./print-postfix-daemon.ts";
 import { mainLines, mapLines } from "./print-postfix.ts";
+import { serviceUnit, SOCKETS, socketUnit, unitLines } from "./print-systemd.ts";
 
 export function printCommand(context: Context): Command {
   return new Command("print")
-    .summary("print configuration for Dovecot, Postfix or cron")
+    .summary("print configuration for Dovecot, Postfix, systemd or cron")
     .description("Prints configuration to paste, made from this configuration.")
     .addCommand(dovecotCommand(context))
     .addCommand(postfixCommand(context))
+    .addCommand(systemdCommand(context))
     .addCommand(cronCommand(context));
 }
 
+const DOVECOT_FORMS = ["service", "systemd", "wrapper", "1", "2"] as const;
+
 function dovecotCommand({ terminal }: Context): Command {
   return new Command("dovecot")
-    .description("Prints what makes Dovecot run popbsmtp after each login.")
-    .addArgument(
-      new Argument("[version]", "of Dovecot; default: 2, and 1 as a comment").choices(["1", "2"]),
+    .description(
+      "Prints what makes Dovecot tell popbsmtp of each login. For Dovecot 2: service, where Dovecot runs the daemon (popbsmtp serve); systemd, where systemd does; wrapper, or 2, which starts popbsmtp at each login. For Dovecot 1: 1.",
     )
-    .addHelpText(
-      "after",
-      examples("popbsmtp print dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf"),
-    )
-    .action(async (version: "1" | "2" | undefined, _options: unknown, command: Command) => {
-      const config = await configOf(command);
-      const program = commandLine(config);
-      const one = dovecot1Lines(program);
-      const two = dovecot2Lines(program, config.user);
-      if (version === "1") print(terminal, one);
-      else if (version === "2") print(terminal, two);
-      else print(terminal, [...two, "", ...one.map(commented)]);
-    });
+    .addArgument(new Argument("[form]", "default: service").choices(DOVECOT_FORMS))
+    .addHelpText("after", examples("popbsmtp print dovecot > /etc/dovecot/conf.d/99-popbsmtp.conf"))
+    .action(
+      async (
+        form: (typeof DOVECOT_FORMS)[number] | undefined,
+        _options: unknown,
+        command: Command,
+      ) => {
+        const config = await configOf(command);
+        const program = commandLine(config);
+        if (form === "1") print(terminal, dovecot1Lines(program));
+        else if (form === "2" || form === "wrapper") {
+          print(terminal, dovecotWrapperLines(program, config.user));
+        } else if (form === "systemd") print(terminal, dovecotSocketLines(config.serve));
+        else print(terminal, dovecotServiceLines(program, config.user));
+      },
+    );
 }
+
+const POSTFIX_PARTS = ["policy", "socketmap", "map", "main"] as const;
 
 function postfixCommand({ terminal }: Context): Command {
   return new Command("postfix")
     .description(
-      "Prints the map file that Postfix asks, and the lines of main.cf that make it ask.",
+      "Prints what makes Postfix ask popbsmtp. With the daemon (popbsmtp serve): policy, lines of main.cf; or socketmap, the same as a map. Without it: map, a map file for the store, and main, the lines of main.cf that name it.",
     )
-    .addArgument(new Argument("[part]", "only one of the two").choices(["map", "main"]))
+    .addArgument(new Argument("[part]", "default: map and main").choices(POSTFIX_PARTS))
     .addHelpText(
       "after",
       examples(
-        "popbsmtp print postfix",
+        "popbsmtp print postfix policy",
         "(umask 077; popbsmtp print postfix map > /etc/postfix/popbsmtp.cf)",
         "chgrp postfix /etc/postfix/popbsmtp.cf; chmod 640 /etc/postfix/popbsmtp.cf",
       ),
     )
-    .action(async (part: "map" | "main" | undefined, _options: unknown, command: Command) => {
-      const { store, lifetime } = await configOf(command);
-      const { postfixQuery } = await import("../stores/open.ts");
-      const map = mapLines(store, postfixQuery(store, lifetime));
-      const main = mainLines(store.driver);
-      if (part === "map") print(terminal, map);
-      else if (part === "main") print(terminal, main);
-      else print(terminal, [...map, "", ...main]);
-    });
+    .action(
+      async (
+        part: (typeof POSTFIX_PARTS)[number] | undefined,
+        _options: unknown,
+        command: Command,
+      ) => {
+        const { store, lifetime, serve } = await configOf(command);
+        if (part === "policy") return print(terminal, policyLines(serve));
+        if (part === "socketmap") return print(terminal, socketmapLines(serve));
+        const { postfixQuery } = await import("../stores/open.ts");
+        if (part !== "main") print(terminal, mapLines(store, postfixQuery(store, lifetime)));
+        if (part === undefined) print(terminal, [""]);
+        if (part !== "map") print(terminal, mainLines(store.driver));
+      },
+    );
+}
+
+function systemdCommand({ terminal }: Context): Command {
+  const parts = ["service", ...SOCKETS] as const;
+  return new Command("systemd")
+    .description(
+      "Prints the units with which systemd runs the daemon (popbsmtp serve) and opens its sockets. Not needed where Dovecot runs it.",
+    )
+    .addArgument(new Argument("[unit]", "only one of them").choices(parts))
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp print systemd",
+        "popbsmtp print systemd service > /etc/systemd/system/popbsmtp.service",
+        "popbsmtp print systemd imap > /etc/systemd/system/popbsmtp-imap.socket",
+      ),
+    )
+    .action(
+      async (unit: (typeof parts)[number] | undefined, _options: unknown, command: Command) => {
+        const config = await configOf(command);
+        const program = commandLine(config);
+        if (unit === undefined) print(terminal, unitLines(config, program));
+        else if (unit === "service") print(terminal, serviceUnit(config, program));
+        else print(terminal, socketUnit(config.serve, unit));
+      },
+    );
 }
 
 function cronCommand({ terminal }: Context): Command {
@@ -69,10 +116,6 @@ function cronCommand({ terminal }: Context): Command {
       const config = await configOf(command);
       print(terminal, cronLines(commandLine(config)));
     });
-}
-
-function commented(line: string): string {
-  return line.startsWith("#") ? line : `# ${line}`;
 }
 
 function print(terminal: Context["terminal"], lines: readonly string[]): void {
