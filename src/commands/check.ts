@@ -43,7 +43,7 @@ export async function check(
   const network = exclude.find(({ contains }) => contains(address));
   terminal.print(
     network === undefined
-      ? `${address} may not relay: no login in the last ${formatDuration(lifetime)}`
+      ? `${address} may not relay: no login in the last ${formatDuration(lifetime)}, or it was revoked`
       : `${address} is in exclude (${network.text}): its logins are not recorded, so only Postfix's mynetworks can let it relay`,
   );
   return false;

@@ -39,10 +39,10 @@ test("what a mapped table does not know is not told", async () => {
   ]);
 });
 
-test("an address without login", async () => {
+test("an address without login, or whose login was revoked", async () => {
   assert.deepEqual(await checked("192.0.2.10"), [
     false,
-    "192.0.2.10 may not relay: no login in the last 30m",
+    "192.0.2.10 may not relay: no login in the last 30m, or it was revoked",
   ]);
 });
 
