@@ -53,7 +53,7 @@ export class KnownAuthorizations implements Lookup {
   readonly #now: () => number;
   readonly #questions: Questions;
   readonly #authorized: Recent<Known>;
-  /** When the store said "no". Milliseconds since 1970. */
+  /** When the store said "no"; what was noted since counts more. Milliseconds since 1970. */
   readonly #unknown: Recent<number>;
   #events = 0;
 
@@ -83,7 +83,6 @@ export class KnownAuthorizations implements Lookup {
    */
   note({ address, time }: Login, outcome: "committed" | "spooled"): void {
     const now = this.#now();
-    this.#unknown.delete(address);
     const lastSeen = Math.min(time, now);
     if (this.#isExpired(lastSeen, now)) return;
     const known = this.#remember(address, { lastSeen, spooled: false, event: 0, confirmed: now });
@@ -129,7 +128,6 @@ export class KnownAuthorizations implements Lookup {
       }
       return;
     }
-    this.#unknown.delete(address);
     const lastSeen = Math.min(found, now);
     const learnt = this.#remember(address, {
       lastSeen,

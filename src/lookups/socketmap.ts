@@ -5,7 +5,7 @@
  *
  *     OK OK             the address may relay. One value serves all: Postfix's access(5) calls it OK, and rules of sendmail's
  *                       cf and Exim's ACLs compare with whatever it is
- *     NOTFOUND          it may not, or the key is no address: mail servers ask for names and parts of addresses, too
+ *     NOTFOUND          it may not, or the key is no address: mail servers ask for names, too
  *     TEMP <reason>     nothing is known of it here, and the store cannot be asked
  *     PERM <reason>     no request; then the connection is closed
  *

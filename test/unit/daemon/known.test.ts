@@ -303,6 +303,7 @@ describe("what is known", () => {
     for (let minute = 1; minute < 10; minute++) {
       scene.time = START + minute * 60_000;
       assert.equal(await scene.ask(ALICE), "authorized from store");
+      assert.equal(await scene.ask(ALICE), "authorized from memory");
     }
     scene.known.note(login(ALICE, START), "committed");
     scene.time += 5_000;

@@ -107,6 +107,15 @@ describe("the socketmap", () => {
     }
   });
 
+  it("minds no client that is gone before it is told what was wrong", async () => {
+    await using line = await open();
+    const client = await line.open();
+    client.write("GET / HTTP/1.0\r\n\r\n", () => client.destroy());
+    await waitUntil("the end", () => line.sockets[0]?.closed === true);
+    assert.deepEqual(line.malformed, ["not a netstring"]);
+    assert.equal(await line.exchange(ask("m 192.0.2.1")), OK);
+  });
+
   it("answers 10,000 pipelined requests in order", async () => {
     await using line = await open();
     const wanted = Array.from({ length: 10_000 }, (_, index) => (index * index) % 3 === 0);
