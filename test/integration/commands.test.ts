@@ -296,17 +296,17 @@ test("Dovecot understands what print dovecot prints", async () => {
   }
 });
 
-test("print dovecot has both forms, of which the old one is a comment", async () => {
+test("print dovecot has the daemon's form, unless another is asked for", async () => {
   await using box = await setup({ install: false });
-  const both = (await box.popbsmtp("print", "dovecot")).out;
-  assert.ok(both.startsWith((await box.popbsmtp("print", "dovecot", "2")).out));
-  const old = (await box.popbsmtp("print", "dovecot", "1")).out;
   const start = `${MAIN} --config ${box.config}`;
+  const service = (await box.popbsmtp("print", "dovecot")).out;
+  assert.ok(service.includes(`  executable = ${start} serve\n`));
+  assert.equal((await box.popbsmtp("print", "dovecot", "service")).out, service);
+  const wrapper = (await box.popbsmtp("print", "dovecot", "wrapper")).out;
+  assert.equal(wrapper, (await box.popbsmtp("print", "dovecot", "2")).out);
+  const old = (await box.popbsmtp("print", "dovecot", "1")).out;
   assert.ok(
     old.includes(`protocol imap {\n  mail_executable = ${start} /usr/lib/dovecot/imap\n}\n`),
-  );
-  assert.ok(
-    both.includes(`# protocol imap {\n#   mail_executable = ${start} /usr/lib/dovecot/imap\n# }\n`),
   );
 });
 
