@@ -5,9 +5,9 @@ import type { Account } from "../privileges.ts";
 import { becoming } from "./becoming.ts";
 
 /** A daemon that hangs is not waited for any longer. Milliseconds. */
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 2_000;
 
-/** What came back before the connection was closed, or why nothing did: "ECONNREFUSED", "no answer within 5 s". */
+/** What came back before the connection was closed, or why nothing did: "ECONNREFUSED", "no answer within 2 s". */
 export type Asked = { readonly answer: string } | { readonly why: string };
 
 /** Whom to connect as: a socket's mode is the kernel's to judge. */

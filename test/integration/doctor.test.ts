@@ -9,21 +9,23 @@ import {
   rmSync,
   symlinkSync,
   unlinkSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import {
+  assertProblem,
+  assertWarning,
+  runDoctor,
+  edited,
+  write,
+  type Report,
+} from "../support/doctor.ts";
 import { startDovecot, type Dovecot } from "../support/dovecot.ts";
 import { DRIVERS, install, type Driver, type Installation } from "../support/installation.ts";
 import { startPostfix, type Postfix } from "../support/postfix.ts";
 import { run } from "../support/run.ts";
 import { mountTmpfs } from "../support/tmpfs.ts";
-
-interface Report {
-  readonly status: number | undefined;
-  readonly text: string;
-}
 
 interface MailServer extends AsyncDisposable {
   readonly box: Installation;
@@ -53,66 +55,15 @@ async function mailServer(driver: Driver): Promise<MailServer> {
     }),
   );
   const dovecotConf = join(dovecot.directory, "dovecot.conf");
-  const servers = ["--dovecot-config", dovecotConf, "--postfix-config", postfix.directory];
   const resources = stack.move();
   return {
     box,
     dovecotConf,
     mainCf: join(postfix.directory, "main.cf"),
     map: join(postfix.directory, "popbsmtp.cf"),
-    doctor: async () => {
-      const words = ["--config", box.config, "doctor", ...servers];
-      const { status, stdout, stderr } = await run(box.program, words);
-      assert.equal(stderr.toString(), "");
-      return { status, text: stdout.toString() };
-    },
+    doctor: () => runDoctor(box, dovecot, postfix),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
-}
-
-/** Changes a file, does `work`, and puts the file back as it was. */
-async function edited(
-  path: string,
-  from: string | RegExp,
-  to: string,
-  work: () => Promise<void>,
-): Promise<void> {
-  const text = readFileSync(path, "utf8");
-  const other = text.replace(from, to);
-  assert.notEqual(other, text, `${path} has nothing like ${String(from)}`);
-  write(path, other);
-  try {
-    await work();
-  } finally {
-    write(path, text);
-  }
-}
-
-function write(path: string, text: string): void {
-  writeFileSync(path, text);
-  // a file of the last two seconds may be half written to Postfix: it would wait
-  utimesSync(path, 0, 0);
-}
-
-/** The report has a problem of these words, and below it the advice. */
-function assertProblem({ status, text }: Report, found: RegExp, advice: string, exit = 78): void {
-  const lines = text.split("\n");
-  const at = lines.findIndex((line) => line.startsWith("  problem") && found.test(line));
-  assert.ok(at >= 0, `no problem like ${String(found)} in:\n${text}`);
-  const below = lines.slice(at + 1);
-  const end = below.findIndex((line) => !line.startsWith("      "));
-  const given = below.slice(0, end).map((line) => line.slice(13));
-  assert.ok(given.join("\n").includes(advice), `not advised: ${advice}, but:\n${given.join("\n")}`);
-  assert.equal(status, exit, text);
-}
-
-function assertWarning({ status, text }: Report, found: RegExp): void {
-  const lines = text.split("\n").filter((line) => line.startsWith("  warning"));
-  assert.ok(
-    lines.some((line) => found.test(line)),
-    `no warning like ${String(found)} in:\n${text}`,
-  );
-  assert.equal(status, 0, text);
 }
 
 for (const driver of DRIVERS) {
@@ -251,7 +202,7 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
         assertProblem(
           await doctor(),
           /imap: logins cannot start a drain: vsz_limit is 256 MB/,
-          "service imap-postlogin {\n  vsz_limit = 0\n}",
+          "service imap-postlogin {\n  vsz_limit = 1T\n}",
         );
       });
       await edited(dovecotConf, ` --config ${box.config}`, "", async () => {

@@ -1,0 +1,83 @@
+/** What `popbsmtp doctor` says of a set-up, and how to break one for a while. */
+import assert from "node:assert/strict";
+import { readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Dovecot } from "./dovecot.ts";
+import type { Installation } from "./installation.ts";
+import type { Postfix } from "./postfix.ts";
+import { run } from "./run.ts";
+
+/** What doctor printed, and its exit status. */
+export interface Report {
+  readonly status: number | undefined;
+  readonly text: string;
+}
+
+/** Runs doctor as root, on these servers and no others. */
+export async function runDoctor(
+  box: Installation,
+  dovecot: Dovecot,
+  postfix: Postfix,
+): Promise<Report> {
+  const dovecotConf = join(dovecot.directory, "dovecot.conf");
+  const servers = ["--dovecot-config", dovecotConf, "--postfix-config", postfix.directory];
+  const { status, stdout, stderr } = await run(box.program, [
+    "--config",
+    box.config,
+    "doctor",
+    ...servers,
+  ]);
+  assert.equal(stderr.toString(), "");
+  return { status, text: stdout.toString() };
+}
+
+/** Changes a file, does `work`, and puts the file back as it was. */
+export async function edited(
+  path: string,
+  from: string | RegExp,
+  to: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  const text = readFileSync(path, "utf8");
+  const other = text.replace(from, to);
+  assert.notEqual(other, text, `${path} has nothing like ${String(from)}`);
+  write(path, other);
+  try {
+    await work();
+  } finally {
+    write(path, text);
+  }
+}
+
+/** Writes a file of a Postfix that is at work. */
+export function write(path: string, text: string): void {
+  writeFileSync(path, text);
+  // a file of the last two seconds may be half written to Postfix: it would wait
+  utimesSync(path, 0, 0);
+}
+
+/** The report has a problem of these words, and below it the advice. */
+export function assertProblem(
+  { status, text }: Report,
+  found: RegExp,
+  advice: string,
+  exit = 78,
+): void {
+  const lines = text.split("\n");
+  const at = lines.findIndex((line) => line.startsWith("  problem") && found.test(line));
+  assert.ok(at >= 0, `no problem like ${String(found)} in:\n${text}`);
+  const below = lines.slice(at + 1);
+  const end = below.findIndex((line) => !line.startsWith("      "));
+  const given = below.slice(0, end).map((line) => line.slice(13));
+  assert.ok(given.join("\n").includes(advice), `not advised: ${advice}, but:\n${given.join("\n")}`);
+  assert.equal(status, exit, text);
+}
+
+export function assertWarning({ status, text }: Report, found: RegExp): void {
+  const lines = text.split("\n").filter((line) => line.startsWith("  warning"));
+  assert.ok(
+    lines.some((line) => found.test(line)),
+    `no warning like ${String(found)} in:\n${text}`,
+  );
+  assert.equal(status, 0, text);
+}
