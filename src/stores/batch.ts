@@ -31,6 +31,15 @@ export function mergeLogins(batch: readonly Login[], perUser: boolean): readonly
     .map(({ row }) => row);
 }
 
+/** The rows with their times as `spell` spells them. */
+export function spelled(rows: readonly Row[], spell: (time: number) => number): readonly Row[] {
+  return rows.map((row) => ({
+    ...row,
+    firstSeen: spell(row.firstSeen),
+    lastSeen: spell(row.lastSeen),
+  }));
+}
+
 function merged(row: Row | undefined, { address, user, service, time }: Login): Row {
   if (row === undefined) {
     return { address, user, service, firstSeen: time, lastSeen: time, logins: 1 };

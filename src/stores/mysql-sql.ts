@@ -10,7 +10,7 @@ const NOW = "UTC_TIMESTAMP(6)";
 interface Written {
   readonly column: string;
   readonly sql: string;
-  readonly values: (row: Row, now: number) => readonly (string | number)[];
+  readonly values: (row: Row) => readonly (string | number)[];
 }
 
 /** The SQL for a table, as both MySQL and MariaDB understand it. */
@@ -47,8 +47,8 @@ export function statements(config: ServerStoreConfig) {
     upsert: (rows: number) =>
       `INSERT INTO ${table} (${names}) VALUES ${Array<string>(rows).fill(tuple).join(", ")} ` +
       `ON DUPLICATE KEY UPDATE ${update}`,
-    upsertValues: (rows: readonly Row[], now: number) =>
-      rows.flatMap((row) => writes.flatMap(({ values }) => values(row, now))),
+    upsertValues: (rows: readonly Row[]) =>
+      rows.flatMap((row) => writes.flatMap(({ values }) => values(row))),
     lookup: `${select} WHERE ${address} = ? AND ${live} ORDER BY ${lastSeen} DESC LIMIT 1`,
     listLive: `${select} WHERE ${live} ORDER BY ${lastSeen} DESC`,
     listAll: `${select} ORDER BY ${lastSeen} DESC`,
@@ -67,29 +67,16 @@ export function statements(config: ServerStoreConfig) {
 
 function written({ columns, mapped }: ServerStoreConfig): readonly Written[] {
   const { user, service, firstSeen, logins } = columns;
-  const time = byServerClock(mapped);
+  const time = "CAST(? AS DATETIME(6))";
+  // somebody else's column may hold whole seconds, and MySQL would round up, into the future
+  const cut = (ms: number) => utcText(mapped ? Math.floor(ms / 1000) * 1000 : ms);
   const all: readonly (Omit<Written, "column"> & { readonly column: string | undefined })[] = [
     { column: columns.address, sql: "?", values: (row) => [row.address] },
     { column: user, sql: "?", values: (row) => [row.user] },
     { column: service, sql: "?", values: (row) => [row.service] },
-    { column: firstSeen, sql: time, values: (row, now) => timeValues(row.firstSeen, now) },
-    { column: columns.lastSeen, sql: time, values: (row, now) => timeValues(row.lastSeen, now) },
+    { column: firstSeen, sql: time, values: (row) => [cut(row.firstSeen)] },
+    { column: columns.lastSeen, sql: time, values: (row) => [cut(row.lastSeen)] },
     { column: logins, sql: "?", values: (row) => [row.logins] },
   ];
   return all.filter((each): each is Written => each.column !== undefined);
-}
-
-/** This host's time where the clocks agree: then a login that comes twice has the same time twice. */
-function byServerClock(mapped: boolean): string {
-  const server = `${NOW} - INTERVAL ? MICROSECOND`;
-  const time =
-    `IF(ABS(TIMESTAMPDIFF(MICROSECOND, CAST(? AS DATETIME(6)), ${server})) <= 2000000, ` +
-    `CAST(? AS DATETIME(6)), ${server})`;
-  // somebody else's column may hold whole seconds, and MySQL would round up, into the future
-  return mapped ? `CAST(DATE_FORMAT(${time}, '%Y-%m-%d %H:%i:%s') AS DATETIME)` : time;
-}
-
-function timeValues(time: number, now: number): readonly (string | number)[] {
-  const age = Math.max(0, Math.round((now - time) * 1000));
-  return [utcText(time), age, utcText(time), age];
 }

@@ -2,13 +2,14 @@ import type { Connection as Link, ResultSetHeader, RowDataPacket } from "mysql2/
 import { parseAddress, type Address } from "../address.ts";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import type { Login } from "../login.ts";
-import { mergeLogins, type Row } from "./batch.ts";
+import { mergeLogins, spelled, type Row } from "./batch.ts";
 import { Connection, MAINTENANCE_MS } from "./connection.ts";
 import { driver } from "./mysql-driver.ts";
 import { installMysql, mysqlVersion } from "./mysql-install.ts";
 import { statements } from "./mysql-sql.ts";
 import { revoked } from "./revocation.ts";
 import { purgeInBatches } from "./purge.ts";
+import { StoreClock } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Found extends RowDataPacket {
@@ -26,6 +27,7 @@ export class MysqlStore implements Store {
   readonly #lifetime: number;
   readonly #connection: Connection<Link>;
   readonly #sql: ReturnType<typeof statements>;
+  readonly #clock = new StoreClock<Link>((link) => this.#now(link));
 
   constructor(config: ServerStoreConfig, account: Account, lifetime: number) {
     this.#config = config;
@@ -41,16 +43,16 @@ export class MysqlStore implements Store {
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
     const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
-    const chunks = inChunks(rows);
-    const write = async (link: Link) => {
-      for (const chunk of chunks) {
-        await link.execute(this.#sql.upsert(chunk.length), this.#sql.upsertValues(chunk, now));
-      }
-    };
-    await this.#connection.use((link) =>
+    await this.#connection.use(async (link) => {
+      const chunks = inChunks(spelled(rows, await this.#clock.spelling(link, now)));
+      const write = async () => {
+        for (const chunk of chunks) {
+          await link.execute(this.#sql.upsert(chunk.length), this.#sql.upsertValues(chunk));
+        }
+      };
       // one statement is a transaction by itself, in one round trip
-      chunks.length > 1 ? transaction(link, () => write(link)) : write(link),
-    );
+      await (chunks.length > 1 ? transaction(link, write) : write());
+    });
   }
 
   async lookup(address: Address): Promise<Authorization | undefined> {
@@ -126,13 +128,19 @@ export class MysqlStore implements Store {
   clockOffset(): Promise<number> {
     return this.#connection.use(async (link) => {
       const before = Date.now();
-      const [rows] = await link.execute<(RowDataPacket & { now: Date })[]>(this.#sql.clock);
-      return (rows[0]?.now.getTime() ?? NaN) - (before + Date.now()) / 2;
+      const serverNow = await this.#now(link);
+      return serverNow - (before + Date.now()) / 2;
     });
   }
 
   close(): Promise<void> {
     return this.#connection.close();
+  }
+
+  /** The server's clock, in milliseconds since 1970. */
+  async #now(link: Link): Promise<number> {
+    const [rows] = await link.execute<(RowDataPacket & { now: Date })[]>(this.#sql.clock);
+    return rows[0]?.now.getTime() ?? NaN;
   }
 }
 

@@ -42,7 +42,7 @@ export function statements(config: ServerStoreConfig) {
     key.map((column) => `${other}.${column} = new.${column}`).join(" AND ");
 
   return {
-    /** $1 to $6: the rows' address, user, service, first and last time, logins; $7: this host's now. */
+    /** $1 to $6: the rows' address, user, service, first and last time, logins. */
     upsert:
       `INSERT INTO ${table} AS old (${names}) ${batch} ` +
       `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update("excluded")}`,
@@ -93,14 +93,8 @@ function insertion(columns: Columns): readonly Inserted[] {
     { column: columns.address, value: "address" },
     { column: columns.user, value: "usr" },
     { column: columns.service, value: "service" },
-    { column: columns.firstSeen, value: byServerClock("login.first_seen") },
-    { column: columns.lastSeen, value: byServerClock("login.last_seen") },
+    { column: columns.firstSeen, value: "login.first_seen" },
+    { column: columns.lastSeen, value: "login.last_seen" },
     { column: columns.logins, value: "logins" },
   ].filter((each): each is Inserted => each.column !== undefined);
-}
-
-/** This host's time where the clocks agree: then a login that comes twice has the same time twice. */
-function byServerClock(time: string): string {
-  const server = `now() - greatest($7::timestamptz - ${time}, interval '0')`;
-  return `CASE WHEN abs(extract(epoch FROM ${server} - ${time})) <= 2 THEN ${time} ELSE ${server} END`;
 }

@@ -2,13 +2,14 @@ import type { Client, QueryResultRow } from "pg";
 import { parseAddress, type Address } from "../address.ts";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import type { Login } from "../login.ts";
-import { mergeLogins, utcText } from "./batch.ts";
+import { mergeLogins, spelled, utcText } from "./batch.ts";
 import { Connection, MAINTENANCE_MS } from "./connection.ts";
 import { installPgsql, pgsqlVersion } from "./pgsql-install.ts";
 import { driver, isUnkeyed } from "./pgsql-driver.ts";
 import { statements } from "./pgsql-sql.ts";
 import { revoked } from "./revocation.ts";
 import { purgeInBatches } from "./purge.ts";
+import { StoreClock } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Row extends QueryResultRow {
@@ -26,6 +27,7 @@ export class PgsqlStore implements Store {
   readonly #lifetime: number;
   readonly #connection: Connection<Client>;
   readonly #sql: ReturnType<typeof statements>;
+  readonly #clock = new StoreClock<Client>((client) => this.#now(client));
   /** A mapped table need not have a key that ON CONFLICT can use; the first refusal tells. */
   #unkeyed = false;
 
@@ -42,17 +44,17 @@ export class PgsqlStore implements Store {
 
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
-    const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
-    const values = [
-      rows.map((row) => row.address),
-      rows.map((row) => row.user),
-      rows.map((row) => row.service),
-      rows.map((row) => `${utcText(row.firstSeen)}Z`),
-      rows.map((row) => `${utcText(row.lastSeen)}Z`),
-      rows.map((row) => row.logins),
-      `${utcText(now)}Z`,
-    ];
+    const merged = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#connection.use(async (client) => {
+      const rows = spelled(merged, await this.#clock.spelling(client, now));
+      const values = [
+        rows.map((row) => row.address),
+        rows.map((row) => row.user),
+        rows.map((row) => row.service),
+        rows.map((row) => `${utcText(row.firstSeen)}Z`),
+        rows.map((row) => `${utcText(row.lastSeen)}Z`),
+        rows.map((row) => row.logins),
+      ];
       if (!this.#unkeyed) {
         try {
           await client.query({ name: "authorize", text: this.#sql.upsert, values });
@@ -147,13 +149,19 @@ export class PgsqlStore implements Store {
   async clockOffset(): Promise<number> {
     return this.#connection.use(async (client) => {
       const before = Date.now();
-      const { rows } = await client.query<{ now: number }>(this.#sql.clock);
-      return (rows[0]?.now ?? NaN) - (before + Date.now()) / 2;
+      const serverNow = await this.#now(client);
+      return serverNow - (before + Date.now()) / 2;
     });
   }
 
   close(): Promise<void> {
     return this.#connection.close();
+  }
+
+  /** The server's clock, in milliseconds since 1970. */
+  async #now(client: Client): Promise<number> {
+    const { rows } = await client.query<{ now: number }>(this.#sql.clock);
+    return rows[0]?.now ?? NaN;
   }
 }
 

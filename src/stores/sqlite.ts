@@ -3,12 +3,13 @@ import { parseAddress, type Address } from "../address.ts";
 import type { SqliteStoreConfig } from "../config/config.ts";
 import { PopbsmtpError, RowRefusedError } from "../errors.ts";
 import type { Login } from "../login.ts";
-import { mergeLogins } from "./batch.ts";
+import { mergeLogins, spelled } from "./batch.ts";
 import { revoked } from "./revocation.ts";
 import { SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
 import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
 import { installSqlite, sqliteVersion } from "./sqlite-install.ts";
 import { ago, CLOCK, statements } from "./sqlite-sql.ts";
+import { spelling } from "./store-clock.ts";
 import { purgeInBatches } from "./purge.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
@@ -37,11 +38,8 @@ export class SqliteStore implements Store {
     await this.#use((file) => {
       const upsert = file.writer.prepare(this.#sql.upsert);
       file.transaction(() => {
-        const storeNow = clock(file);
-        const seen = (time: number) => byStoreClock(time, now, storeNow);
-        for (const row of rows) {
-          const stored = { ...row, firstSeen: seen(row.firstSeen), lastSeen: seen(row.lastSeen) };
-          upsert.run(...this.#sql.upsertValues(stored));
+        for (const row of spelled(rows, spelling(now, clock(file)))) {
+          upsert.run(...this.#sql.upsertValues(row));
         }
       });
     });
@@ -154,12 +152,6 @@ export class SqliteStore implements Store {
 /** SQLite's clock, which is this host's, in milliseconds since 1970. */
 function clock({ writer }: SqliteFile): number {
   return Number(writer.prepare(CLOCK).get()?.["now"]);
-}
-
-/** This host's time where the clocks agree: then a login that comes twice has the same time twice. */
-function byStoreClock(time: number, now: number, storeNow: number): number {
-  const stored = storeNow - Math.max(0, now - time);
-  return Math.abs(stored - time) <= 2_000 ? time : stored;
 }
 
 /** None for a mapped table's row that is not about an address, or has no time. */

@@ -1,0 +1,78 @@
+/**
+ * What time it is for a database server, without asking it at each login.
+ *
+ * A login's time is put into the server's terms before it is sent. The server itself could do that in the statement, but where it hangs,
+ * or the network does, the statement arrives late, and would take the delay for a difference between the clocks.
+ */
+
+/** How long an answer of the server's is built upon. Milliseconds. */
+const READING_MS = 60_000;
+
+/** Where this host's clock has been set, or has slept, by more than this, the server is asked again. Milliseconds. */
+const STEP_MS = 1_000;
+
+/** Clocks that differ by no more agree. Milliseconds. */
+const AGREE_MS = 2_000;
+
+/** A connection's server's clock, at a moment and of this host's clock; all in milliseconds. */
+interface Reading {
+  readonly link: unknown;
+  readonly server: number;
+  readonly moment: number;
+  readonly host: number;
+  /** How far off `server` may be: half of what the question took. */
+  readonly error: number;
+}
+
+export class StoreClock<Link> {
+  readonly #ask: (link: Link) => Promise<number>;
+  readonly #moment: () => number;
+  #reading: Reading | undefined;
+
+  /**
+   * @param ask asks the server at the other end what time it is, in milliseconds since 1970
+   * @param moment a clock that nobody sets, in milliseconds. Default: performance.now
+   */
+  constructor(ask: (link: Link) => Promise<number>, moment = () => performance.now()) {
+    this.#ask = ask;
+    this.#moment = moment;
+  }
+
+  /**
+   * How to spell this host's times for the server: see {@link spelling}.
+   *
+   * @param now this host's clock, in milliseconds since 1970
+   * @throws what `ask` does
+   */
+  async spelling(link: Link, now: number): Promise<(time: number) => number> {
+    const moment = this.#moment();
+    let reading = this.#reading;
+    if (reading === undefined || reading.link !== link || !isGood(reading, moment, now)) {
+      const asked = await this.#ask(link);
+      const error = (this.#moment() - moment) / 2;
+      reading = { link, server: asked - error, moment, host: now, error };
+      this.#reading = reading;
+    }
+    return spelling(now, reading.server + (moment - reading.moment), reading.error);
+  }
+}
+
+/**
+ * How to spell this host's times for a store: as they are where the clocks agree, so that a login that comes twice has the same time
+ * twice; otherwise as the store's now less the time's age. The future is now.
+ *
+ * @param now this host's clock, in milliseconds since 1970
+ * @param storeNow the store's at the same moment
+ * @param error how far off that may be; default 0
+ */
+export function spelling(now: number, storeNow: number, error = 0): (time: number) => number {
+  return (time) => {
+    const stored = storeNow - Math.max(0, now - time);
+    return Math.abs(stored - time) <= AGREE_MS + error ? time : stored;
+  };
+}
+
+function isGood({ moment, host, error }: Reading, momentNow: number, hostNow: number): boolean {
+  const passed = momentNow - moment;
+  return passed < READING_MS && error < STEP_MS && Math.abs(hostNow - host - passed) < STEP_MS;
+}
