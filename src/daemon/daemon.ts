@@ -146,7 +146,7 @@ export class Daemon {
     this.#stores = stores;
     this.#drain = this.#startDrain();
     this.#purger = this.#startPurger();
-    await this.#recorder.idle();
+    await this.#recorder.switched();
     await closeStores(old);
   }
 

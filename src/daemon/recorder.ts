@@ -39,6 +39,7 @@ export class Recorder {
   readonly #options: RecorderOptions;
   #waiting: Waiting[] = [];
   #underWay: Promise<void> | undefined;
+  #statement: Promise<void> | undefined;
   /** The store failed, or is taking too long: logins go to the spool at once until somebody says otherwise. */
   #away = false;
 
@@ -65,7 +66,12 @@ export class Recorder {
     this.#away = false;
   }
 
-  /** Resolves when no login is in hand. */
+  /** Resolves when the store that was there until now is not needed any more: with the statement under way, if there is one. */
+  async switched(): Promise<void> {
+    await this.#statement;
+  }
+
+  /** Resolves when no login is in hand. While they keep coming that may be never. */
   async idle(): Promise<void> {
     while (this.#underWay !== undefined) await this.#underWay;
   }
@@ -96,7 +102,8 @@ export class Recorder {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
       this.#waiting = [];
-      await this.#commit(batch.filter(({ settled }) => !settled));
+      this.#statement = this.#commit(batch.filter(({ settled }) => !settled));
+      await this.#statement;
     }
   }
 
