@@ -54,7 +54,6 @@ export class Spool {
   /** Whether .away exists; at first nobody knows: it may be a dead drain's. */
   #isAway: boolean | undefined;
   #hasFifos = false;
-  #lastWritten = 0;
 
   constructor(path: string) {
     this.path = path;
@@ -84,10 +83,16 @@ export class Spool {
 
   /** Records a login, as a wrapper does. Throws where that cannot be done: the login is then not recorded. */
   write(login: Login): void {
-    // a name for each: two logins may come in the same microsecond
-    this.#lastWritten = Math.max(Math.round(login.time * 1000), this.#lastWritten + 1);
-    const name = `${this.#lastWritten}.${process.pid}`;
-    writeFileSync(join(this.path, name), formatEntry(login), { flag: "wx", mode: 0o600 });
+    for (let time = Math.round(login.time * 1000); ; time++) {
+      const path = join(this.path, `${time}.${process.pid}`);
+      try {
+        writeFileSync(path, formatEntry(login), { flag: "wx", mode: 0o600 });
+        return;
+      } catch (error) {
+        // two logins came at the same time
+        if (!isCode(error, "EEXIST")) throw error;
+      }
+    }
   }
 
   /** What is in a login's file; undefined where it is gone. Throws where it is no readable file of a login's size. */
@@ -250,7 +255,11 @@ function processStartTime(pid: number): string | undefined {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return isCode(error, "ENOENT");
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
 
 function reason(error: unknown): string {
