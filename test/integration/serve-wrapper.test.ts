@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DRIVERS, install, type Installation } from "../support/installation.ts";
-import { startServe } from "../support/serve.ts";
+import { startServe, type Serve } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 /** Nothing here is about the deadline; and a busy machine may take longer than the 200 ms that it is. */
@@ -38,6 +38,13 @@ function drainer(box: Installation): number {
   return Number.parseInt(readFileSync(join(box.spool, ".pid"), "utf8"), 10);
 }
 
+/** The daemon, once it drains the spool: it may be ready for Dovecot and Postfix a moment before. */
+async function startDraining(box: Installation): Promise<Serve> {
+  const serve = await startServe(box);
+  await waitUntil("the daemon to drain", () => drainer(box) === serve.pid);
+  return serve;
+}
+
 /** The marks of wrappers that took it upon them to start a drain. */
 function starts(box: Installation): readonly string[] {
   return readdirSync(box.spool).filter((name) => name.startsWith(".start-"));
@@ -46,7 +53,7 @@ function starts(box: Installation): readonly string[] {
 for (const driver of DRIVERS) {
   test(`beside the daemon the row is in ${driver} before the mail program runs`, async () => {
     await using box = await install(driver);
-    await using serve = await startServe(box);
+    await using serve = await startDraining(box);
     // what the wrapper becomes looks into the store
     const list = [box.program, "--config", box.config, "list", "--json"];
     for (const user of ["bob", "eve"]) {
@@ -62,7 +69,7 @@ for (const driver of DRIVERS) {
 
 test("beside the daemon no drain is started, and nothing lingers", async () => {
   await using box = await install("sqlite");
-  await using serve = await startServe(box);
+  await using serve = await startDraining(box);
   const names = Array.from({ length: 20 }, (_, number) => `user${number}`);
   await Promise.all(names.map((user) => login(box, user)));
   assert.deepEqual(await users(box), names.toSorted());
@@ -71,7 +78,7 @@ test("beside the daemon no drain is started, and nothing lingers", async () => {
 
 test("with the daemon freshly killed, the next login's drain takes what it left and its own", async () => {
   await using box = await install("sqlite", 'linger = "1h"');
-  await using serve = await startServe(box);
+  await using serve = await startDraining(box);
   await login(box, "committed");
   serve.pause();
   await leave(box, "left");
@@ -87,7 +94,7 @@ test("with the daemon freshly killed, the next login's drain takes what it left 
 
 test("with the daemon stopped, the next login starts a drain", async () => {
   await using box = await install("sqlite", 'linger = "1h"');
-  await using serve = await startServe(box);
+  await using serve = await startDraining(box);
   assert.equal(await serve.stop(), 0);
   assert.deepEqual(box.drains(), []);
   await login(box, "next");
@@ -101,8 +108,7 @@ test("a daemon that starts while a drain lingers takes over", async () => {
   const [lingering] = box.drains();
   assert.equal(lingering, drainer(box));
 
-  await using serve = await startServe(box);
-  await waitUntil("the daemon to have taken over", () => drainer(box) === serve.pid);
+  await using serve = await startDraining(box);
   await waitUntil("the drain to be gone", () => box.drains().length === 0);
   await login(box, "second");
   assert.deepEqual(await users(box), ["first", "second"]);
@@ -116,8 +122,7 @@ test("a daemon that starts while a drain is held up by the store takes over, and
   await leave(box, "held up");
   await waitUntil("the drain to notice", () => readdirSync(box.spool).includes(".away"));
 
-  await using serve = await startServe(box);
-  await waitUntil("the daemon to have taken over", () => drainer(box) === serve.pid);
+  await using serve = await startDraining(box);
   assert.equal(box.waiting().length, 1);
   await box.server?.start();
   await waitUntil("it to be in the store", () => box.waiting().length === 0);
@@ -137,7 +142,7 @@ test("no login is lost of those that come while the daemon is started, killed an
     }
   };
   const logins = Promise.all(["a", "b"].map(keepLoggingIn));
-  await using serve = await startServe(box);
+  await using serve = await startDraining(box);
   try {
     await serve.kill9();
     await serve.start();
