@@ -5,20 +5,26 @@ import { ConfigError } from "../errors.ts";
 /** queue_directory, and where a chrooted smtpd is: postconf(5), master(5). */
 const QUEUE = "/var/spool/postfix";
 
-/** The lines of main.cf that make Postfix ask the daemon's policy service: SMTPD_POLICY_README. */
-export function policyLines({ policy }: Pick<ServeConfig, "policy">): readonly string[] {
+/** The restriction that asks the daemon's policy service; undefined where it listens nowhere for it. */
+export function policyRestriction({ policy }: Pick<ServeConfig, "policy">): string | undefined {
   const endpoint = best(policy);
-  if (endpoint === undefined) throw nowhere("policy");
+  return (
+    endpoint && `check_policy_service { ${address(endpoint)}, timeout=2s, default_action=DUNNO }`
+  );
+}
+
+/** The lines of main.cf that make Postfix ask the daemon's policy service: SMTPD_POLICY_README. */
+export function policyLines(serve: Pick<ServeConfig, "policy">): readonly string[] {
+  const restriction = policyRestriction(serve);
+  if (restriction === undefined) throw nowhere("policy");
   return [
     "# /etc/postfix/main.cf, with the daemon, popbsmtp serve: if you have an smtpd_relay_restrictions already, put the",
     "# check_policy_service into it, after permit_auth_destination and before the reject or defer.",
     "#",
     "# Whatever is wrong with the daemon, default_action=DUNNO means that nobody may relay because of it, and that nothing else",
     "# is different. Mail for your own domains is not asked about at all.",
-    ...(isReachable(endpoint) ? [] : chrootLines("policy")),
-    ...relayRestrictions(
-      `check_policy_service { ${address(endpoint)}, timeout=2s, default_action=DUNNO }`,
-    ),
+    ...(serve.policy.some(isReachable) ? [] : chrootLines("policy")),
+    ...relayRestrictions(restriction),
   ];
 }
 

@@ -56,7 +56,7 @@ async function dovecot2Findings(root: Section, subject: Subject): Promise<readon
     return [
       warning(
         "does not run popbsmtp after a login",
-        `${popbsmtp(subject.config)} print dovecot 2 > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
+        `${popbsmtp(subject.config)} print dovecot > /etc/dovecot/conf.d/99-popbsmtp.conf && doveadm reload`,
       ),
     ];
   }
@@ -68,10 +68,13 @@ async function dovecot2Findings(root: Section, subject: Subject): Promise<readon
 }
 
 function notOurs(protocol: string, subject: Subject): Finding {
-  return problem(
-    `${protocol}: no login is recorded: popbsmtp does not run after it`,
-    `${popbsmtp(subject.config)} print dovecot 2    # the lines for ${protocol}`,
-  );
+  const text = `${protocol}: no login is recorded: popbsmtp does not run after it`;
+  return problem(text, linesFor(protocol, subject));
+}
+
+function linesFor(protocol: string, { config, daemon }: Subject): string {
+  const form = daemon === undefined ? "wrapper" : "service";
+  return `${popbsmtp(config)} print dovecot ${form}    # the lines for ${protocol}`;
 }
 
 /** undefined where nothing but imap itself runs. */
@@ -90,7 +93,7 @@ async function protocolFindings(
     return [
       problem(
         `${protocol}: nothing listens on the socket ${socket}: every login is refused`,
-        `${popbsmtp(subject.config)} print dovecot 2    # the lines for ${protocol}`,
+        linesFor(protocol, subject),
       ),
     ];
   }

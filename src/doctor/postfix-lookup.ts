@@ -88,7 +88,11 @@ async function typeFindings(map: SqlMap, which: readonly string[]): Promise<read
   ];
 }
 
-function proxyFindings(map: SqlMap, { which, proxyReadMaps }: Postfix): readonly Finding[] {
+/** May proxymap(8) be asked for a map that says `proxy:`? */
+export function proxyFindings(
+  map: Pick<SqlMap, "text" | "proxied">,
+  { which, proxyReadMaps }: Postfix,
+): readonly Finding[] {
   if (!map.proxied || proxyReadMaps.includes(map.text)) return [];
   const postconf = ["postconf", ...which].map(shellWord).join(" ");
   return [

@@ -12,6 +12,8 @@ import { popbsmtp } from "./words.ts";
 /** A service, as a restriction names it. */
 export interface Service {
   readonly protocol: "policy" | "socketmap";
+  /** The restriction's argument. */
+  readonly text: string;
   /** Where: "unix:private/popbsmtp-policy", "inet:127.0.0.1:10040". */
   readonly server: string;
   /** Asked by proxymap(8) instead of smtpd(8). */
@@ -31,16 +33,20 @@ export function readService(
 ): Service | undefined {
   if (name === "check_policy_service") {
     const inBraces = argument.startsWith("{");
-    const [server = "", ...words] = argument
-      .replaceAll(/^\{\s*|\s*\}$/g, "")
-      .split(/\s*,\s*|\s+(?!=)/);
+    const [server = "", ...words] = argument.split(/[\s,{}]+/).filter((word) => word !== "");
     const settings = new Map([...usual, ...(inBraces ? words.map(setting) : [])]);
-    return { protocol: "policy", server, proxied: false, settings };
+    return { protocol: "policy", text: argument, server, proxied: false, settings };
   }
   // the last word is the map's name
   const [, proxy, server] = /^(proxy:)?socketmap:((?:unix|inet):.+):[^:]+$/.exec(argument) ?? [];
   if (server === undefined) return undefined;
-  return { protocol: "socketmap", server, proxied: proxy !== undefined, settings: new Map() };
+  return {
+    protocol: "socketmap",
+    text: argument,
+    server,
+    proxied: proxy !== undefined,
+    settings: new Map(),
+  };
 }
 
 function setting(word: string): readonly [string, string] {

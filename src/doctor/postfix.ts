@@ -1,10 +1,11 @@
 /** What Postfix is really configured to ask before it relays. */
 import { join } from "node:path";
+import { policyRestriction } from "../commands/print-postfix-daemon.ts";
 import type { Config } from "../config/config.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import { isOurs } from "./map-file.ts";
 import { OTHERS, readPostfix, RECIPIENT, RELAY, type Postfix } from "./postconf.ts";
-import { lookupFindings, readMap, type SqlMap } from "./postfix-lookup.ts";
+import { lookupFindings, proxyFindings, readMap, type SqlMap } from "./postfix-lookup.ts";
 import {
   harmless,
   isDaemons,
@@ -12,7 +13,13 @@ import {
   serviceFindings,
   type Service,
 } from "./postfix-service.ts";
-import { corrected, endOf, restrictionsText, type Restriction } from "./restrictions.ts";
+import {
+  corrected,
+  endOf,
+  parseRestrictions,
+  restrictionsText,
+  type Restriction,
+} from "./restrictions.ts";
 import type { Subject } from "./subject.ts";
 import { popbsmtp, shellWord } from "./words.ts";
 
@@ -62,6 +69,7 @@ async function relayFindings(
       ...(deciding === RELAY ? recipientFindings(list(RECIPIENT), lookup, write) : []),
       ...("protocol" in lookup.asked
         ? [
+            ...proxyFindings(lookup.asked, postfix),
             ...harmFindings(deciding, lookup.restriction, lookup.asked, write),
             await serviceFindings(lookup.asked, subject, postfix),
           ]
@@ -94,11 +102,8 @@ function findLookups(
 /** Makes the command that puts the lookup where it belongs in a list, in another's place where there is one. */
 type Writer = (name: string, access?: Restriction, instead?: Restriction) => string;
 
-function writer({ config, postfixConfig }: Subject, { which, list }: Postfix): Writer {
-  const usual = {
-    name: "check_client_access",
-    argument: `proxy:${config.store.driver}:${mapPath(postfixConfig)}`,
-  };
+function writer(subject: Subject, { which, list }: Postfix): Writer {
+  const usual = usualLookup(subject);
   return (name, access = usual, instead?: Restriction) => {
     const others = list(name).filter((each) => each !== instead);
     const value = restrictionsText(corrected(others, access));
@@ -106,17 +111,30 @@ function writer({ config, postfixConfig }: Subject, { which, list }: Postfix): W
   };
 }
 
+/** The daemon's policy service where there is a daemon; else a map of the store's. */
+function usualLookup({ config, daemon, postfixConfig }: Subject): Restriction {
+  const policy = daemon === undefined ? undefined : policyRestriction(config.serve);
+  const map = `check_client_access proxy:${config.store.driver}:${mapPath(postfixConfig)}`;
+  const [restriction] = parseRestrictions(policy ?? map);
+  if (restriction === undefined) throw new Error(`${policy ?? map} is a restriction`);
+  return restriction;
+}
+
 /** Where the map file is to be. */
 function mapPath(postfixConfig = "/etc/postfix"): string {
   return join(postfixConfig, "popbsmtp.cf");
 }
 
-function notConfigured({ config, postfixConfig }: Subject, write: string): Finding {
+function notConfigured(subject: Subject, write: string): Finding {
+  const { config, postfixConfig } = subject;
   const path = shellWord(mapPath(postfixConfig));
-  return warning(
-    "does not ask whether a client may relay: right only where another host relays",
+  const map = [
     `(umask 077; ${popbsmtp(config)} print postfix map > ${path})`,
     `chgrp postfix ${path}; chmod 640 ${path}`,
+  ];
+  return warning(
+    "does not ask whether a client may relay: right only where another host relays",
+    ...(usualLookup(subject).name === "check_client_access" ? map : []),
     write,
     "postfix reload",
   );

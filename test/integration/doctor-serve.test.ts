@@ -202,6 +202,24 @@ test("doctor understands a daemon on its own", async (t) => {
     );
   });
 
+  await t.test("nothing that asks", async () => {
+    await edited(mainCf, /check_policy[^]*:popbsmtp,\n/, "", async () => {
+      const { text } = await doctor();
+      assert.match(text, /does not ask whether a client may relay/);
+      assert.ok(text.includes(`check_policy_service { unix:${daemon.policy}, ${SETTINGS} }`), text);
+    });
+  });
+
+  await t.test("a socketmap that proxymap is not allowed to ask", async () => {
+    const map = `socketmap:unix:${daemon.socketmap}:popbsmtp`;
+    await edited(mainCf, map, `proxy:${map}`, async () => {
+      assert.equal((await doctor()).status, 0);
+      await edited(mainCf, /$/, "proxy_read_maps = static:all\n", async () => {
+        assertProblem(await doctor(), /proxy_read_maps does not contain/, `proxy:${map}"`);
+      });
+    });
+  });
+
   await t.test("a socket that a chrooted smtpd cannot reach", async () => {
     await edited(masterCf, "n - n - - smtpd", "n - y - - smtpd", async () => {
       assertProblem(

@@ -228,7 +228,7 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
         },
       );
       await edited(dovecotConf, "executable = pop3 pop3-postlogin", "", async () => {
-        assertProblem(await doctor(), /pop3: no login is recorded/, "print dovecot 2");
+        assertProblem(await doctor(), /pop3: no login is recorded/, "print dovecot wrapper");
       });
       await edited(dovecotConf, /executable = (imap|pop3) .*/g, "", async () => {
         assertWarning(await doctor(), /does not run popbsmtp after a login/);
