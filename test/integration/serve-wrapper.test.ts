@@ -122,7 +122,7 @@ test("a daemon that starts while a drain is held up by the store takes over, and
   await leave(box, "held up");
   await waitUntil("the drain to notice", () => readdirSync(box.spool).includes(".away"));
 
-  await using serve = await startDraining(box);
+  await using _ = await startDraining(box);
   assert.equal(box.waiting().length, 1);
   await box.server?.start();
   await waitUntil("it to be in the store", () => box.waiting().length === 0);
