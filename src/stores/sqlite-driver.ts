@@ -4,8 +4,8 @@ import { pathToFileURL } from "node:url";
 import { INSTALL_HINT, reason } from "./complaint.ts";
 import { RowRefusedError, StoreAwayError } from "../errors.ts";
 
-/** Milliseconds to wait for another writer. SQLite waits in the only thread there is, so not for long. */
-const BUSY_MS = 1_000;
+/** Milliseconds SQLite itself waits for another writer: it does so in the only thread there is, and everybody waits with it. */
+const BUSY_MS = 5;
 
 /** An open database file. */
 export class SqliteFile {
@@ -58,6 +58,13 @@ export class SqliteFile {
       throw error;
     }
   }
+}
+
+/** Whether another writer was there. */
+export function isBusy(error: unknown): boolean {
+  const code = primaryCode(error);
+  // SQLITE_BUSY, SQLITE_LOCKED
+  return code === 5 || code === 6;
 }
 
 /** What an error of SQLite's means. https://sqlite.org/rescode.html */

@@ -1,17 +1,21 @@
 import type { SQLInputValue, SQLOutputValue } from "node:sqlite";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseAddress, type Address } from "../address.ts";
 import type { SqliteStoreConfig } from "../config/config.ts";
 import { PopbsmtpError, RowRefusedError } from "../errors.ts";
 import type { Login } from "../login.ts";
 import { mergeLogins, spelled } from "./batch.ts";
 import { revoked } from "./revocation.ts";
-import { SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
+import { isBusy, SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
 import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
 import { installSqlite, sqliteVersion } from "./sqlite-install.ts";
 import { ago, CLOCK, statements } from "./sqlite-sql.ts";
 import { spelling } from "./store-clock.ts";
 import { purgeInBatches } from "./purge.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+
+/** How long a verb waits for another writer. Milliseconds. */
+const BUSY_MS = 1_000;
 
 type Found = Record<string, SQLOutputValue>;
 
@@ -131,14 +135,33 @@ export class SqliteStore implements Store {
     );
   }
 
-  /** Does `work` on the file. The first verb opens it, and the next one again after something went wrong with it. */
+  /** Does `work` on the file, and again where it met another writer. */
   async #use<T>(work: (file: SqliteFile) => T): Promise<T> {
+    const end = performance.now() + BUSY_MS;
+    for (;;) {
+      try {
+        return work(await this.#open());
+      } catch (error) {
+        if (isBusy(error) && performance.now() < end) {
+          // not in step with the other one
+          await delay(Math.random() * 20);
+          continue;
+        }
+        const trouble = this.#explain(error);
+        if (!(trouble instanceof RowRefusedError)) await this.close();
+        throw trouble;
+      }
+    }
+  }
+
+  /** The first verb opens the file, and the next one again after something went wrong with it. */
+  async #open(): Promise<SqliteFile> {
+    const opening = (this.#file ??= SqliteFile.open(this.#config.path));
     try {
-      return work(await (this.#file ??= SqliteFile.open(this.#config.path)));
+      return await opening;
     } catch (error) {
-      const trouble = this.#explain(error);
-      if (!(trouble instanceof RowRefusedError)) await this.close();
-      throw trouble;
+      if (this.#file === opening) this.#file = undefined;
+      throw error;
     }
   }
 
