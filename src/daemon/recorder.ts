@@ -78,7 +78,8 @@ export class Recorder {
 
   async #keep(login: Login): Promise<Outcome> {
     const { deadline } = this.#options.config().serve;
-    if (this.#away || deadline === 0) return this.#toSpool(login);
+    // where the spool does not take it, only trying the store is left
+    if ((this.#away || deadline === 0) && this.#spool(login) === undefined) return "spooled";
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const timer = setTimeout(() => {
       this.#away = true;
@@ -134,16 +135,20 @@ export class Recorder {
   }
 
   #toSpool(login: Login): Outcome {
+    const reason = this.#spool(login);
+    if (reason === undefined) return "spooled";
+    const { address, user } = login;
+    this.#options.log.error("login-lost", { address, user, reason });
+    return "lost";
+  }
+
+  /** Says why it could not; undefined where it could. */
+  #spool(login: Login): string | undefined {
     try {
       this.#options.spool.write(login);
-      return "spooled";
+      return undefined;
     } catch (error) {
-      this.#options.log.error("login-lost", {
-        address: login.address,
-        user: login.user,
-        reason: error instanceof Error ? error.message : String(error),
-      });
-      return "lost";
+      return error instanceof Error ? error.message : String(error);
     }
   }
 }

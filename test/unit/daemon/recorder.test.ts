@@ -163,6 +163,31 @@ describe("a live login", () => {
     assert.deepEqual([there.errors, there.noted], [["login-lost"], []]);
   });
 
+  it("goes to the store as soon as that is back, where the spool takes none", async () => {
+    await using there = recorder(10_000);
+    rmSync(there.spool.path, { recursive: true });
+    const lost = there.record("bob");
+    await there.store.end(new StoreAwayError("gone"));
+    assert.equal(await lost, "lost");
+    const outcome = there.record("eve");
+    await there.store.end();
+    assert.equal(await outcome, "committed");
+    assert.deepEqual(there.errors, ["login-lost"]);
+  });
+
+  it("leaves the old store alone once the statement under way has ended, however many come", async () => {
+    await using there = recorder(10_000);
+    const outcomes = [there.record("a")];
+    let switched = false;
+    const switching = there.made.switched().then(() => (switched = true));
+    outcomes.push(there.record("b"));
+    assert.equal(switched, false);
+    await there.store.end();
+    await switching;
+    await there.store.end();
+    assert.deepEqual(await Promise.all(outcomes), ["committed", "committed"]);
+  });
+
   it("gets a file of its own in the spool, however many come in a microsecond", async () => {
     await using there = recorder(0);
     await Promise.all(Array.from({ length: 100 }, (_, number) => there.record(`user${number}`)));
