@@ -51,6 +51,7 @@ export class Daemon {
   #config: Config;
   #stores: Stores;
   #drain: { readonly ended: Promise<void>; readonly leave: AbortController };
+  #isDrainFollowed = false;
   #purger: Purger;
   #isAway = false;
 
@@ -90,6 +91,11 @@ export class Daemon {
   /** How many authorizations are kept in memory. */
   get known(): number {
     return this.#known.size;
+  }
+
+  /** How long a login may be in hand. Milliseconds. */
+  get deadline(): number {
+    return this.#config.serve.deadline;
   }
 
   /** What waits in the spool. */
@@ -141,9 +147,9 @@ export class Daemon {
     }
     const old = this.#stores;
     await this.#purger.stop();
-    await this.#stopDrain();
     this.#config = config;
     this.#stores = stores;
+    await this.#stopDrain({ isFollowed: true });
     this.#drain = this.#startDrain();
     this.#purger = this.#startPurger();
     await this.#recorder.switched();
@@ -154,7 +160,7 @@ export class Daemon {
   async stop(): Promise<void> {
     await this.#purger.stop();
     await this.#recorder.idle();
-    await this.#stopDrain();
+    await this.#stopDrain({ isFollowed: false });
     await closeStores(this.#stores);
   }
 
@@ -172,7 +178,9 @@ export class Daemon {
     return { ended: this.#drainUntil(leave.signal), leave };
   }
 
-  async #stopDrain(): Promise<void> {
+  /** @param isFollowed by another one, at once */
+  async #stopDrain({ isFollowed }: { readonly isFollowed: boolean }): Promise<void> {
+    this.#isDrainFollowed = isFollowed;
     this.#drain.leave.abort();
     await this.#drain.ended;
   }
@@ -184,6 +192,8 @@ export class Daemon {
     while (!signal.aborted) {
       let store = await openStore(config, "writer");
       try {
+        // between two drains of this daemon's, a login may have started one
+        makeRoom(this.#spool, { replaces: true });
         const reopen = async () => {
           await store.close();
           store = await openStore(config, "writer");
@@ -193,6 +203,7 @@ export class Daemon {
           now,
           linger: Infinity,
           stay: true,
+          isFollowed: () => this.#isDrainFollowed,
           kind: "serve",
           report: (line) => log.warning("set-aside", { reason: line }),
           onCommit: (logins, seconds, error) => {
@@ -243,7 +254,7 @@ function message(error: unknown): string {
 }
 
 /** A drain that lingers is asked to leave; another daemon is not. */
-function makeRoom(spool: Spool, { replaces }: DaemonOptions): void {
+function makeRoom(spool: Spool, { replaces }: Pick<DaemonOptions, "replaces">): void {
   const served = spool.drainAtWork("serve");
   if (served !== undefined) {
     if (replaces) return;

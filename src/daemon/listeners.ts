@@ -104,9 +104,10 @@ export class Listeners {
   /**
    * Listens where `serve` says from now on: endpoints that stay are not touched, and no role that was handed over is.
    *
-   * @throws PopbsmtpError (73, 77) where a new one cannot be made; then everything stays as it was
+   * @param agreed what has to succeed, too: once the new ones are made, and before the others are closed
+   * @throws PopbsmtpError (73, 77) where a new one cannot be made, or what `agreed` throws; then everything stays as it was
    */
-  async change(serve: ServeConfig): Promise<void> {
+  async change(serve: ServeConfig, agreed = () => Promise.resolve()): Promise<void> {
     const handed = this.#open.filter((open) => open.handed);
     const wanted = endpoints(serve).filter(([role]) => handed.every((open) => open.role !== role));
     const kept: Open[] = [...handed];
@@ -118,6 +119,7 @@ export class Listeners {
         if (same === undefined) made.push(await this.#make(role, endpoint));
         else kept.push(same);
       }
+      await agreed();
     } catch (error) {
       for (const { stop } of made) stop();
       throw error;

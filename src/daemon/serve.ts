@@ -18,7 +18,7 @@ import { Systemd, systemdSockets } from "./systemd.ts";
 /** How long another daemon may take to go away that Dovecot or systemd is replacing by this one. Milliseconds. */
 const PATIENCE_MS = 10_000;
 
-/** How long answers may take to be fetched at the end. Milliseconds. */
+/** How long whoever has connected may take, in the end, to ask and to fetch the answer. Milliseconds. */
 const LAST_ANSWERS_MS = 1_000;
 
 export interface ServeOptions {
@@ -92,8 +92,8 @@ export async function serve(options: ServeOptions): Promise<void> {
   log.info("stopping");
   await systemd?.stopping();
   await listeners.close();
+  await connections.end(daemon.deadline + LAST_ANSWERS_MS);
   await daemon.stop();
-  await connections.end();
   metricsServer.close();
   log.info("stopped");
   log.flush();
@@ -108,8 +108,7 @@ async function reload(
 ): Promise<void> {
   try {
     const config = load();
-    await daemon.reconfigure(config);
-    await listeners.change(config.serve);
+    await listeners.change(config.serve, () => daemon.reconfigure(config));
     log.level = config.serve.logLevel;
     log.info("reloaded");
   } catch (error) {
@@ -147,12 +146,12 @@ class Connections {
   }
 
   /** Logins get their answers; whoever only asks, asks the next daemon. */
-  async end(): Promise<void> {
+  async end(patience: number): Promise<void> {
     for (const socket of this.#others) socket.destroy();
     const answered = [...this.#logins].map(
       (socket) => new Promise((resolve) => socket.once("close", resolve)),
     );
-    await Promise.race([Promise.all(answered), sleep(LAST_ANSWERS_MS, undefined, { ref: false })]);
+    await Promise.race([Promise.all(answered), sleep(patience, undefined, { ref: false })]);
     for (const socket of this.#logins) socket.destroy();
   }
 }

@@ -33,6 +33,11 @@ export interface DrainOptions {
   readonly linger?: number;
   /** Stay in an outage even where no login that waits is of use any more. Default false. */
   readonly stay?: boolean;
+  /**
+   * Asked when `signal` has come: will another drain of this process follow at once? Then what waits is left to that one. Default: none
+   * will, and what waits is written first.
+   */
+  readonly isFollowed?: () => boolean;
   /** What wrappers and other drains are told this process is. Default "drain". */
   readonly kind?: DrainKind;
   /** Told after each statement which logins it was about, how many seconds it took, and the error it met. */
@@ -79,7 +84,7 @@ export async function drainLingering(
   signal: AbortSignal,
   options: DrainOptions = {},
 ): Promise<Drained | undefined> {
-  const { linger = config.linger, stay = false } = options;
+  const { linger = config.linger, stay = false, isFollowed = () => false } = options;
   return atWork(config, options, async (spool) => {
     const run = new Run(spool, store, config, options);
     const unwatch = run.watch();
@@ -88,7 +93,7 @@ export async function drainLingering(
       let failures = 0;
       while (!signal.aborted && (failures > 0 || run.idleFor() < linger)) {
         try {
-          await run.drainAll();
+          await run.drainAll(signal);
           failures = 0;
           // without them wrappers look every 10 ms by themselves
           await spool.makeFifos().catch(() => undefined);
@@ -105,6 +110,7 @@ export async function drainLingering(
     } finally {
       unwatch();
     }
+    if (signal.aborted && isFollowed()) return { drained: run.drained };
     return leave(run);
   });
 }
@@ -184,9 +190,10 @@ class Run {
     return () => watcher.close();
   }
 
-  /** Commits all that was found and announced. */
-  async drainAll(): Promise<void> {
+  /** Commits all that was found and announced; goes no further than the next batch once `signal` has come. */
+  async drainAll(signal?: AbortSignal): Promise<void> {
     while (this.#next < this.#found.length || this.#announced.size > 0) {
+      if (signal?.aborted === true) return;
       // by name: what was announced may have been found, too, and is one login all the same
       const entries = new Map(this.#announced);
       this.#announced.clear();
