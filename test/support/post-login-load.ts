@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { createConnection } from "node:net";
+import type { Row } from "./installation.ts";
+import { postLoginRequest } from "./serve.ts";
+
+/** Dovecot would wait for 60 s. Milliseconds. */
+const PATIENCE_MS = 15_000;
+
+/** A login that the daemon has let go on. Milliseconds since 1970. */
+export interface Made {
+  readonly address: string;
+  readonly user: string;
+  /** When it was asked for. */
+  readonly from: number;
+  /** When it was answered. */
+  readonly to: number;
+}
+
+export interface LoadOptions {
+  /** From the start of a login to the next one's, however long the first takes. Milliseconds; default 5. */
+  readonly every?: number;
+  /** What the users' names begin with: different loads need different ones. Default "user". */
+  readonly name?: string;
+}
+
+/** Logins that come in all the time, each of another user. */
+export interface Load extends AsyncDisposable {
+  /** Those answered as they have to be, so far. */
+  readonly made: readonly Made[];
+  /** What became of the others. */
+  readonly failed: readonly string[];
+  /** No login comes any more; resolves when the last is answered. */
+  stop(): Promise<void>;
+}
+
+/** Logs in through the daemon's socket, in place of Dovecot's imap processes. */
+export function startLoad(path: string, { every = 5, name = "user" }: LoadOptions = {}): Load {
+  const made: Made[] = [];
+  const failed: string[] = [];
+  const open = new Set<Promise<void>>();
+  let count = 0;
+  const attempt = async (address: string, user: string) => {
+    try {
+      made.push(await logIn(path, address, user));
+    } catch (error) {
+      failed.push(String(error));
+    }
+  };
+  const timer = setInterval(() => {
+    const number = count++;
+    const login = attempt(`192.0.2.${number % 256}`, `${name}${number}`);
+    open.add(login);
+    void login.finally(() => open.delete(login));
+  }, every);
+  const stop = async () => {
+    clearInterval(timer);
+    await Promise.all(open);
+  };
+  return { made, failed, stop, [Symbol.asyncDispose]: stop };
+}
+
+/** One login. Rejects where Dovecot would refuse it, or would have to wait for long. */
+export async function logIn(path: string, address: string, user: string): Promise<Made> {
+  const from = Date.now();
+  const socket = createConnection(path);
+  socket.setTimeout(PATIENCE_MS, () => socket.destroy(new Error(`${user}: no answer`)));
+  socket.write(postLoginRequest(address, user));
+  let answer = "";
+  for await (const chunk of socket) answer += String(chunk);
+  if (answer !== `${user}\n`) throw new Error(`${user}: answered ${JSON.stringify(answer)}`);
+  return { address, user, from, to: Date.now() };
+}
+
+/** Every login is there, with its own time and not one of when it was written down. */
+export function assertRecorded(made: readonly Made[], rows: readonly Row[]): void {
+  const byUser = new Map(rows.map((row) => [row.user, row]));
+  for (const { user, address, from, to } of made) {
+    const row = byUser.get(user);
+    assert.ok(row !== undefined, `${user} is not in the store`);
+    assert.equal(row.address, address, user);
+    for (const seen of [row.firstSeen, row.lastSeen]) {
+      const time = Date.parse(seen);
+      assert.ok(time >= from && time <= to + 1, `${user} logged in at ${seen}: ${from} to ${to}`);
+    }
+  }
+}
+
+/** How long the slowest login took, for a diagnostic. */
+export function slowest(made: readonly Made[]): string {
+  const most = made.reduce((longest, { from, to }) => Math.max(longest, to - from), 0);
+  return `${made.length} logins, the slowest ${most} ms`;
+}
