@@ -9,7 +9,7 @@ export const PASSWORD = "correct horse";
  * It writes as durably as in production (fsync), so that killing it proves something.
  */
 export interface DatabaseServer extends AsyncDisposable {
-  /** 127.0.0.1 */
+  /** An address: 127.0.0.1, unless asked for another. */
   readonly host: string;
   readonly port: number;
   /** What to give as the host to reach it through its Unix socket: a directory for PostgreSQL, the socket for MariaDB. */

@@ -8,16 +8,26 @@ import { runOk } from "./run.ts";
 import { startServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
+export interface PostgresOptions {
+  /** Where it listens: an address of 127.0.0.0/8. Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default: a free one. Two servers have the same where they have to, and are at two addresses. */
+  readonly port?: number;
+}
+
 /**
  * A PostgreSQL server of its own: {@link DatabaseServer} says what is in it.
  *
  * Connections through the Unix socket (in `socket`, a directory) are trusted; those over TCP give a password (SCRAM).
  * `query` is the superuser's, "postgres".
  */
-export async function startPostgres(): Promise<DatabaseServer> {
+export async function startPostgres({
+  host = "127.0.0.1",
+  port: wanted,
+}: PostgresOptions = {}): Promise<DatabaseServer> {
   const programs = programDirectory();
   const owner = serverAccount("postgres");
-  const port = await freePort();
+  const port = wanted ?? (await freePort());
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
   const data = join(path, "data");
@@ -44,7 +54,7 @@ export async function startPostgres(): Promise<DatabaseServer> {
   };
   const settings = {
     port: String(port),
-    listen_addresses: "127.0.0.1",
+    listen_addresses: host,
     unix_socket_directories: path,
     shared_buffers: "16MB",
   };
@@ -68,7 +78,7 @@ export async function startPostgres(): Promise<DatabaseServer> {
   });
   const resources = stack.move();
   return {
-    host: "127.0.0.1",
+    host,
     port,
     socket: path,
     database: DATABASE,
