@@ -10,12 +10,13 @@
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
-import { EX, PopbsmtpError, RowRefusedError } from "../errors.ts";
+import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { servePostLogin } from "../sources/dovecot-service.ts";
 import { drainLingering } from "../spool/drain.ts";
 import { Spool } from "../spool/spool.ts";
+import { INSTALL_HINT } from "../stores/complaint.ts";
 import type { Store } from "../stores/store.ts";
 import { KnownAuthorizations } from "./known.ts";
 import type { Log } from "./log.ts";
@@ -140,7 +141,9 @@ export class Daemon {
     }
     const stores = await openStores(this.#options, config);
     try {
-      await stores.logins.schemaVersion();
+      if ((await stores.logins.schemaVersion()) === 0) {
+        throw new StoreAwayError(`store: ${stores.logins.name}: no tables yet; ${INSTALL_HINT}`);
+      }
     } catch (error) {
       await closeStores(stores);
       throw error;

@@ -55,12 +55,18 @@ export async function serve(options: ServeOptions): Promise<void> {
     onLogins: (open) => master?.connections(open),
     log,
   });
-  if (master?.account === undefined) dropPrivileges(config.user);
-  else becomeAccount(master.account);
-
   const metrics = createMetrics();
   const replaces = handed.length > 0;
-  const daemon = await Daemon.start({ config, openStore, replaces, log, metrics, now });
+  let daemon: Daemon;
+  try {
+    if (master?.account === undefined) dropPrivileges(config.user);
+    else becomeAccount(master.account);
+    daemon = await Daemon.start({ config, openStore, replaces, log, metrics, now });
+  } catch (error) {
+    // while there is a listening socket this process would not end
+    await listeners.close();
+    throw error;
+  }
   const metricsServer = createMetricsServer({
     render: async () =>
       metrics.render({
