@@ -20,12 +20,17 @@ function section(name: string, lines: Iterator<string>): Section {
     const text = line.value.trim();
     if (text === "}") break;
     const [, key, value] = /^([^\s#={}]+)\s*=\s*(.*)$/.exec(text) ?? [];
-    if (key !== undefined && value !== undefined) settings.set(key, value);
+    if (key !== undefined && value !== undefined) settings.set(key, unquoted(value));
     else if (text.endsWith("{") && !text.startsWith("#")) {
       sections.push(section(text.slice(0, -1).trim(), lines));
     }
   }
   return { name, settings, sections };
+}
+
+/** doveconf quotes what begins or ends with a blank: Debian's `protocols = $protocols imap` becomes `" imap"`. */
+function unquoted(value: string): string {
+  return /^"(.*)"$/.exec(value)?.[1]?.trim() ?? value;
 }
 
 /** The service that listens on a Unix socket, named as in `executable = imap SOCKET`: relative to base_dir, or absolute. */

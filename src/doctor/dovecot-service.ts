@@ -4,7 +4,7 @@ import { roleNamed } from "../daemon/listeners.ts";
 import { isRoot } from "../privileges.ts";
 import { addressSpace, NO_LIMIT, NODE_BYTES, settingOf, type Section } from "./doveconf.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
-import { POST_LOGIN, question } from "./question.ts";
+import { endIt, NO_ANSWER, POST_LOGIN, question } from "./question.ts";
 import type { Subject } from "./subject.ts";
 import { popbsmtp } from "./words.ts";
 import { commandLine, findWrapper, wrapperFindings, type Wrapper } from "./wrapper.ts";
@@ -60,9 +60,13 @@ export async function serviceFindings(
   const path = isAbsolute(socket) ? socket : join(root.settings.get("base_dir") ?? "", socket);
   return [
     ...found,
-    await answers(path, protocol, "Dovecot is not running, or has not read this configuration", [
-      "doveadm reload    # doveadm log errors shows why popbsmtp serve ended, if it did",
-    ]),
+    await answers(
+      path,
+      protocol,
+      subject,
+      "Dovecot is not running, or has not read its configuration",
+      ["doveadm reload    # doveadm log errors shows why popbsmtp serve ended, if it did"],
+    ),
   ];
 }
 
@@ -70,15 +74,16 @@ export async function serviceFindings(
 export async function ownSocketFindings(
   socket: string,
   protocol: "imap" | "pop3",
-  { config, daemon }: Subject,
+  subject: Subject,
 ): Promise<readonly Finding[]> {
+  const { config, daemon } = subject;
   const roles = roleFindings({ protocol, socket });
   if (roles.length > 0) return roles;
   const remedy =
     daemon === undefined
       ? `systemctl start popbsmtp    # the unit: ${popbsmtp(config)} print systemd`
       : `${popbsmtp(config)} serve --check    # where process ${String(daemon)} listens`;
-  return [await answers(socket, protocol, "every login is refused", [remedy])];
+  return [await answers(socket, protocol, subject, "every login is refused", [remedy])];
 }
 
 /** The lines that set something in the service. */
@@ -161,12 +166,17 @@ function roleFindings({ protocol, socket }: Asking): readonly Finding[] {
 async function answers(
   path: string,
   protocol: string,
+  { daemon }: Subject,
   consequence: string,
   remedy: readonly string[],
 ): Promise<Finding> {
   // Dovecot asks as root, and nobody else may
   if (!isRoot()) return ok(`${protocol}: each login asks ${path}`);
   const asked = await question({ path }, POST_LOGIN.question);
+  if ("why" in asked && asked.why === NO_ANSWER) {
+    const text = `${protocol}: ${NO_ANSWER} at ${path}: every login is refused, after a minute`;
+    return problem(text, ...endIt(daemon));
+  }
   if ("why" in asked) {
     const text = `${protocol}: nobody answers at ${path} (${asked.why}): ${consequence}`;
     return problem(text, ...remedy);

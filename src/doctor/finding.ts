@@ -9,8 +9,8 @@ export interface Finding {
   readonly text: string;
   /** What to do about it: commands to run or lines to write, one a line. */
   readonly advice: readonly string[];
-  /** The store cannot be reached; or a lookup of Postfix's failed, which that would explain. */
-  readonly outage?: "store" | "lookup";
+  /** The store cannot be reached; or something else does not work that this would explain. */
+  readonly outage?: "store" | "symptom";
 }
 
 /** What was found in one part of the set-up. */

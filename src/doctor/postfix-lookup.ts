@@ -149,7 +149,7 @@ async function answers(
     if (complaint !== "") {
       return {
         ...problem(`asking ${map.path} fails: ${complaint}: who is not yours gets a 451`, command),
-        outage: "lookup",
+        outage: "symptom",
       };
     }
     if (answer?.ok === true) {

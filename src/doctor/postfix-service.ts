@@ -4,7 +4,7 @@ import { endpointName, type Config, type Endpoint } from "../config/config.ts";
 import { findAccount, isRoot } from "../privileges.ts";
 import { ok, problem, type Finding } from "./finding.ts";
 import type { Postfix } from "./postconf.ts";
-import { POLICY, question, SOCKETMAP, type Client } from "./question.ts";
+import { endIt, NO_ANSWER, POLICY, question, SOCKETMAP, type Client } from "./question.ts";
 import type { Restriction } from "./restrictions.ts";
 import type { Subject } from "./subject.ts";
 import { popbsmtp } from "./words.ts";
@@ -112,7 +112,9 @@ export async function serviceFindings(
   const where = endpointName(place);
   if ("why" in asked) {
     const trouble = `nobody answers ${owner} at ${where} (${asked.why}): ${consequence(service)}`;
-    return problem(trouble, ...remedy(service, place, view.chrooted, subject));
+    return asked.why === NO_ANSWER
+      ? problem(trouble, ...endIt(subject.daemon))
+      : problem(trouble, ...remedy(service, place, view.chrooted, subject));
   }
   if (asked.answer === no) return ok(`the daemon's ${service.protocol} gives the right answer`);
   if (asked.answer === yes) {
@@ -121,7 +123,7 @@ export async function serviceFindings(
   }
   if (service.protocol === "socketmap" && /^\d+:TEMP /.test(asked.answer)) {
     const away = `${where} cannot ask the store: who is not yours gets a 451`;
-    return { ...problem(away, `${popbsmtp(subject.config)} check 192.0.2.0`), outage: "lookup" };
+    return { ...problem(away, `${popbsmtp(subject.config)} check 192.0.2.0`), outage: "symptom" };
   }
   const strange = `what answers at ${where} is not the ${service.protocol} of popbsmtp serve: ${consequence(service)}`;
   return problem(strange, ...remedy(service, place, view.chrooted, subject));

@@ -7,7 +7,10 @@ import { becoming } from "./becoming.ts";
 /** A daemon that hangs is not waited for any longer. Milliseconds. */
 const TIMEOUT_MS = 2_000;
 
-/** What came back before the connection was closed, or why nothing did: "ECONNREFUSED", "no answer within 2 s". */
+/** Why nothing came back from a daemon that hangs, or is very slow. */
+export const NO_ANSWER = `no answer within ${String(TIMEOUT_MS / 1000)} s`;
+
+/** What came back before the connection was closed, or why nothing did: "ECONNREFUSED", {@link NO_ANSWER}. */
 export type Asked = { readonly answer: string } | { readonly why: string };
 
 /** Whom to connect as: a socket's mode is the kernel's to judge. */
@@ -31,10 +34,7 @@ export function question(endpoint: Endpoint, text: string, as?: Client): Promise
       socket.destroy();
       resolve(asked);
     };
-    const timer = setTimeout(
-      () => settle({ why: `no answer within ${String(TIMEOUT_MS / 1000)} s` }),
-      TIMEOUT_MS,
-    );
+    const timer = setTimeout(() => settle({ why: NO_ANSWER }), TIMEOUT_MS);
     let answer = "";
     socket.on("data", (chunk) => (answer += chunk.toString("latin1")));
     socket.on("error", (error) =>
@@ -43,6 +43,13 @@ export function question(endpoint: Endpoint, text: string, as?: Client): Promise
     socket.on("end", () => settle({ answer }));
     socket.end(text, "latin1");
   });
+}
+
+/** What to do about a daemon that hangs: whoever started it starts another. */
+export function endIt(daemon: number | undefined): readonly string[] {
+  return daemon === undefined
+    ? []
+    : [`kill -9 ${String(daemon)}    # it hangs; Dovecot or systemd starts another`];
 }
 
 /** A post-login request without an address: whom it is answered for is recorded nowhere. */

@@ -118,7 +118,8 @@ function waiting(config: Config, daemon: number | undefined, now: number): reado
       ? "no drain at work: the next login starts one"
       : `${worker} is at work (process ${String(pid)})`;
   if (entries.length > 0 && away !== undefined) {
-    return [problem(`${logins}, the oldest for ${span(age)}: ${away}`, drain)];
+    const text = `${logins}, the oldest for ${span(age)}: ${away}`;
+    return [{ ...problem(text, drain), outage: "symptom" }];
   }
   if (age > BACKLOG_MS) {
     const text =

@@ -71,3 +71,8 @@ for (const [text, bytes] of limits) {
     assert.equal(addressSpace(root, { name: "service x", settings, sections: [] }), bytes);
   });
 }
+
+test("what doveconf quotes is what is inside", () => {
+  const { settings } = parseDoveconf('protocols = " imap pop3"\n');
+  assert.equal(settings.get("protocols"), "imap pop3");
+});

@@ -12,7 +12,7 @@ import {
 import { recorder } from "../commands/recorder.ts";
 
 const away: Finding = { ...problem("gone"), outage: "store" };
-const unasked: Finding = { ...problem("no answer"), outage: "lookup" };
+const unasked: Finding = { ...problem("no answer"), outage: "symptom" };
 const cases: readonly (readonly [string, readonly Finding[], number])[] = [
   ["nothing wrong: 0", [ok("fine")], 0],
   ["warnings alone: 0", [warning("hm")], 0],
