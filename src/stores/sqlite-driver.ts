@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { INSTALL_HINT, reason } from "./complaint.ts";
@@ -11,8 +11,12 @@ const BUSY_MS = 5;
 export class SqliteFile {
   readonly writer: DatabaseSync;
   readonly #keeper: DatabaseSync;
+  readonly #path: string;
+  readonly #identity: string | undefined;
 
-  private constructor(writer: DatabaseSync, keeper: DatabaseSync) {
+  private constructor(path: string, writer: DatabaseSync, keeper: DatabaseSync) {
+    this.#path = path;
+    this.#identity = identity(path);
     this.writer = writer;
     this.#keeper = keeper;
   }
@@ -30,11 +34,16 @@ export class SqliteFile {
       writer.exec("PRAGMA synchronous = FULL");
       const keeper = new DatabaseSync(path, { readOnly: true, timeout: BUSY_MS });
       keeper.prepare("SELECT count(*) FROM sqlite_schema").get();
-      return new SqliteFile(writer, keeper);
+      return new SqliteFile(path, writer, keeper);
     } catch (error) {
       writer.close();
       throw error;
     }
+  }
+
+  /** Whether it is still the one at its path. Who moves it away, or puts another there, means all who use it: Postfix has gone along. */
+  get isInPlace(): boolean {
+    return this.#identity !== undefined && identity(this.#path) === this.#identity;
   }
 
   /**
@@ -57,6 +66,15 @@ export class SqliteFile {
       if (this.writer.isTransaction) this.writer.exec("ROLLBACK");
       throw error;
     }
+  }
+}
+
+function identity(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
   }
 }
 

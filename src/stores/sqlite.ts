@@ -154,8 +154,14 @@ export class SqliteStore implements Store {
     }
   }
 
-  /** The first verb opens the file, and the next one again after something went wrong with it. */
+  /** The first verb opens the file, and the next one again after something went wrong with it, or it was moved. */
   async #open(): Promise<SqliteFile> {
+    const before = this.#file;
+    const file = await before;
+    if (file?.isInPlace === false && this.#file === before) {
+      this.#file = undefined;
+      file.close();
+    }
     const opening = (this.#file ??= SqliteFile.open(this.#config.path));
     try {
       return await opening;
