@@ -88,6 +88,15 @@ const locked: Fault = {
   },
 };
 
+const moved: Fault = {
+  store: "moved away",
+  begin: async ({ box }) => {
+    const directory = dirname(box.database);
+    renameSync(directory, `${directory}.away`);
+    return ending(async () => renameSync(`${directory}.away`, directory));
+  },
+};
+
 const FAULTS: Readonly<Record<Driver, readonly Fault[]>> = {
   pgsql: [
     stopped,
@@ -108,7 +117,7 @@ const FAULTS: Readonly<Record<Driver, readonly Fault[]>> = {
     ),
     slow,
   ],
-  sqlite: [locked],
+  sqlite: [locked, moved],
 };
 
 function ending(end: () => Promise<void>): AsyncDisposable {
@@ -200,7 +209,6 @@ describe("the daemon, whatever its store does", { concurrency: DRIVERS.length },
   }
 });
 
-/** For SQLite the database is away; under a running daemon, which has it open, it could not be. */
 async function startsWithout({ box, serve }: Place): Promise<void> {
   assert.equal(await serve.stop(), 0);
   const directory = dirname(box.database);
