@@ -1,11 +1,12 @@
 /** README.md against the program: what it says is there is there, and what is there is in it. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Command } from "commander";
 import { createProgram } from "../../src/cli.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { createMetrics } from "../../src/daemon/metrics.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { recorder } from "../unit/commands/recorder.ts";
@@ -113,11 +114,14 @@ test("the README's configuration reference has every key, and no other", async (
     "`[store.purger]` and `[store.reader]`": [...inside("purger"), ...inside("reader")],
     "`[store.ssl]`": inside("ssl"),
     "`[store.columns]`": inside("columns"),
+    "`[serve]`": ["[serve]\n"],
   };
   for (const [title, beginnings] of Object.entries(sections)) {
     const known = beginnings.flatMap((text) => keysKnown(file, text));
     // a section is a key where it stands
-    const keys = new Set(title.startsWith("At") ? known.filter((key) => key !== "store") : known);
+    const keys = new Set(
+      title.startsWith("At") ? known.filter((key) => key !== "store" && key !== "serve") : known,
+    );
     assert.deepEqual(keysDescribed(title), [...keys].toSorted(), title);
   }
 });
@@ -140,7 +144,55 @@ function keysKnown(file: string, text: string): readonly string[] {
 function keysDescribed(title: string): readonly string[] {
   const [, section = ""] = README.split(`\n### ${title}\n`);
   const [list = ""] = section.split("\n#");
-  return Array.from(list.matchAll(/^- `([a-z-]+)`/gm), ([, key = ""]) => key).toSorted();
+  return Array.from(list.matchAll(/^- `([a-z0-9-]+)`/gm), ([, key = ""]) => key).toSorted();
+}
+
+test("every metric is in the README, and no other", () => {
+  const metrics = createMetrics();
+  metrics.storeUp(true);
+  const text = metrics.render({
+    version: "",
+    node: "",
+    driver: "",
+    known: 0,
+    spool: { logins: 0, oldestSeconds: 0 },
+  });
+  const names = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name = ""]) => name);
+  assert.ok(names.length > 10);
+  const [, section = ""] = README.split("\n### Metrics\n");
+  const [list = ""] = section.split("\nWorth an alert");
+  const described = Array.from(
+    list.matchAll(/`((?:popbsmtp|process)_\w+)`/g),
+    ([, name = ""]) => name,
+  );
+  assert.deepEqual(described.toSorted(), names.toSorted());
+});
+
+test("every event of the daemon's log is in the README, at its level", () => {
+  const [, section = ""] = README.split("\n### The log\n");
+  const [log = ""] = section.split("\n### ");
+  const levels = new Map(
+    Array.from(
+      log.matchAll(/^Level (\w+):\n([^]*?)(?=^Level|$(?![^]))/gm),
+      ([, name, list = ""]) => [name, list],
+    ),
+  );
+  const events = sources().flatMap((text) =>
+    Array.from(
+      text.matchAll(/\blog\.(debug|info|warning|error)\(\s*"([a-z-]+)"/g),
+      ([, level, event]) => ({ level, event }),
+    ),
+  );
+  assert.ok(events.length > 15);
+  for (const { level, event } of events) {
+    assert.ok(levels.get(level)?.includes(`\`${event}\``), `${event} at level ${level}`);
+  }
+});
+
+function sources(): readonly string[] {
+  return readdirSync(new URL("../../src/", import.meta.url), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => read(`src/${file}`));
 }
 
 test("the README says what to do about everything that the wrapper may say", () => {
