@@ -1,6 +1,6 @@
 /** The pieces that advice is made of: it is to be pasted into a shell, so it has to be right. */
 import { readFileSync } from "node:fs";
-import type { Config } from "../config/config.ts";
+import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
 
 /** `text` as one word for the shell. */
 export function shellWord(text: string): string {
@@ -9,7 +9,9 @@ export function shellWord(text: string): string {
 
 /** How to start this program with this configuration. */
 export function popbsmtp({ path }: Pick<Config, "path">): string {
-  return path === undefined ? "popbsmtp" : `popbsmtp --config ${shellWord(path)}`;
+  return path === undefined || path === DEFAULT_CONFIG_PATH
+    ? "popbsmtp"
+    : `popbsmtp --config ${shellWord(path)}`;
 }
 
 /** A group's name, or its number where /etc/group does not know it: chgrp(1) takes either. */
