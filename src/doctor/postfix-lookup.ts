@@ -15,8 +15,10 @@ import { groupName, popbsmtp, shellWord } from "./words.ts";
 export interface SqlMap {
   readonly text: string;
   readonly proxied: boolean;
-  readonly type: string;
+  readonly type: Config["store"]["driver"];
   readonly path: string;
+  /** Whether Postfix asks it for whole addresses only: it stands in a pipemap, behind a table of patterns (dict_pipe.c). */
+  readonly whole: boolean;
   /** What is in the file; undefined where it cannot be read. */
   readonly values: ReadonlyMap<string, string> | undefined;
 }
@@ -26,9 +28,20 @@ const NOBODY = ["192.0.2.0", "nobody.example.org"];
 
 /** undefined where `text` names no map of a database. */
 export function readMap(text: string): SqlMap | undefined {
-  const [, proxy, type, path] = /^(proxy:)?(pgsql|mysql|sqlite):(\/.*)$/.exec(text) ?? [];
-  if (type === undefined || path === undefined) return undefined;
-  return { text, proxied: proxy !== undefined, type, path, values: readValues(path) };
+  const [, patterns, piped] =
+    /^pipemap:\{\s*((?:regexp|pcre):.*?),?\s*(\S+)\s*\}$/s.exec(text) ?? [];
+  const name = piped ?? text;
+  const [, proxy, type, path] = /^(proxy:)?(pgsql|mysql|sqlite):(\/.*)$/.exec(name) ?? [];
+  if (type !== "pgsql" && type !== "mysql" && type !== "sqlite") return undefined;
+  if (path === undefined) return undefined;
+  return {
+    text: name,
+    proxied: proxy !== undefined,
+    type,
+    path,
+    whole: patterns !== undefined,
+    values: readValues(path),
+  };
 }
 
 function readValues(path: string): SqlMap["values"] {

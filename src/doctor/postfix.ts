@@ -1,6 +1,7 @@
 /** What Postfix is really configured to ask before it relays. */
 import { join } from "node:path";
 import { policyRestriction } from "../commands/print-postfix-daemon.ts";
+import { relayMap } from "../commands/print-postfix.ts";
 import type { Config } from "../config/config.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import { isOurs } from "./map-file.ts";
@@ -73,7 +74,10 @@ async function relayFindings(
             ...harmFindings(deciding, lookup.restriction, lookup.asked, write),
             await serviceFindings(lookup.asked, subject, postfix),
           ]
-        : await lookupFindings(lookup.asked, subject, postfix, query)),
+        : [
+            ...cutShortFindings(deciding, lookup.restriction, lookup.asked, write),
+            ...(await lookupFindings(lookup.asked, subject, postfix, query)),
+          ]),
     );
   }
   return findings;
@@ -106,7 +110,8 @@ function writer(subject: Subject, { which, list }: Postfix): Writer {
   const usual = usualLookup(subject);
   return (name, access = usual, instead?: Restriction) => {
     const others = list(name).filter((each) => each !== instead);
-    const value = restrictionsText(corrected(others, access));
+    // postconf has expanded all variables: what dollars are left are meant
+    const value = restrictionsText(corrected(others, access)).replaceAll("$", "$$$$");
     return ["postconf", ...which, "-e", `${name} = ${value}`].map(shellWord).join(" ");
   };
 }
@@ -114,10 +119,16 @@ function writer(subject: Subject, { which, list }: Postfix): Writer {
 /** The daemon's policy service where there is a daemon; else a map of the store's. */
 function usualLookup({ config, daemon, postfixConfig }: Subject): Restriction {
   const policy = daemon === undefined ? undefined : policyRestriction(config.serve);
-  const map = `check_client_access proxy:${config.store.driver}:${mapPath(postfixConfig)}`;
-  const [restriction] = parseRestrictions(policy ?? map);
-  if (restriction === undefined) throw new Error(`${policy ?? map} is a restriction`);
+  if (policy === undefined) return ofMap(config.store.driver, mapPath(postfixConfig));
+  const [restriction] = parseRestrictions(policy);
+  if (restriction === undefined) throw new Error(`${policy} is a restriction`);
   return restriction;
+}
+
+function ofMap(driver: Config["store"]["driver"], path: string): Restriction {
+  // as Postfix has it once it has read main.cf
+  const argument = relayMap(driver, path).replaceAll("$$", "$");
+  return { name: "check_client_access", argument };
 }
 
 /** Where the map file is to be. */
@@ -175,6 +186,23 @@ function orderFinding(
         `${missing} when the store is down, mail for your own domains is turned away, too (451)`,
         ...advice,
       );
+}
+
+/** Postfix asks an SQL map for parts of IPv6 addresses, too, and what is left of one may be another, whole one. */
+function cutShortFindings(
+  name: string,
+  restriction: Restriction,
+  map: SqlMap,
+  write: Writer,
+): readonly Finding[] {
+  if (map.whole) return [];
+  return [
+    problem(
+      `${name}: ${restriction.argument ?? ""} is asked for IPv6 addresses cut short, too: when 2001:db8::1 has read mail, 2001:db8::1:2 may relay`,
+      write(name, ofMap(map.type, map.path), restriction),
+      "postfix reload",
+    ),
+  ];
 }
 
 /** A policy service that fails is to have no opinion, and one that hangs is not to hold a client for 100 s. */

@@ -13,9 +13,25 @@ const TAKES_ARGUMENT =
 /** Names after which nobody who was not permitted before gets any further. */
 const ENDS = ["reject_unauth_destination", "defer_unauth_destination", "reject", "defer"];
 
-/** Blanks and commas separate; braces hold what belongs together. */
+/** Blanks and commas separate; braces, also within a word and within each other, hold what belongs together. */
+function split(text: string): string[] {
+  const words: string[] = [];
+  let word = "";
+  let depth = 0;
+  for (const character of `${text},`) {
+    if (character === "{") depth++;
+    if (character === "}") depth--;
+    if (depth > 0 || !/[\s,]/.test(character)) word += character;
+    else if (word !== "") {
+      words.push(word);
+      word = "";
+    }
+  }
+  return words;
+}
+
 export function parseRestrictions(text: string): readonly Restriction[] {
-  const words = text.match(/\{[^{}]*\}|[^\s,{}]+/g) ?? [];
+  const words = split(text);
   const restrictions: Restriction[] = [];
   for (let word = words.shift(); word !== undefined; word = words.shift()) {
     const argument = TAKES_ARGUMENT.test(word) ? words.shift() : undefined;

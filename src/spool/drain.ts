@@ -121,7 +121,9 @@ async function atWork(
   work: (spool: Spool) => Promise<Drained>,
 ): Promise<Drained | undefined> {
   const spool = new Spool(config.spool);
-  const lock = await lockSpoolSoon(spool.path, () => spool.drainAtWork() === undefined);
+  // a daemon has asked a drain to leave, and waits until it has: else the next login would start another
+  const stays = kind === "serve" ? "serve" : undefined;
+  const lock = await lockSpoolSoon(spool.path, () => spool.drainAtWork(stays) === undefined);
   if (lock === undefined) return undefined;
   try {
     spool.advertise(lock.descriptor, kind);

@@ -332,7 +332,7 @@ test("Postfix takes main.cf's lines, and proxymap may read the map", async () =>
   const [restrictions = "", maps = ""] = stdout.toString().split("\n");
   assert.match(
     restrictions,
-    /permit_auth_destination, check_client_access proxy:sqlite:\/etc\/postfix\/popbsmtp\.cf, defer_unauth_destination$/,
+    /permit_auth_destination, check_client_access pipemap:\{ regexp:.*, proxy:sqlite:\/etc\/postfix\/popbsmtp\.cf \}, defer_unauth_destination$/,
   );
   assert.match(maps, /proxy:sqlite:\/etc\/postfix\/popbsmtp\.cf/);
 });

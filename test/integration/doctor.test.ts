@@ -249,9 +249,10 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
     chmodSync(box.config, 0o640);
   });
 
-  const access = `check_client_access proxy:pgsql:${map}`;
+  const patterns = "regexp:{{/^([0-9a-f.:]+)$$/ $$1}}";
+  const access = `check_client_access pipemap:{ ${patterns}, proxy:pgsql:${map} }`;
   const good = `'smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, permit_auth_destination, ${access}, defer_unauth_destination'`;
-  const written = "check_client_access proxy:pgsql:$config_directory/popbsmtp.cf,";
+  const written = `check_client_access pipemap:{ ${patterns}, proxy:pgsql:$config_directory/popbsmtp.cf },`;
   await t.test("Postfix: the lookup in the wrong place, or nowhere", async () => {
     await edited(mainCf, "    permit_auth_destination,\n", "", async () => {
       assertProblem(await doctor(), /mail for your own domains is turned away, too \(451\)/, good);
@@ -267,7 +268,8 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
     await edited(
       mainCf,
       written,
-      `defer_unauth_destination\nsmtpd_recipient_restrictions = ${written}`,
+      // String.replace() takes dollars for its own
+      `defer_unauth_destination\nsmtpd_recipient_restrictions = ${written.replaceAll("$", "$$$$")}`,
       async () => {
         assertProblem(
           await doctor(),
@@ -278,6 +280,10 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
     );
     await edited(mainCf, written, "", async () => {
       assertWarning(await doctor(), /does not ask whether a client may relay/);
+    });
+    const bare = "check_client_access proxy:pgsql:$config_directory/popbsmtp.cf,";
+    await edited(mainCf, written, bare, async () => {
+      assertProblem(await doctor(), /is asked for IPv6 addresses cut short, too/, good);
     });
     await edited(mainCf, written, "ours,", async () => {
       const text = readFileSync(mainCf, "utf8");

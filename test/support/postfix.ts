@@ -31,6 +31,8 @@ export interface Rcpt {
   readonly to: string;
   /** The name the client gives itself. Default "client.example.net". */
   readonly helo?: string;
+  /** The address to pass for (XCLIENT); `mainCf` has to allow it: smtpd_authorized_xclient_hosts = 127.0.0.0/8. */
+  readonly as?: string;
 }
 
 /** What an SMTP server answered: 250 and the text after it. */
@@ -124,7 +126,7 @@ ${mainCf}
 
 async function ask(
   port: number,
-  { from, to, helo = "client.example.net" }: Rcpt,
+  { from, to, helo = "client.example.net", as }: Rcpt,
 ): Promise<SmtpReply> {
   const host = from.includes(":") ? "::1" : "127.0.0.1";
   using conversation = await Conversation.open({ host, port, localAddress: from });
@@ -135,6 +137,11 @@ async function ask(
     return { code: Number(last.slice(0, 3)), text: last.slice(4) };
   };
   await reply();
+  if (as !== undefined) {
+    conversation.send(`XCLIENT NAME=[UNAVAILABLE] ADDR=${as.includes(":") ? "IPV6:" : ""}${as}`);
+    const { code, text } = await reply();
+    if (code !== 220) throw new Error(`XCLIENT: ${String(code)} ${text}`);
+  }
   for (const line of [`EHLO ${helo}`, "MAIL FROM:<sender@example.com>"]) {
     conversation.send(line);
     const { code, text } = await reply();

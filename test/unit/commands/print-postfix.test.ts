@@ -99,7 +99,7 @@ test("main.cf asks the map after permit_auth_destination, so never about inbound
     "    permit_mynetworks,",
     "    permit_sasl_authenticated,",
     "    permit_auth_destination,",
-    "    check_client_access proxy:mysql:/etc/postfix/popbsmtp.cf,",
+    "    check_client_access pipemap:{ regexp:{{/^([0-9a-f.:]+)$$/ $$1}}, proxy:mysql:/etc/postfix/popbsmtp.cf },",
     "    defer_unauth_destination",
   ]);
 });
