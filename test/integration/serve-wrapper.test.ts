@@ -142,12 +142,11 @@ test("no login is lost of those that come while the daemon is started, killed an
     }
   };
   const logins = Promise.all(["a", "b"].map(keepLoggingIn));
-  await using serve = await startDraining(box);
   try {
+    await using serve = await startDraining(box);
     await serve.kill9();
     await serve.start();
     await serve.stop();
-    await serve.start();
   } finally {
     enough.abort();
     await logins;
