@@ -309,7 +309,7 @@ drain() {
   ulimit -v unlimited 2>/dev/null || ulimit -Sv "$(ulimit -Hv)"
   p_limit=$(ulimit -v)
   if [[ $p_limit != unlimited ]] && ((p_limit < 1500000)); then
-    leave_word "Node does not start in $((p_limit / 1024)) MiB of address space: set vsz_limit = 0 for this service, or see to it that popbsmtp drain runs"
+    leave_word "Node does not start in $((p_limit / 1024)) MiB of address space: set vsz_limit = 1T for this service, or see to it that popbsmtp drain runs"
     return
   fi
   for p_file in "$p_spool"/.start-*; do

@@ -12,8 +12,8 @@ export function serveCommand(context: Context): Command {
     .option("--check", "only check the configuration, and say where it would listen")
     .addHelpText("after", examples("popbsmtp serve --check", "popbsmtp serve"))
     .action(async (options: { readonly check?: boolean }, command: Command) => {
-      const config = await configOf(command);
       if (options.check === true) {
+        const config = await configOf(command);
         const { imap, pop3, policy, socketmap, metrics } = config.serve;
         for (const [role, endpoints] of Object.entries({
           imap,
@@ -30,10 +30,10 @@ export function serveCommand(context: Context): Command {
       }
       const { serve } = await import("../daemon/serve.ts");
       const { loadConfig } = await import("../config/load.ts");
+      const { config: path } = command.optsWithGlobals<{ config?: string }>();
       await serve({
         version: manifest.version,
-        config,
-        load: () => loadConfig(config.path),
+        load: () => loadConfig(path),
         openStore: (wanted, role) => openConfigured(wanted, { role }),
         now: context.now,
       });

@@ -12,6 +12,7 @@ import { createLog, type OwnedLog } from "./log.ts";
 import { createMetricsServer } from "./metrics-server.ts";
 import { createMetrics } from "./metrics.ts";
 import { spoolDepth } from "./spool-depth.ts";
+import { standIn } from "./stand-in.ts";
 import { stderrWriter } from "./stderr.ts";
 import { Systemd, systemdSockets } from "./systemd.ts";
 
@@ -23,8 +24,7 @@ const LAST_ANSWERS_MS = 1_000;
 
 export interface ServeOptions {
   readonly version: string;
-  readonly config: Config;
-  /** Reads the configuration again; throws where it is wrong. */
+  /** Reads the configuration, at first and again; throws where it is wrong. */
   readonly load: () => Config;
   readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
   /** This host's clock, in milliseconds since 1970. */
@@ -37,17 +37,35 @@ export interface ServeOptions {
  * @throws PopbsmtpError where it cannot begin
  */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { config, openStore, now, version } = options;
+  const { load, openStore, now, version } = options;
   const { env, pid } = process;
   const log = createLog({
-    level: config.serve.logLevel,
+    level: "info",
     style: lineStyle({ env, pid, now }),
     write: stderrWriter(),
   });
   using master = DovecotMaster.from(env);
   const systemd = Systemd.from(env, (reason) => log.warning("systemd-notify-failed", { reason }));
   const handed = master?.sockets ?? systemdSockets(env);
-  const owner = master?.account ?? (isRoot() ? accountOf(config.user) : undefined);
+  const begin = () => {
+    const config = load();
+    return { config, owner: master?.account ?? (isRoot() ? accountOf(config.user) : undefined) };
+  };
+  let begun: ReturnType<typeof begin>;
+  try {
+    begun = begin();
+  } catch (error) {
+    if (handed.length === 0) throw error;
+    systemd?.ready("the configuration is wrong: nothing is recorded");
+    const ending = new AbortController();
+    const ended = untilTheEnd(master, () => Promise.resolve()).then(() => ending.abort());
+    await standIn({ error, handed, attempt: begin, signal: ending.signal, now, log });
+    log.flush();
+    void ended;
+    return;
+  }
+  const { config, owner } = begun;
+  log.level = config.serve.logLevel;
   const listeners = await Listeners.open(config.serve, {
     handed,
     owner,
