@@ -116,8 +116,15 @@ describe("a SQLite file that Postfix reads", () => {
 
   it("is read after its writer was killed, and has what that committed", async () => {
     await using file = await installed();
+    const [open, sqlite] = ["open", "sqlite"].map((name) =>
+      JSON.stringify(import.meta.resolve(`../../src/stores/${name}.ts`)),
+    );
+    // a checkout in root's home is nobody else's business: loaded as root
     const script = `
-      const { openStore } = await import(${JSON.stringify(import.meta.resolve("../../src/stores/open.ts"))});
+      const { openStore } = await import(${open});
+      await import(${sqlite});
+      process.setgid(${WRITER.gid});
+      process.setuid(${WRITER.uid});
       const store = openStore(${JSON.stringify(file.config)}, { lifetime: ${String(LIFETIME)} });
       for (let octet = 1; ; octet = (octet % 250) + 1) {
         const login = { address: "192.0.2." + octet, user: "bob", service: "imap", time: Date.now() };
@@ -126,8 +133,6 @@ describe("a SQLite file that Postfix reads", () => {
       }`;
     const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
       stdio: ["ignore", "pipe", "inherit"],
-      uid: WRITER.uid,
-      gid: WRITER.gid,
     });
     let written = "";
     child.stdout.on("data", (chunk: Buffer) => (written += chunk.toString()));
