@@ -18,7 +18,7 @@ export interface SpoolLock {
  *
  * @throws PopbsmtpError (77) where the spool is missing or may not be written to
  */
-export async function lockSpool(path: string): Promise<SpoolLock | undefined> {
+async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   const { DatabaseSync } = await import("node:sqlite");
   const file = join(path, ".lock");
   let descriptor: number | undefined;
