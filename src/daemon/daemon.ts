@@ -59,7 +59,7 @@ export class Daemon {
   /** @throws PopbsmtpError (75) where another daemon drains the same spool */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const spool = new Spool(options.config.spool);
-    makeRoom(spool, options);
+    if (!options.replaces) refuseAnother(spool);
     return new Daemon(options, spool, await openStores(options, options.config));
   }
 
@@ -195,8 +195,8 @@ export class Daemon {
     while (!signal.aborted) {
       let store = await openStore(config, "writer");
       try {
-        // between two drains of this daemon's, a login may have started one
-        makeRoom(this.#spool, { replaces: true });
+        // at the start, and between two drains of this daemon's, a login may have started one
+        makeRoom(this.#spool);
         const reopen = async () => {
           await store.close();
           store = await openStore(config, "writer");
@@ -256,17 +256,19 @@ function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A drain that lingers is asked to leave; another daemon is not. */
-function makeRoom(spool: Spool, { replaces }: Pick<DaemonOptions, "replaces">): void {
+/** Another daemon stays, so this one cannot. */
+function refuseAnother(spool: Spool): void {
   const served = spool.drainAtWork("serve");
-  if (served !== undefined) {
-    if (replaces) return;
-    throw new PopbsmtpError(
-      `spool: ${spool.path}: another popbsmtp serve (process ${served}) is at work there; stop it first`,
-      EX.TEMPFAIL,
-    );
-  }
-  const drain = spool.drainAtWork();
+  if (served === undefined) return;
+  throw new PopbsmtpError(
+    `spool: ${spool.path}: another popbsmtp serve (process ${served}) is at work there; stop it first`,
+    EX.TEMPFAIL,
+  );
+}
+
+/** A drain that lingers is asked to leave, once: at a second signal it would not finish what it has in hand. */
+function makeRoom(spool: Spool): void {
+  const drain = spool.drainAtWork("serve") === undefined ? spool.drainAtWork() : undefined;
   if (drain !== undefined) process.kill(drain, "SIGTERM");
 }
 
