@@ -1,24 +1,33 @@
-/** Real IMAP logins through Dovecot, whose script-login runs a wrapper: one at a time, and fifty. */
+/**
+ * Real IMAP logins through Dovecot, which asks the daemon, runs a wrapper (script-login), or writes to a dict by itself: one at a time,
+ * and fifty.
+ */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Terminal } from "../src/terminal.ts";
-import { startDovecot, type Dovecot } from "../test/support/dovecot.ts";
+import { startDovecot, type Dovecot, type DovecotOptions } from "../test/support/dovecot.ts";
+import { waitUntil } from "../test/support/wait-until.ts";
 import type { CpuMeter } from "./cpu.ts";
 import { warmUp } from "./processes.ts";
+import { lastLogin } from "./last-login.ts";
 import { goals, table, type Goal } from "./report.ts";
 import type { Site } from "./site.ts";
 import type { Station } from "./station.ts";
 import { statistics } from "./statistics.ts";
+import type { BenchStore } from "./stores.ts";
 
 const CLIENTS = 50;
 
 /** Logins between two looks at the CPU time. */
 const BLOCK = { alone: 10, together: 100 };
 
+/** Those that start programs are slow: of the blocks of logins fifty at a time, they take part in every so many only. */
+const SLOW_EVERY = 5;
+
 /** Milliseconds after a block, for what its logins leave to be done: processes to end, connections to be closed. */
 const SETTLE_MS = 30;
 
 export interface LoginsOptions {
-  /** How many logins one at a time, and how many fifty at a time. */
+  /** How many logins one at a time, and how many fifty at a time; of the latter, a fifth for whoever starts programs. */
   readonly alone: number;
   readonly together: number;
 }
@@ -42,6 +51,8 @@ interface Contender {
   readonly name: string;
   readonly dovecot: Dovecot;
   readonly station: Station | undefined;
+  /** Takes part in every so many blocks of logins fifty at a time. */
+  readonly every: number;
   readonly alone: Tally;
   readonly together: Tally;
 }
@@ -71,6 +82,7 @@ export async function logins(
   for (const { how, clients, total, block } of runs) {
     for (let done = 0; done < total; done += block) {
       for (const contender of contenders) {
+        if (how === "together" && (done / block) % contender.every !== 0) continue;
         terminal.progress(
           `logins: ${String(clients)} at a time, ${String(done)} of ${String(total)}`,
         );
@@ -78,7 +90,7 @@ export async function logins(
       }
     }
   }
-  return report(contenders, cpu);
+  return report(site, contenders, cpu);
 }
 
 async function enter(
@@ -87,35 +99,59 @@ async function enter(
   terminal: Terminal,
 ): Promise<readonly Contender[]> {
   const contenders: Contender[] = [];
-  const add = async (name: string, wrapper: readonly string[], station?: Station) => {
+  const add = async (
+    name: string,
+    options: DovecotOptions,
+    { station, every = 1 }: { readonly station?: Station; readonly every?: number } = {},
+  ) => {
     terminal.progress(`logins: starting Dovecot for ${name}`);
-    const dovecot = await startDovecot({
-      ...(wrapper.length > 0 && { postLogin: { imap: wrapper.join(" ") } }),
-      postLoginUser: site.owner.name,
-      // as popbsmtp print dovecot says, and the same for all
-      vszLimit: "0",
-    });
-    stack.use(dovecot);
-    contenders.push({ name, dovecot, station, alone: new Tally(), together: new Tally() });
+    const dovecot = stack.use(await startDovecot(options));
+    contenders.push({ name, dovecot, station, every, alone: new Tally(), together: new Tally() });
   };
-  const { dash, bash, wikiMysql, wikiPgsql } = site.rivals;
-  await add(NOTHING, []);
-  await add("empty dash wrapper", [dash]);
-  await add(EMPTY_BASH, [bash]);
-  const stations: Station[] = [];
+  const addWrapper = (name: string, wrapper: readonly string[], station?: Station) =>
+    add(
+      name,
+      // vsz_limit: as popbsmtp print dovecot says, and the same for all
+      { postLogin: { imap: wrapper.join(" ") }, postLoginUser: site.owner.name, vszLimit: "0" },
+      { every: SLOW_EVERY, ...(station !== undefined && { station }) },
+    );
+  const open = async (store: BenchStore, name: string) =>
+    stack.use(await site.station(store, `logins-${name}`));
+
+  await add(NOTHING, {});
+  await add("Dovecot's last_login, pgsql", { config: lastLogin(site) });
   for (const store of site.stores) {
-    const station = stack.use(await site.station(store, "logins"));
+    const station = await open(store, "serve");
+    await add(
+      serve(store),
+      { config: await station.popbsmtp("print", "dovecot", "service") },
+      { station },
+    );
+    await waitUntil("the daemon to be at work", () => station.servedBy() !== undefined);
+  }
+  const { dash, bash, wikiMysql, wikiPgsql } = site.rivals;
+  await addWrapper("empty dash wrapper", [dash]);
+  await addWrapper(EMPTY_BASH, [bash]);
+  const warm: Station[] = [];
+  for (const store of site.stores) {
+    const station = await open(store, "wrapper");
     await warmUp(site, station);
-    stations.push(station);
+    warm.push(station);
   }
-  for (const station of stations.slice(0, 1)) {
-    await add(`popbsmtp --no-wait, ${station.store.driver}`, station.wrapper("--no-wait"), station);
+  for (const station of warm.slice(0, 1)) {
+    const name = `popbsmtp --no-wait, ${station.store.driver}`;
+    await addWrapper(name, station.wrapper("--no-wait"), station);
   }
-  for (const station of stations) {
-    await add(`popbsmtp warm, ${station.store.driver}`, station.wrapper(), station);
+  for (const station of warm) {
+    await addWrapper(`popbsmtp warm, ${station.store.driver}`, station.wrapper(), station);
   }
-  await add(WIKI_MYSQL, [wikiMysql]);
-  await add(WIKI_PGSQL, [wikiPgsql]);
+  for (const store of site.stores.slice(0, 1)) {
+    const station = await open(store, "beside");
+    stack.use(await station.serve());
+    await addWrapper(`popbsmtp beside serve, ${store.driver}`, station.wrapper(), station);
+  }
+  await addWrapper(WIKI_MYSQL, [wikiMysql]);
+  await addWrapper(WIKI_PGSQL, [wikiPgsql]);
   return contenders;
 }
 
@@ -123,6 +159,10 @@ const NOTHING = "nothing";
 const EMPTY_BASH = "empty bash wrapper";
 const WIKI_MYSQL = "the wiki's MySQL script";
 const WIKI_PGSQL = "the wiki's PostgreSQL script";
+
+function serve({ driver }: Pick<BenchStore, "driver">): string {
+  return `popbsmtp serve, ${driver}`;
+}
 
 async function measure(
   { dovecot, station }: Contender,
@@ -159,7 +199,7 @@ async function storm(
   tally.wallMs += performance.now() - start;
 }
 
-function report(contenders: readonly Contender[], cpu: CpuMeter): string {
+function report(site: Site, contenders: readonly Contender[], cpu: CpuMeter): string {
   const part = (how: "alone" | "together", title: string) => {
     const nothing = statistics(contenders[0]?.[how].times ?? []).median;
     const rows = contenders.map(({ name, [how]: tally }) => {
@@ -191,24 +231,51 @@ function report(contenders: readonly Contender[], cpu: CpuMeter): string {
     "",
     ...part(
       "together",
-      `Dovecot logins, ${String(CLIENTS)} at a time (${String(contenders[0]?.together.times.length ?? 0)} each)`,
+      `Dovecot logins, ${String(CLIENTS)} at a time (${String(contenders[0]?.together.times.length ?? 0)} each; ${String(contenders.at(-1)?.together.times.length ?? 0)} each with wrappers)`,
     ),
     "",
     `CPU seconds for 1000 logins, of Dovecot, scripts, drains and databases: ${cpu.method}.`,
     "",
-    goals(numbersToReach(new Map(contenders.map(({ name, together }) => [name, together])))),
+    goals(numbersToReach(site, contenders)),
   ].join("\n");
 }
 
-function numbersToReach(storms: ReadonlyMap<string, Tally>): readonly Goal[] {
-  const rate = (name: string) => storms.get(name)?.loginsPerSecond ?? NaN;
+function numbersToReach(site: Site, contenders: readonly Contender[]): readonly Goal[] {
+  const find = (name: string) => contenders.find((contender) => contender.name === name);
+  const rate = (name: string) => find(name)?.together.loginsPerSecond ?? NaN;
+  const median = (name: string) => statistics(find(name)?.alone.times ?? []).median;
+  const added = (name: string) => median(name) - median(NOTHING);
+  const drivers = site.stores.map(({ driver }) => driver);
   return [
-    EMPTY_BASH,
-    ...["pgsql", "mysql", "sqlite"].map((driver) => `popbsmtp warm, ${driver}`),
-  ].map((name): Goal => ({
-    what: `${name}: logins/s, ${String(CLIENTS)} at a time / those with nothing attached`,
-    value: rate(name) / rate(NOTHING),
-    bound: "at least",
-    limit: 0.9,
-  }));
+    ...drivers.map((driver): Goal => ({
+      what: `${serve({ driver })}: added to the median of one login at a time`,
+      value: added(serve({ driver })),
+      bound: "at most",
+      limit: 0.7,
+      unit: "ms",
+    })),
+    ...drivers.flatMap((driver) =>
+      (
+        [
+          [WIKI_MYSQL, 15],
+          [WIKI_PGSQL, 30],
+        ] as const
+      ).map(([wiki, limit]): Goal => ({
+        what: `what ${wiki} adds / what ${serve({ driver })} adds`,
+        value: added(wiki) / added(serve({ driver })),
+        bound: "at least",
+        limit,
+      })),
+    ),
+    ...[
+      ...drivers.map((driver) => serve({ driver })),
+      EMPTY_BASH,
+      ...drivers.map((driver) => `popbsmtp warm, ${driver}`),
+    ].map((name): Goal => ({
+      what: `${name}: logins/s, ${String(CLIENTS)} at a time / those with nothing attached`,
+      value: rate(name) / rate(NOTHING),
+      bound: "at least",
+      limit: 0.9,
+    })),
+  ];
 }

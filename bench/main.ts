@@ -5,14 +5,16 @@ import { openCpuMeter, type CpuMeter } from "./cpu.ts";
 import { drain } from "./drain.ts";
 import { facts } from "./facts.ts";
 import { logins } from "./logins.ts";
+import { memory } from "./memory.ts";
+import { policy } from "./policy.ts";
 import { processes } from "./processes.ts";
 import { purge } from "./purge.ts";
 import { openSite, type Site } from "./site.ts";
 
-const USAGE = `usage: npm run bench -- [--quick] [--expired ROWS] [processes | logins | drain | purge]...
+const USAGE = `usage: npm run bench -- [--quick] [--expired ROWS] [TABLE]...
 
-Prints all tables, or those named. --quick measures less, and so less exactly. --expired: how many rows purge is to
-delete (default 100000).`;
+Prints all tables, or those named: processes, logins, policy, memory, drain, purge. --quick measures less, and so less
+exactly. --expired: how many rows purge is to delete (default 200000).`;
 
 interface Amount {
   readonly quick: boolean;
@@ -26,10 +28,19 @@ const TABLES: Readonly<Record<string, Table>> = {
   logins: (site, { quick }, terminal, cpu) =>
     logins(
       site,
-      quick ? { alone: 20, together: 50 } : { alone: 100, together: 300 },
+      quick ? { alone: 20, together: 100 } : { alone: 100, together: 2_000 },
       terminal,
       cpu,
     ),
+  policy: (site, { quick }, terminal, cpu) =>
+    policy(
+      site,
+      quick ? { answers: 20_000, sessions: 50 } : { answers: 100_000, sessions: 300 },
+      terminal,
+      cpu,
+    ),
+  memory: (site, { quick }, terminal) =>
+    memory(site, { logins: quick ? 100_000 : 1_000_000 }, terminal),
   drain: (site, { quick }, terminal) => drain(site, { logins: quick ? 5_000 : 20_000 }, terminal),
   purge: (site, { expired }, terminal) => purge(site, { expired }, terminal),
 };
@@ -65,7 +76,7 @@ function parse():
   if (help === true) return "help";
   const amount = {
     quick: quick === true,
-    expired: Number(expired ?? (quick === true ? 20_000 : 100_000)),
+    expired: Number(expired ?? (quick === true ? 20_000 : 200_000)),
   };
   const names = positionals.length > 0 ? positionals : Object.keys(TABLES);
   const isRight =

@@ -10,17 +10,22 @@ import type { BenchStore } from "./stores.ts";
 /** Milliseconds of logins without a purge, to compare with. */
 const QUIET_MS = 1_500;
 
+/** Logins before the daemon's are measured: then its code is compiled. */
+const WARM = 200;
+
 export interface PurgeBenchOptions {
   /** How many rows there are to delete. */
   readonly expired: number;
 }
 
 interface Purged {
-  readonly driver: string;
+  /** The store, and how logins come. */
+  readonly name: string;
   readonly seconds: number;
   readonly quiet: Statistics;
   readonly purging: Statistics;
-  readonly complaints: readonly string[];
+  /** The first thing that a login has said. */
+  readonly complaint?: string | undefined;
 }
 
 export async function purge(
@@ -31,39 +36,41 @@ export async function purge(
   const all: Purged[] = [];
   for (const store of site.stores) {
     terminal.progress(`purge: ${store.driver}`);
-    all.push(await purgeStore(site, store, expired));
+    all.push(...(await purgeStore(site, store, expired)));
   }
   return report(all, expired);
 }
 
-async function purgeStore(site: Site, store: BenchStore, expired: number): Promise<Purged> {
+async function purgeStore(site: Site, store: BenchStore, expired: number): Promise<Purged[]> {
   await using station = await site.station(store, "purge");
-  await store.clear();
-  await store.fillExpired(expired);
-  await warmUp(site, station);
-  await using login = new Stopwatch(site, [...station.wrapper(), "/bin/true"], 1);
-  const end = performance.now() + QUIET_MS;
-  const quiet = await loginsWhile(login, () => performance.now() < end);
-
-  const start = performance.now();
-  let seconds: number | undefined;
-  const purged = station.popbsmtp("purge").then(() => {
-    seconds = (performance.now() - start) / 1000;
-  });
-  const purging = await loginsWhile(login, () => seconds === undefined);
-  await purged;
-  return {
-    driver: store.driver,
-    seconds: seconds ?? NaN,
-    quiet,
-    purging,
-    complaints: login.complaints,
+  const measure = async (how: string, login: () => Promise<number>): Promise<Purged> => {
+    await store.clear();
+    await store.fillExpired(expired);
+    const end = performance.now() + QUIET_MS;
+    const quiet = await loginsWhile(login, () => performance.now() < end);
+    const start = performance.now();
+    let seconds: number | undefined;
+    const purged = station.popbsmtp("purge").then(() => {
+      seconds = (performance.now() - start) / 1000;
+    });
+    const purging = await loginsWhile(login, () => seconds === undefined);
+    await purged;
+    return { name: `${store.driver}, ${how}`, seconds: seconds ?? NaN, quiet, purging };
   };
+  await warmUp(site, station);
+  await using wrapper = new Stopwatch(site, [...station.wrapper(), "/bin/true"], 1);
+  const throughWrapper = await measure("wrapper", () => wrapper.run());
+  await station.cool();
+  await using daemon = await station.serve();
+  const login = () => daemon.login("192.0.2.1", "u1@example.org");
+  for (let run = 0; run < WARM; run++) await login();
+  const throughDaemon = await measure("daemon", login);
+  return [{ ...throughWrapper, complaint: wrapper.complaints[0] }, throughDaemon];
 }
 
-async function loginsWhile(login: Stopwatch, go: () => boolean): Promise<Statistics> {
+async function loginsWhile(login: () => Promise<number>, go: () => boolean): Promise<Statistics> {
   const times: number[] = [];
-  while (go()) times.push(await login.run());
+  while (go()) times.push(await login());
   return statistics(times);
 }
 
@@ -74,22 +81,22 @@ function report(all: readonly Purged[], expired: number): string {
     String(count),
   ];
   return [
-    `popbsmtp purge of ${String(expired)} expired rows while a client logs in again and again (wrapper, warm, to the end of /bin/true)`,
+    `popbsmtp purge of ${String(expired)} expired rows while a client logs in again and again: through the wrapper, warm, to the end of /bin/true, or at the daemon's socket`,
     "",
     table(
       ["milliseconds", "median", "p95", "longest", "logins"],
-      all.flatMap(({ driver, seconds, quiet, purging }) => [
-        row(`${driver}, quiet`, quiet),
-        row(`${driver}, purging for ${seconds.toFixed(1)} s`, purging),
+      all.flatMap(({ name, seconds, quiet, purging }) => [
+        row(`${name}, quiet`, quiet),
+        row(`${name}, purging for ${seconds.toFixed(1)} s`, purging),
       ]),
     ),
-    ...all.flatMap(({ driver, complaints: [first] }) =>
-      first === undefined ? [] : ["", `${driver}: ${first}`],
+    ...all.flatMap(({ name, complaint }) =>
+      complaint === undefined ? [] : ["", `${name}: ${complaint}`],
     ),
     "",
     goals(
-      all.map(({ driver, quiet, purging }): Goal => ({
-        what: `${driver}: longest login while purging, less the median without`,
+      all.map(({ name, quiet, purging }): Goal => ({
+        what: `${name}: longest login while purging, less the median without`,
         value: purging.longest - quiet.median,
         bound: "at most",
         limit: 50,

@@ -26,7 +26,8 @@ export async function writeRivals(
   );
   await postgres.query(
     "CREATE TABLE auth (host text PRIMARY KEY, accessed timestamptz);" +
-      `GRANT ALL ON auth TO ${postgres.user}`,
+      "CREATE TABLE last_login (userid text PRIMARY KEY, last_access bigint);" +
+      `GRANT ALL ON auth, last_login TO ${postgres.user}`,
   );
   const log = join(directory, "wiki.log");
   writeFileSync(log, "");

@@ -7,6 +7,7 @@ import type { DatabaseServer } from "../test/support/database-server.ts";
 import { startMariadb } from "../test/support/mariadb.ts";
 import { startPostgres } from "../test/support/postgres.ts";
 import { temporaryDirectory } from "../test/support/temporary-directory.ts";
+import { compileLoad } from "./load.ts";
 import { writeRivals, type Rivals } from "./rivals.ts";
 import { Station } from "./station.ts";
 import { compileStopwatch } from "./stopwatch.ts";
@@ -21,6 +22,7 @@ export interface Site extends AsyncDisposable {
   /** Whom wrappers and drains run as: an account without privileges, as under Dovecot 2. */
   readonly owner: Account;
   readonly stopwatch: string;
+  readonly load: string;
   readonly rivals: Rivals;
   readonly stores: readonly BenchStore[];
   readonly postgres: DatabaseServer;
@@ -36,6 +38,7 @@ export async function openSite(): Promise<Site> {
   const postgres = stack.use(await startPostgres());
   const mariadb = stack.use(await startMariadb());
   const stopwatch = await compileStopwatch(path);
+  const load = await compileLoad(path);
   const rivals = await writeRivals(path, { postgres, mariadb });
   const program = installProgram(path);
   const stores = [
@@ -48,6 +51,7 @@ export async function openSite(): Promise<Site> {
     path,
     owner,
     stopwatch,
+    load,
     rivals,
     stores,
     postgres,

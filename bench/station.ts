@@ -1,11 +1,13 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Spool } from "../src/spool/spool.ts";
 import { parseEntryName } from "../src/spool/entry.ts";
 import type { Account } from "../test/support/accounts.ts";
 import { atExit } from "../test/support/at-exit.ts";
 import { runOk } from "../test/support/run.ts";
 import { waitUntil } from "../test/support/wait-until.ts";
+import { ROLES, startDaemon, type Daemon } from "./daemon.ts";
+import { pinned } from "./load.ts";
 import type { BenchStore } from "./stores.ts";
 
 /** popbsmtp set up for a store, with a spool, and so a drain, of its own. */
@@ -43,12 +45,15 @@ export class Station implements AsyncDisposable {
         "[store]",
         `driver = "${store.driver}"`,
         ...store.section,
+        "[serve]",
+        ...ROLES.map((role) => `${role} = "${join(directory, role)}"`),
         "",
       ].join("\n"),
     );
     const station = new Station(program, store, config, new Spool(spool));
     await station.popbsmtp("schema", "install");
-    await runOk("chown", [`${String(owner.uid)}:${String(owner.gid)}`, spool]);
+    // with the directory, where the daemon makes its sockets
+    await runOk("chown", [`${String(owner.uid)}:${String(owner.gid)}`, spool, directory]);
     return station;
   }
 
@@ -57,9 +62,28 @@ export class Station implements AsyncDisposable {
     return [this.#program, "--config", this.config, "--service", "imap", ...options];
   }
 
-  /** Runs one of popbsmtp's other commands. */
-  async popbsmtp(...words: readonly string[]): Promise<void> {
-    await runOk(this.#program, ["--config", this.config, ...words], { timeout: 600_000 });
+  /** Runs one of popbsmtp's other commands; returns what it prints. */
+  async popbsmtp(...words: readonly string[]): Promise<string> {
+    return await runOk(this.#program, ["--config", this.config, ...words], { timeout: 600_000 });
+  }
+
+  /**
+   * Starts the daemon, alone, as root starts it, and waits until it is at work.
+   *
+   * @param core which it is to stay on, whatever it does. Default: the kernel's choice
+   */
+  async serve({ core }: { readonly core?: number } = {}): Promise<Daemon> {
+    const directory = dirname(this.config);
+    const command = [this.#program, "--config", this.config, "serve"];
+    return await startDaemon(core === undefined ? command : pinned(core, command), {
+      directory,
+      pid: () => this.servedBy(),
+    });
+  }
+
+  /** The process id of the daemon at work. */
+  servedBy(): number | undefined {
+    return this.#spool.drainAtWork("serve");
   }
 
   get spool(): string {

@@ -1,0 +1,42 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Site } from "./site.ts";
+
+/**
+ * Dovecot's own way to write logins to a database, in dovecot.conf: the plugin last_login with an SQL dict, which is asked before a
+ * user is let in (https://doc.dovecot.org/2.3/configuration_manual/lastlogin_plugin/). It knows users, not addresses; `rivals` has
+ * made the table.
+ */
+export function lastLogin({ path, owner, postgres }: Site): string {
+  const dict = join(path, "last-login.conf");
+  writeFileSync(
+    dict,
+    `connect = host=${postgres.socket} port=${String(postgres.port)} dbname=${postgres.database} user=${postgres.user}
+map {
+  pattern = shared/last-login/$user
+  table = last_login
+  value_field = last_access
+  value_type = uint
+  fields {
+    userid = $user
+  }
+}
+`,
+  );
+  return `
+mail_plugins = last_login
+dict {
+  lastlogin = pgsql:${dict}
+}
+plugin {
+  last_login_dict = proxy::lastlogin
+  last_login_key = last-login/%u
+}
+service dict {
+  unix_listener dict {
+    user = ${owner.name}
+    mode = 0600
+  }
+}
+`;
+}
