@@ -1,9 +1,10 @@
 /**
  * The drain: carries logins from the spool into the store, once or for as long as they come.
  *
- * At most one works on a spool at a time (lock.ts), the daemon rather than any other. It tells wrappers that it is there (Spool.advertise), so that they wait for the
- * commit instead of starting another. Before it leaves it takes that back first and looks once more after that: a login written
- * before is seen by that look, one written after starts the next drain, which waits for the lock.
+ * At most one works on a spool at a time (lock.ts), the daemon rather than any other. It tells wrappers that it is there
+ * (Spool.advertise), so that they wait for the commit instead of starting another. Before it leaves it takes that back first and
+ * looks once more after that: a login written before is seen by that look, one written after starts the next drain, which waits
+ * for the lock.
  */
 import { watch } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -131,15 +132,6 @@ async function atWork(
   } finally {
     spool.withdraw();
     lock.release();
-  }
-}
-
-/** The daemon stays, so who only lingers makes room for it. */
-function askToLeave(pid: number): void {
-  try {
-    process.kill(pid, "SIGTERM");
-  } catch {
-    // it has just left by itself; or is somebody else's, and will in its time
   }
 }
 
