@@ -42,8 +42,6 @@ export interface Serve extends ServeSockets, AsyncDisposable {
   pause(): void;
   /** Ends that. */
   resume(): void;
-  /** How much memory it has. MiB. */
-  memory(): number;
 }
 
 /**
@@ -123,10 +121,6 @@ export async function startServe(box: Installation, lines = ""): Promise<Serve> 
     },
     pause: () => signal("SIGSTOP"),
     resume: () => signal("SIGCONT"),
-    memory: () => {
-      const status = readFileSync(`/proc/${pidOf(child)}/status`, "utf8");
-      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
-    },
     [Symbol.asyncDispose]: dispose,
   };
 }
