@@ -147,7 +147,7 @@ function sqliteFaults(path: string, sql: Store["sql"]): readonly StoreFault[] {
         other.exec("ROLLBACK");
         other.close();
       },
-      says: /waits in .*database is locked/,
+      says: /waits in .*(?:database is locked|takes long to answer)/,
     },
   ];
 }

@@ -1,4 +1,4 @@
-/** Dovecot's master starts a daemon whose configuration is wrong. */
+/** Dovecot's master starts a daemon whose configuration, or Dovecot's own, is wrong. */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
@@ -45,4 +45,16 @@ test("a broken configuration refuses nobody's login, and is noticed when it is m
       false,
     );
   });
+});
+
+test("a service that is no root at its start says why it cannot work", async () => {
+  await using box = await install("sqlite");
+  configureServe(box, "");
+  const service = await box.popbsmtp("print", "dovecot");
+  assert.match(service, /^ *user = root$/m);
+  const wrong = service.replace(/^ *user = root$/m, "user = nobody\ndrop_priv_before_exec = yes");
+  await using dovecot = await startDovecot({ config: wrong });
+  await waitUntil("the log to say it", () =>
+    dovecot.log().includes("service popbsmtp: has to be started as root"),
+  );
 });

@@ -98,9 +98,12 @@ it("after a reload another process serves, and the old one ends", async () => {
   const old = (await say(dovecot, "popbsmtp-imap")).pid;
   process.kill(master(dovecot), "SIGHUP");
   await waitUntil("the old one to end", () => !isAlive(old));
+  // Dovecot takes its sockets away and makes new ones
+  await waitUntil("the new one to serve", async () => {
+    return (await say(dovecot, "popbsmtp-imap")).pid !== old;
+  });
   const { role, pid } = await say(dovecot, "popbsmtp-imap");
   assert.equal(role, "imap");
-  assert.notEqual(pid, old);
   await waitUntil("it to have the policy socket", async () => {
     return (await say(dovecot, policy)).pid === pid;
   });
@@ -119,12 +122,6 @@ it("killed, it is started again, and whoever connects meanwhile is served", asyn
   process.kill(old, "SIGKILL");
   const { pid } = await say(dovecot, "popbsmtp-imap");
   assert.notEqual(pid, old);
-});
-
-it("a service that is no root at its start says why it cannot work", async () => {
-  await using dovecot = await start({ settings: "user = nobody\ndrop_priv_before_exec = yes" });
-  const reason = "service popbsmtp: has to be started as root";
-  await waitUntil("the log to say it", () => dovecot.log().includes(reason));
 });
 
 it("who was started by somebody else has no master", () => {
