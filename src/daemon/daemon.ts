@@ -268,8 +268,12 @@ function refuseAnother(spool: Spool): void {
 
 /** A drain that lingers is asked to leave, once: at a second signal it would not finish what it has in hand. */
 function makeRoom(spool: Spool): void {
-  const drain = spool.drainAtWork("serve") === undefined ? spool.drainAtWork() : undefined;
-  if (drain !== undefined) process.kill(drain, "SIGTERM");
+  const drain = spool.drainAtWork("drain");
+  try {
+    if (drain !== undefined) process.kill(drain, "SIGTERM");
+  } catch {
+    // it has just left, or is not ours to end: its lock is waited for all the same
+  }
 }
 
 async function openStores({ openStore }: DaemonOptions, config: Config): Promise<Stores> {
