@@ -2,13 +2,16 @@
  * Real IMAP logins through Dovecot, which asks the daemon, runs a wrapper (script-login), or writes to a dict by itself: one at a time,
  * and fifty.
  */
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Terminal } from "../src/terminal.ts";
 import { startDovecot, type Dovecot, type DovecotOptions } from "../test/support/dovecot.ts";
+import { postLoginRequest } from "../test/support/serve.ts";
 import { waitUntil } from "../test/support/wait-until.ts";
 import type { CpuMeter } from "./cpu.ts";
 import { warmUp } from "./processes.ts";
 import { lastLogin } from "./last-login.ts";
+import { load, type LoadOptions } from "./load.ts";
 import { goals, table, type Goal } from "./report.ts";
 import type { Site } from "./site.ts";
 import type { Station } from "./station.ts";
@@ -25,6 +28,13 @@ const SLOW_EVERY = 5;
 
 /** Milliseconds after a block, for what its logins leave to be done: processes to end, connections to be closed. */
 const SETTLE_MS = 30;
+
+/** A daemon has compiled its code after so many logins, as it has after a minute of a mail server's day. */
+const WARM_UP: LoadOptions = {
+  requests: [postLoginRequest("192.0.2.254", "u254@example.org")],
+  answers: 2_000,
+  connections: 1,
+};
 
 export interface LoginsOptions {
   /** How many logins one at a time, and how many fifty at a time; of the latter, a fifth for whoever starts programs. */
@@ -128,6 +138,9 @@ async function enter(
       { station },
     );
     await waitUntil("the daemon to be at work", () => station.servedBy() !== undefined);
+    for (const { dovecot } of contenders.slice(-1)) {
+      await load(site.load, join(dovecot.directory, "run", "popbsmtp-imap"), WARM_UP);
+    }
   }
   const { dash, bash, wikiMysql, wikiPgsql } = site.rivals;
   await addWrapper("empty dash wrapper", [dash]);
@@ -147,7 +160,9 @@ async function enter(
   }
   for (const store of site.stores.slice(0, 1)) {
     const station = await open(store, "beside");
-    stack.use(await station.serve());
+    const daemon = stack.use(await station.serve());
+    await load(site.load, daemon.socket("imap"), WARM_UP);
+    await warmUp(site, station);
     await addWrapper(`popbsmtp beside serve, ${store.driver}`, station.wrapper(), station);
   }
   await addWrapper(WIKI_MYSQL, [wikiMysql]);

@@ -50,7 +50,10 @@ export async function smtp(
     await measure({ ...contender, times: [] }, CLIENTS, cpu);
     contenders.push(contender);
   };
-  await add("nothing: permit", { mainCf: "smtpd_relay_restrictions = permit" });
+  await add("nothing: permit_mynetworks", {
+    mainCf:
+      "mynetworks = 127.0.0.0/8\nsmtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination",
+  });
   await add("policy service", { mainCf: await station.popbsmtp("print", "postfix", "policy") });
   await add("socketmap", { mainCf: await station.popbsmtp("print", "postfix", "socketmap") });
   await add(`${store.driver} map`, await map(station));

@@ -79,5 +79,11 @@ export function sqliteStore(path: string): BenchStore {
 }
 
 function account({ database, user, password }: DatabaseServer): readonly string[] {
-  return [`database = "${database}"`, `user = "${user}"`, `password = "${password}"`];
+  return [
+    `database = "${database}"`,
+    `user = "${user}"`,
+    `password = "${password}"`,
+    // Postfix
+    `reader = { user = "${user}", password = "${password}" }`,
+  ];
 }
