@@ -22,8 +22,8 @@ export async function memory(
   { logins }: MemoryOptions,
   terminal: Terminal,
 ): Promise<string> {
-  const store = site.stores.find(({ driver }) => driver === "sqlite");
-  if (store === undefined) throw new Error("no sqlite");
+  const [store] = site.stores;
+  if (store === undefined) throw new Error("no store");
   await using station = await site.station(store, "memory");
   await store.clear();
   const requests = Array.from({ length: ADDRESSES }, (_, n) =>
@@ -52,10 +52,11 @@ export async function memory(
   }
   await station.drained();
   const found = await store.logins();
-  if (found !== logins) throw new Error(`${String(logins)} logins, but ${String(found)} in sqlite`);
+  if (found !== logins)
+    throw new Error(`${String(logins)} logins, but ${String(found)} in ${store.driver}`);
   const { most } = daemon.memory();
   return [
-    `popbsmtp serve: ${String(logins)} logins from ${String(Math.min(logins, ADDRESSES))} addresses through its post-login socket, ${String(CONNECTIONS)} at a time, to sqlite`,
+    `popbsmtp serve: ${String(logins)} logins from ${String(Math.min(logins, ADDRESSES))} addresses through its post-login socket, ${String(CONNECTIONS)} at a time, to ${store.driver}`,
     "",
     table(["", "resident MB", "logins/s", "p99 ms"], rows),
     "",
