@@ -24,7 +24,7 @@ const CLIENTS = 50;
 const BLOCK = { alone: 10, together: 100 };
 
 /** Those that start programs are slow: of the blocks of logins fifty at a time, they take part in every so many only. */
-const SLOW_EVERY = 5;
+const SLOW_EVERY = 10;
 
 /** Milliseconds after a block, for what its logins leave to be done: processes to end, connections to be closed. */
 const SETTLE_MS = 30;
@@ -37,7 +37,7 @@ const WARM_UP: LoadOptions = {
 };
 
 export interface LoginsOptions {
-  /** How many logins one at a time, and how many fifty at a time; of the latter, a fifth for whoever starts programs. */
+  /** How many logins one at a time, and how many fifty at a time; of the latter, a tenth for whoever starts programs. */
   readonly alone: number;
   readonly together: number;
 }
