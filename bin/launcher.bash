@@ -293,6 +293,7 @@ node() {
 }
 
 # Leaves word why nobody drains, as a drain does when the store is away: whoever is about to wait reads it, and says it.
+# Under `set -C`, as drain is: what is written is a new file, also for a root whose spool is another user's.
 leave_word() {
   /bin/rm -f -- "$p_spool/.away"
   printf '%s\n' "$1" >"$p_spool/.away"

@@ -30,18 +30,11 @@ export async function enter(command: Command): Promise<Config> {
   return config;
 }
 
-/**
- * Opens the configured store, by default with the account for writing.
- *
- * The drivers would take settings from the environment, and that may be a mail user's: it is cleared of them first.
- */
+/** Opens the configured store, by default with the account for writing. */
 export async function openConfigured(
   config: Config,
   options: Omit<OpenOptions, "lifetime"> = {},
 ): Promise<Store> {
-  for (const name of Object.keys(process.env)) {
-    if (/^(?:NODE_)?PG/.test(name)) delete process.env[name];
-  }
   const { openStore } = await import("../stores/open.ts");
   return openStore(config.store, { ...options, lifetime: config.lifetime });
 }
