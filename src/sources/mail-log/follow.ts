@@ -1,0 +1,99 @@
+/** Follows a log: through renaming, truncation and absence, from where it was read to the last time. */
+import { LogFile, type Lines, type Place } from "./log-file.ts";
+import { findPlace, newer, successor } from "./rotation.ts";
+import { WakeUp } from "./wake-up.ts";
+
+export interface FollowOptions {
+  /** The log. It need not be there yet. */
+  readonly path: string;
+  /** Where to begin: at a place, or with what was written after a time (milliseconds since 1970). Default: with the log as it is. */
+  readonly from?: Place | number | undefined;
+  /** End where the log ends. Default: wait for more. */
+  readonly once?: boolean;
+  /** Ends it after the lines in hand. */
+  readonly signal: AbortSignal;
+  /** Takes lines in order, and where to begin the next time. What it throws ends the following. */
+  readonly take: (lines: Lines) => Promise<void> | void;
+  /** Told where a part of the log cannot be found any more: `place` is the last of it that was read. */
+  readonly onGap?: (place: Place) => void;
+}
+
+/**
+ * Returns at `signal`, or with `once` at the end.
+ *
+ * Nothing that was written is passed over: after a rename the old file is read to its end, which is where the new one is no longer
+ * empty; after a truncation the copy, if there is one. Only a file that was compressed or deleted before it was read is lost, and what
+ * is written between copy and truncation.
+ *
+ * @throws what opening and reading the log throws, save that it is missing
+ */
+export async function follow(options: FollowOptions): Promise<void> {
+  const { path, from, signal, once = false } = options;
+  using wakeUp = new WakeUp(path);
+  let file = await begin(path, from, options);
+  try {
+    while (!signal.aborted) {
+      wakeUp.arm();
+      const following = file === undefined ? path : await next(options, file);
+      if (following !== undefined) {
+        const opened = typeof following === "string" ? await LogFile.open(following) : following;
+        if (opened !== undefined) {
+          await file?.[Symbol.asyncDispose]();
+          file = opened;
+          continue;
+        }
+      }
+      if (once) return;
+      await wakeUp.wait(signal);
+    }
+  } finally {
+    await file?.[Symbol.asyncDispose]();
+  }
+}
+
+async function begin(
+  path: string,
+  from: Place | number | undefined,
+  { onGap }: FollowOptions,
+): Promise<LogFile | undefined> {
+  if (from === undefined) return LogFile.open(path);
+  if (typeof from !== "number") {
+    const file = await findPlace(path, from);
+    if (file !== undefined) return file;
+    onGap?.(from);
+  }
+  const since = typeof from === "number" ? from : from.modified;
+  const [first = path] = await newer(path, since);
+  return LogFile.open(first);
+}
+
+/** Reads the file to its end, and says which one is next, if it has to be another. */
+async function next(options: FollowOptions, file: LogFile): Promise<LogFile | string | undefined> {
+  if (!(await readAll(options, file))) return afterTruncation(options, file);
+  if (options.signal.aborted) return undefined;
+  const following = await successor(options.path, file);
+  if (following === undefined) return undefined;
+  // what was written before the next one was begun
+  if (!(await readAll(options, file))) return afterTruncation(options, file);
+  return options.signal.aborted ? undefined : following;
+}
+
+/** False: it is not the file any more that it was. */
+async function readAll({ signal, take }: FollowOptions, file: LogFile): Promise<boolean> {
+  while (!signal.aborted) {
+    const found = await file.read();
+    if (found === "replaced") return false;
+    if (found === "end") return true;
+    await take(found);
+    file.pass(found);
+  }
+  return true;
+}
+
+async function afterTruncation(
+  { path }: FollowOptions,
+  { place }: LogFile,
+): Promise<LogFile | string> {
+  // whoever truncates without a copy wants it to be gone
+  return (await findPlace(path, place, place)) ?? path;
+}
