@@ -18,6 +18,7 @@ import { purgeCommand } from "./commands/purge.ts";
 import { revokeCommand } from "./commands/revoke.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { watchCommand } from "./commands/watch.ts";
 import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
 
 const WRAPPER = `
@@ -68,6 +69,7 @@ export function createProgram(context: Context): Command {
     .exitOverride()
     .addCommand(drainCommand(context))
     .addCommand(serveCommand(context))
+    .addCommand(watchCommand(context))
     .addCommand(purgeCommand(context))
     .addCommand(schemaCommand(context))
     .addCommand(listCommand(context))

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
+import type { Config } from "../config/config.ts";
 import { StoreAwayError } from "../errors.ts";
 import { configOf, enter, examples, openConfigured, type Context } from "./context.ts";
 
@@ -23,8 +24,19 @@ export function drainCommand(context: Context): Command {
     });
 }
 
-async function drain({ terminal, now }: Context, command: Command): Promise<void> {
-  const config = await enter(command);
+async function drain(context: Context, command: Command): Promise<void> {
+  await emptySpool(await enter(command), context);
+}
+
+/**
+ * Writes what is in the spool to the store, or waits until the drain at work has done so.
+ *
+ * @throws StoreAwayError where that cannot be done
+ */
+export async function emptySpool(
+  config: Config,
+  { terminal, now }: Pick<Context, "terminal" | "now">,
+): Promise<void> {
   const { drainOnce } = await import("../spool/drain.ts");
   const store = await openConfigured(config);
   try {

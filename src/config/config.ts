@@ -140,6 +140,15 @@ export interface ServeConfig {
   readonly logLevel: Level;
 }
 
+/** Which mail logs tell of logins. */
+export interface WatchConfig {
+  readonly files: readonly string[];
+  /** How long nothing may be recognised while lines come, before that is told; 0: forever. Milliseconds. */
+  readonly quietAfter: number;
+  /** Whether the daemon watches them: the section is there. The command does without. */
+  readonly inDaemon: boolean;
+}
+
 /** Everything an administrator can set, checked. Times are milliseconds. */
 export interface Config {
   /** The file it came from; undefined where there is none and the defaults hold. */
@@ -155,4 +164,5 @@ export interface Config {
    */
   readonly stores: readonly StoreConfig[];
   readonly serve: ServeConfig;
+  readonly watch: WatchConfig;
 }

@@ -64,8 +64,9 @@ function parseConfig(text: string, subject: string, path: string | undefined): C
   if (!result.success || problems.length > 0) {
     throw new ConfigError(problems.map((problem) => `${subject}: ${problem}`));
   }
-  const { store: stores, ...rest } = result.output;
-  return deepFreeze({ path, ...rest, stores });
+  const { store: stores, watch: logs, ...rest } = result.output;
+  const watch = { ...logs, inDaemon: "watch" in raw };
+  return deepFreeze({ path, ...rest, stores, watch });
 }
 
 function parseToml(text: string, subject: string): Record<string, unknown> {

@@ -49,16 +49,27 @@ export class Recorder {
 
   /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
   async record(login: Login): Promise<Outcome> {
-    const { config, log, metrics, note } = this.#options;
+    const { config } = this.#options;
     const start = performance.now();
     const outcome = config().exclude.some((network) => network.contains(login.address))
       ? "excluded"
       : await this.#keep(login);
-    if (outcome === "committed" || outcome === "spooled") note(login, outcome);
-    metrics.login(login.service, outcome, (performance.now() - start) / 1000);
-    const { address, user, service } = login;
-    log.info("login", { address, user, service, outcome });
+    this.#tell(login, outcome, (performance.now() - start) / 1000);
     return outcome;
+  }
+
+  /** A login that was recorded, or not, before anybody here heard of it. Nobody is held for it. */
+  found(login: Login, outcome: "spooled" | "excluded"): void {
+    this.#tell(login, outcome, undefined);
+  }
+
+  /** @param seconds how long it was held */
+  #tell(login: Login, outcome: Outcome, seconds: number | undefined): void {
+    const { log, metrics, note } = this.#options;
+    if (outcome === "committed" || outcome === "spooled") note(login, outcome);
+    const { address, user, service } = login;
+    metrics.login(service, outcome, seconds);
+    log.info("login", { address, user, service, outcome });
   }
 
   /** The store answers again: the drain, which goes on trying, has seen it. */

@@ -41,6 +41,7 @@ export const config: Config = {
   linger: 60_000,
   exclude: [],
   stores: [sqlite],
+  watch: { files: [], quietAfter: 0, inDaemon: false },
   serve: {
     imap: { path: "/run/popbsmtp/imap" },
     pop3: { path: "/run/popbsmtp/pop3" },

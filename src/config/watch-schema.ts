@@ -1,0 +1,37 @@
+/** What [watch] may say. */
+import * as v from "valibot";
+import type { WatchConfig } from "./config.ts";
+import { section, type SectionRules } from "./section.ts";
+import { absolutePath, duration } from "./values.ts";
+
+const DAY = 86_400_000;
+
+const oneFile = v.pipe(
+  absolutePath,
+  v.transform((path): readonly string[] => [path]),
+);
+const someFiles = v.pipe(
+  v.array(absolutePath),
+  v.minLength(1, "expected a path or a list of paths"),
+  v.check((paths) => new Set(paths).size === paths.length, "the same file twice"),
+);
+
+/** The keys of [watch]. */
+export const watchEntries = {
+  file: v.optional(
+    v.lazy((input) => (Array.isArray(input) ? someFiles : oneFile)),
+    "/var/log/mail.log",
+  ),
+  "quiet-after": v.optional(duration(60_000, 30 * DAY, { orNever: true }), "1h"),
+};
+
+/** The section; with `rules` for keys that belong elsewhere. Its output is {@link WatchConfig}, as far as the section tells. */
+export function watchSection(rules: SectionRules) {
+  return v.pipe(
+    section(watchEntries, rules),
+    v.transform((input): Omit<WatchConfig, "inDaemon"> => ({
+      files: input.file,
+      quietAfter: input["quiet-after"],
+    })),
+  );
+}
