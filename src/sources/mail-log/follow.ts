@@ -1,6 +1,6 @@
 /** Follows a log: through renaming, truncation and absence, from where it was read to the last time. */
 import { LogFile, type Lines, type Place } from "./log-file.ts";
-import { findPlace, newer, successor } from "./rotation.ts";
+import { findPlace, newer, openCandidate, successor } from "./rotation.ts";
 import { WakeUp } from "./wake-up.ts";
 
 export interface FollowOptions {
@@ -34,17 +34,15 @@ export async function follow(options: FollowOptions): Promise<void> {
   try {
     while (!signal.aborted) {
       wakeUp.arm();
-      const following = file === undefined ? path : await next(options, file);
-      if (following !== undefined) {
-        const opened = typeof following === "string" ? await LogFile.open(following) : following;
-        if (opened !== undefined) {
-          await file?.[Symbol.asyncDispose]();
-          file = opened;
-          continue;
-        }
+      const next = file === undefined ? await LogFile.open(path) : await readOn(options, file);
+      if (next !== undefined) {
+        await file?.[Symbol.asyncDispose]();
+        file = next;
+      } else if (once) {
+        return;
+      } else {
+        await wakeUp.wait(signal);
       }
-      if (once) return;
-      await wakeUp.wait(signal);
     }
   } finally {
     await file?.[Symbol.asyncDispose]();
@@ -63,19 +61,22 @@ async function begin(
     onGap?.(from);
   }
   const since = typeof from === "number" ? from : from.modified;
-  const [first = path] = await newer(path, since);
-  return LogFile.open(first);
+  const [first] = await newer(path, since);
+  return LogFile.open(first?.path ?? path);
 }
 
-/** Reads the file to its end, and says which one is next, if it has to be another. */
-async function next(options: FollowOptions, file: LogFile): Promise<LogFile | string | undefined> {
-  if (!(await readAll(options, file))) return afterTruncation(options, file);
-  if (options.signal.aborted) return undefined;
-  const following = await successor(options.path, file);
-  if (following === undefined) return undefined;
-  // what was written before the next one was begun
-  if (!(await readAll(options, file))) return afterTruncation(options, file);
-  return options.signal.aborted ? undefined : following;
+/** Reads the file to its end. Returns the one where the log goes on; undefined: in the same one. */
+async function readOn(options: FollowOptions, file: LogFile): Promise<LogFile | undefined> {
+  while (await readAll(options, file)) {
+    const next = await successor(options.path, file);
+    if (next === undefined || options.signal.aborted) return undefined;
+    // what was written before the next one was begun
+    if (!(await readAll(options, file))) break;
+    const opened = await openCandidate(next);
+    if (opened !== undefined) return opened;
+  }
+  // truncated; whoever does that without a copy wants it to be gone
+  return (await findPlace(options.path, file.place, file.place)) ?? LogFile.open(options.path);
 }
 
 /** False: it is not the file any more that it was. */
@@ -88,12 +89,4 @@ async function readAll({ signal, take }: FollowOptions, file: LogFile): Promise<
     file.pass(found);
   }
   return true;
-}
-
-async function afterTruncation(
-  { path }: FollowOptions,
-  { place }: LogFile,
-): Promise<LogFile | string> {
-  // whoever truncates without a copy wants it to be gone
-  return (await findPlace(path, place, place)) ?? path;
 }

@@ -7,7 +7,7 @@ import { basename, dirname, extname, join } from "node:path";
 import { LogFile, type Place } from "./log-file.ts";
 
 /** A file that holds lines of the log. */
-interface Candidate {
+export interface Candidate {
   readonly path: string;
   readonly device: string;
   readonly inode: string;
@@ -23,7 +23,8 @@ async function rotated(path: string): Promise<readonly Candidate[]> {
   return found.filter((file) => file !== undefined).toSorted((a, b) => b.modified - a.modified);
 }
 
-function isRotated(log: string, name: string): boolean {
+/** Whether a file of this name may be what the log was once. */
+export function isRotated(log: string, name: string): boolean {
   const extension = extname(log);
   const stem = log.slice(0, log.length - extension.length);
   for (const [before, after] of [
@@ -81,12 +82,12 @@ export async function findPlace(
  * The file that follows upon `file` once that has been read; undefined while it is the log itself, or the log that has taken its place
  * is not there or empty: whoever writes may not know of it yet, and still write to the old one.
  */
-export async function successor(path: string, file: LogFile): Promise<string | undefined> {
+export async function successor(path: string, file: LogFile): Promise<Candidate | undefined> {
   const current = await candidate(path);
   if (current !== undefined && isSame(current, file.place)) return undefined;
   const [next] = await newer(path, file.modified, file.place);
   if (next !== undefined) return next;
-  return current !== undefined && current.size > 0 ? path : undefined;
+  return current !== undefined && current.size > 0 ? current : undefined;
 }
 
 /** What the log was in files that have been written to after `time` (milliseconds since 1970), oldest first. */
@@ -94,12 +95,19 @@ export async function newer(
   path: string,
   time: number,
   without?: Pick<Place, "device" | "inode">,
-): Promise<readonly string[]> {
+): Promise<readonly Candidate[]> {
   const files = await rotated(path);
   return files
     .filter((file) => file.modified > time && (without === undefined || !isSame(file, without)))
-    .map((file) => file.path)
     .toReversed();
+}
+
+/** Opens a file; undefined where another one is there by now. */
+export async function openCandidate(file: Candidate): Promise<LogFile | undefined> {
+  const opened = await LogFile.open(file.path);
+  if (opened === undefined || isSame(opened.place, file)) return opened;
+  await opened[Symbol.asyncDispose]();
+  return undefined;
 }
 
 function isSame(a: Pick<Place, "device" | "inode">, b: Pick<Place, "device" | "inode">): boolean {

@@ -1,5 +1,6 @@
 import { watch, type FSWatcher } from "node:fs";
 import { basename, dirname } from "node:path";
+import { isRotated } from "./rotation.ts";
 
 /** How often to look although nothing was announced: inotify(7) may lose events, and knows nothing of other hosts' writes. Milliseconds. */
 const RESCAN_MS = 10_000;
@@ -17,10 +18,11 @@ export class WakeUp implements Disposable {
   }
 
   #watch(): void {
-    const name = basename(this.#path);
+    const log = basename(this.#path);
     try {
       this.#watcher = watch(dirname(this.#path), (_event, changed) => {
-        if (changed === null || changed === name) this.#call();
+        // a writer that has not heard of the rotation yet writes to the old one
+        if (changed === null || changed === log || isRotated(log, changed)) this.#call();
       });
       this.#watcher.on("error", () => this.#unwatch());
     } catch {

@@ -79,7 +79,9 @@ export async function watchLog(options: WatchOptions): Promise<void> {
     onProgress(rest);
   };
   try {
-    await follow({ path, from: since ?? handover.place, once, signal, take, onGap });
+    // the first time, what may still count: some of it may have been rotated away just now
+    const from = since ?? handover.place ?? options.now() - options.lifetime;
+    await follow({ path, from, once, signal, take, onGap });
   } catch (error) {
     throw unreadable(path, error);
   }
