@@ -3,7 +3,7 @@
  *
  * What is known was noted here (a login of this host) or learnt from the store (a login of another one). It counts until exactly the
  * lifetime after the last login. The store has the last word, since somebody may have revoked it: after {@link CONFIRM_MS} it is
- * asked again, and only while it is away does memory go on counting. Two things outlast its "no":
+ * asked again, and only while it is away, or where it is one that cannot be asked, does memory go on counting. Two things outlast its "no":
  * - what was noted after the question was put: the answer cannot know of it;
  * - what was noted as spooled, until the store has shown that login, or it was noted as committed: it is still on its way there.
  */
@@ -11,8 +11,9 @@ import type { Address } from "../address.ts";
 import type { Config } from "../config/config.ts";
 import type { Login } from "../login.ts";
 import type { Answered, Lookup } from "../lookups/lookup.ts";
-import { AGREE_MS, isWithin, Questions } from "../lookups/questions.ts";
+import { isWithin, Questions } from "../lookups/questions.ts";
 import { Recent } from "../lookups/recent.ts";
+import { AGREE_MS } from "../stores/store-clock.ts";
 import type { Store } from "../stores/store.ts";
 
 /** How long an authorization counts before the store is asked whether it still does. Milliseconds. */
@@ -106,13 +107,22 @@ export class KnownAuthorizations implements Lookup {
       return { answer: "unknown", from: "memory" };
     }
     const asked = ++this.#events;
-    const answered = await this.#questions.ask(address, (lastSeen) =>
+    const outcome = await this.#questions.ask(address, (lastSeen) =>
       this.#learn(address, lastSeen, asked),
     );
     // a login may have been noted while the store was asked
     const authorized = this.#live(address, this.#now()) !== undefined;
-    if (answered) return { answer: authorized ? "authorized" : "unknown", from: "store" };
-    return { answer: authorized ? "authorized" : "away", from: "memory" };
+    if (authorized)
+      return { answer: "authorized", from: outcome === "answered" ? "store" : "memory" };
+    switch (outcome) {
+      case "answered":
+        return { answer: "unknown", from: "store" };
+      case "unsupported":
+        // what is known here is all that can be known
+        return { answer: "unknown", from: "memory" };
+      case "away":
+        return { answer: "away", from: "memory" };
+    }
   }
 
   /** Takes over what the store knows; `asked` says when the question was put. */
