@@ -182,7 +182,7 @@ async function whileDrained(
   const { keepDrained } = await import("../spool/keep-drained.ts");
   const done = new AbortController();
   const drained = keepDrained(config, {
-    openStore: () => openConfigured(config),
+    openStore: (part) => openConfigured(part, { hurry: true }),
     signal: done.signal,
     now: context.now,
     report: (line) => context.terminal.note(`popbsmtp: ${line}`),

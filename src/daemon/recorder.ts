@@ -54,19 +54,26 @@ export class Recorder {
     const outcome = config().exclude.some((network) => network.contains(login.address))
       ? "excluded"
       : await this.#keep(login);
-    this.#tell(login, outcome, (performance.now() - start) / 1000);
+    this.#note(login, outcome);
+    const seconds = (performance.now() - start) / 1000;
+    // first whoever waits to read mail
+    setImmediate(() => this.#tell(login, outcome, seconds));
     return outcome;
   }
 
-  /** A login that was recorded, or not, before anybody here heard of it. Nobody is held for it. */
+  /** A login that is in the spool, or excluded, before anybody here has heard of it. Nobody is held for it. */
   found(login: Login, outcome: "spooled" | "excluded"): void {
+    this.#note(login, outcome);
     this.#tell(login, outcome, undefined);
+  }
+
+  #note(login: Login, outcome: Outcome): void {
+    if (outcome === "committed" || outcome === "spooled") this.#options.note(login, outcome);
   }
 
   /** @param seconds how long it was held */
   #tell(login: Login, outcome: Outcome, seconds: number | undefined): void {
-    const { log, metrics, note } = this.#options;
-    if (outcome === "committed" || outcome === "spooled") note(login, outcome);
+    const { log, metrics } = this.#options;
     const { address, user, service } = login;
     metrics.login(service, outcome, seconds);
     log.info("login", { address, user, service, outcome });
