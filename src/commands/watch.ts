@@ -4,9 +4,16 @@ import { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { DURATION_SPELLING, parseDuration } from "../config/duration.ts";
 import { UsageError } from "../errors.ts";
+import type { Formats } from "../sources/mail-log/formats.ts";
 import type { Selection } from "../sources/mail-log/watch.ts";
 import { enter, examples, openConfigured, type Context } from "./context.ts";
 import { emptySpool } from "./drain.ts";
+
+interface WatchCommandOptions {
+  readonly once?: boolean;
+  readonly format?: string;
+  readonly since?: string;
+}
 
 export function watchCommand(context: Context): Command {
   return new Command("watch")
@@ -16,6 +23,10 @@ export function watchCommand(context: Context): Command {
     )
     .argument("[file]", 'the log; "-": standard input, to its end (default: what [watch] has)')
     .option("--once", "read to the end of the log, write to the store what was found, and end")
+    .option(
+      "--format <name>",
+      "in what format its lines are, such as dovecot (default: what [watch] has)",
+    )
     .option(
       "--since <time>",
       'read again from this time on, such as "2h" (ago) or "2026-03-03 10:00"',
@@ -31,7 +42,7 @@ export function watchCommand(context: Context): Command {
     .action(
       async (
         file: string | undefined,
-        { once = false, since }: { readonly once?: boolean; readonly since?: string },
+        { once = false, since, format }: WatchCommandOptions,
         command: Command,
       ) => {
         const from = sinceArgument(since, context.now());
@@ -42,7 +53,8 @@ export function watchCommand(context: Context): Command {
         for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
           process.once(signal, () => leaving.abort());
         }
-        const watching = { config, context, since: from, signal: leaving.signal };
+        const formats = await formatsOf(format, config);
+        const watching = { config, context, formats, since: from, signal: leaving.signal };
         if (file === "-") await watchInput(watching);
         else if (once) await readOnce(watching, paths(file, config));
         else await watchFiles(watching, paths(file, config), leaving);
@@ -53,6 +65,7 @@ export function watchCommand(context: Context): Command {
 interface Watching {
   readonly config: Config;
   readonly context: Context;
+  readonly formats: Formats;
   /** Milliseconds since 1970. */
   readonly since: number | undefined;
   readonly signal: AbortSignal;
@@ -71,6 +84,12 @@ function sinceArgument(text: string | undefined, now: number): number | undefine
   );
 }
 
+async function formatsOf(name: string | undefined, { watch }: Config): Promise<Formats> {
+  if (name === undefined) return watch.formats;
+  const { Formats } = await import("../sources/mail-log/formats.ts");
+  return Formats.named(name);
+}
+
 function paths(file: string | undefined, { watch }: Config): readonly string[] {
   return file === undefined ? watch.files : [resolve(file)];
 }
@@ -83,7 +102,7 @@ async function watchInput(watching: Watching): Promise<void> {
   const end = () => process.stdin.destroy();
   signal.addEventListener("abort", end, { once: true });
   const read = async () => {
-    await watchStream(process.stdin, { ...(await selection(watching, "standard input")), spool });
+    await watchStream(process.stdin, { ...selection(watching, "standard input"), spool });
   };
   await whileDrained(watching, () => read().catch((error: unknown) => unlessEnded(signal, error)));
   await emptySpool(config, watching.context);
@@ -135,7 +154,7 @@ async function watchFile(
   const { config, context } = watching;
   const { terminal } = context;
   await watchLog({
-    ...(await selection(watching, path)),
+    ...selection(watching, path),
     path,
     spool: config.spool,
     once,
@@ -154,12 +173,11 @@ function megabytes(bytes: number): string {
 }
 
 /** What makes logins of lines, for people. */
-async function selection(watching: Watching, name: string): Promise<Selection> {
-  const { FORMATS } = await import("../sources/mail-log/formats.ts");
-  const { config, context, since } = watching;
+function selection(watching: Watching, name: string): Selection {
+  const { config, context, formats, since } = watching;
   const { exclude, lifetime, watch } = config;
   return {
-    formats: FORMATS,
+    formats,
     exclude,
     lifetime,
     since,
@@ -169,7 +187,7 @@ async function selection(watching: Watching, name: string): Promise<Selection> {
       context.terminal.note(`popbsmtp: ${name}: a login does not count, ${why}: ${sample}`),
     onQuiet: ({ lines, sample }) =>
       context.terminal.note(
-        `popbsmtp: ${name}: ${lines} lines came, and none is one of a mail server; the first: ${sample}`,
+        `popbsmtp: ${name}: ${lines} lines came, and none is an IMAP or POP3 server's; the first: ${sample}`,
       ),
   };
 }

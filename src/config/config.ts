@@ -1,5 +1,6 @@
 import type { Network } from "../address.ts";
 import type { Level } from "../daemon/log.ts";
+import type { Formats } from "../sources/mail-log/formats.ts";
 
 /** Where the configuration is unless `--config` names another. The only file that may be missing. */
 export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";
@@ -143,6 +144,7 @@ export interface ServeConfig {
 /** Which mail logs tell of logins. */
 export interface WatchConfig {
   readonly files: readonly string[];
+  readonly formats: Formats;
   /** How long nothing may be recognised while lines come, before that is told; 0: forever. Milliseconds. */
   readonly quietAfter: number;
   /** Whether the daemon watches them: the section is there. The command does without. */

@@ -109,7 +109,7 @@ class PrometheusMetrics implements RenderedMetrics {
   );
   readonly #lines = new Counter(
     "popbsmtp_watch_lines_total",
-    "Lines of mail logs, by what they are: a login, another line of a mail server's, or nothing known.",
+    "Lines of watched mail logs, by what they are: a login, one that cannot count, other lines of the server's, another program's, or none that can be read.",
   );
   readonly #families = [
     this.#logins,
@@ -140,7 +140,7 @@ class PrometheusMetrics implements RenderedMetrics {
     for (const protocol of ["post-login", ...PROTOCOLS]) this.#malformed.add({ protocol }, 0);
     this.#batchesFailed.add({}, 0);
     this.#purged.add({}, 0);
-    this.lines({ login: 0, other: 0, unrecognised: 0 });
+    this.lines({ login: 0, refused: 0, known: 0, other: 0, unknown: 0 });
   }
 
   login(service: string, outcome: Outcome, seconds: number | undefined): void {

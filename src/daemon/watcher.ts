@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
-import { FORMATS } from "../sources/mail-log/formats.ts";
 import { watchLog, type Selection } from "../sources/mail-log/watch.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -48,7 +47,7 @@ async function watchUntil(
         path,
         spool,
         signal,
-        formats: FORMATS,
+        formats: watch.formats,
         lifetime,
         exclude,
         now,

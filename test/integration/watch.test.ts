@@ -24,20 +24,20 @@ async function counted(box: Installation): Promise<Readonly<Record<string, numbe
   return Object.fromEntries((await box.rows()).map(({ user, logins }) => [user, logins]));
 }
 
-function expectUsers(box: Installation, users: readonly string[]): Promise<void> {
-  const wanted = Object.fromEntries(users.map((user) => [user, 1]));
+/** Each of these once, and nobody else. */
+function onceEach(count: number): Readonly<Record<string, number>> {
+  return Object.fromEntries(Array.from({ length: count }, (_, n) => [`u${n}`, 1]));
+}
+
+function expectUsers(box: Installation, count: number): Promise<void> {
   return waitUntil(
-    `${users.length} users to be recorded once`,
+    `${count} users to be recorded once`,
     async () => {
-      assert.deepEqual(await counted(box), wanted);
+      assert.deepEqual(await counted(box), onceEach(count));
       return true;
     },
     { timeout: 20_000, interval: 100 },
   );
-}
-
-function users(count: number): readonly string[] {
-  return Array.from({ length: count }, (_, n) => `u${n}`);
 }
 
 /** How far the log has been read. */
@@ -56,12 +56,12 @@ test("a login is in the store as soon as it is in the log, and a wrapper's besid
   const log = join(box.directory, "mail.log");
   writeFileSync(log, loginLine("u0"));
   await using watch = startWatch(box, log);
-  await expectUsers(box, users(1));
+  await expectUsers(box, 1);
   appendFileSync(log, loginLine("u1", "2001:db8::1"));
-  await expectUsers(box, users(2));
+  await expectUsers(box, 2);
   const { stderr } = await box.wrapper({ IP: "192.0.2.7", USER: "u2" });
   assert.equal(stderr.toString(), "");
-  await expectUsers(box, users(3));
+  await expectUsers(box, 3);
   assert.deepEqual(box.drains(), []);
   assert.equal(await watch.stop(), 0);
   assert.equal(watch.log(), "");
@@ -79,7 +79,7 @@ test("killed again and again while it drains, it loses nobody and records nobody
   }
   await writer.stop();
   await using watch = startWatch(box, log);
-  await expectUsers(box, users(writer.users));
+  await expectUsers(box, writer.users);
   assert.equal(watch.log(), "");
 });
 
@@ -110,11 +110,11 @@ test("it gives way to a daemon, and drains again when that has gone", async () =
   await using serve = await startServe(box);
   await waitUntil("the daemon to drain", () => drainer().startsWith(`${serve.pid} `));
   appendFileSync(log, loginLine("u1"));
-  await expectUsers(box, users(2));
+  await expectUsers(box, 2);
   await serve.kill9();
   await waitUntil("it to drain again", () => drainer().startsWith(`${watch.pid} `));
   appendFileSync(log, loginLine("u2"));
-  await expectUsers(box, users(3));
+  await expectUsers(box, 3);
   assert.equal(watch.log(), "");
 });
 
@@ -124,7 +124,7 @@ test("with --once it ends at the end, and goes on there the next time", async ()
   for (let n = 0; n < 3; n++) {
     appendFileSync(log, loginLine(`u${n}`));
     assert.equal(await box.popbsmtp("watch", "--once", log), "");
-    assert.deepEqual(await counted(box), Object.fromEntries(users(n + 1).map((user) => [user, 1])));
+    assert.deepEqual(await counted(box), onceEach(n + 1));
   }
 });
 
@@ -147,10 +147,10 @@ test("standard input is read as it comes, and to its end", async () => {
   });
   const ended = once(child, "exit");
   child.stdin.write(loginLine("u0"));
-  await expectUsers(box, users(1));
+  await expectUsers(box, 1);
   child.stdin.end(loginLine("u1").trimEnd());
   assert.deepEqual(await ended, [0, null]);
-  assert.deepEqual(await counted(box), { u0: 1, u1: 1 });
+  assert.deepEqual(await counted(box), onceEach(2));
 });
 
 test("standard input that never ends is ended by SIGTERM", async () => {
@@ -160,7 +160,7 @@ test("standard input that never ends is ended by SIGTERM", async () => {
   });
   const ended = once(child, "exit");
   child.stdin.write(loginLine("u0"));
-  await expectUsers(box, users(1));
+  await expectUsers(box, 1);
   child.kill("SIGTERM");
   assert.deepEqual(await ended, [0, null]);
 });
@@ -184,12 +184,12 @@ test("a log that it may not read: it says what to do", async () => {
 
 test("with --once a log that is not there is an error, and so is a directory", async () => {
   await using box = await install("sqlite");
-  const once = (path: string) =>
+  const readOnce = (path: string) =>
     run(box.program, ["--config", box.config, "watch", "--once", path]);
-  const missing = await once("/no/such/mail.log");
+  const missing = await readOnce("/no/such/mail.log");
   assert.equal(missing.status, 64);
   assert.equal(missing.stderr.toString(), "popbsmtp: /no/such/mail.log: there is no such file\n");
-  const directory = await once(box.directory);
+  const directory = await readOnce(box.directory);
   assert.equal(directory.status, 77);
   assert.match(directory.stderr.toString(), /EISDIR/);
 });
@@ -208,7 +208,7 @@ test("a log in which nothing is recognised: it says so, with a line of it that n
   assert.equal(status, 0);
   assert.equal(
     stderr.toString(),
-    `popbsmtp: ${log}: 2 lines came, and none is one of a mail server; the first: \\u001b[2Jhello\n`,
+    `popbsmtp: ${log}: 2 lines came, and none is an IMAP or POP3 server's; the first: \\u001b[2Jhello\n`,
   );
 });
 

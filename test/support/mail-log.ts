@@ -32,10 +32,10 @@ export interface LogWriter {
 /** @param user the name of the n-th login's user. Default: each logs in once */
 export function writeLog(path: string, user = (n: number) => `u${n}`): LogWriter {
   let log = openSync(path, "a");
-  let isStopped = false;
+  const stop = new AbortController();
   let users = 0;
   const write = async () => {
-    while (!isStopped) {
+    while (!stop.signal.aborted) {
       writeSync(log, loginLine(user(users)) + noiseLines(users));
       users += 1;
       await pause(2);
@@ -52,7 +52,7 @@ export function writeLog(path: string, user = (n: number) => `u${n}`): LogWriter
       log = openSync(path, "a");
     },
     stop: async () => {
-      isStopped = true;
+      stop.abort();
       await written;
     },
   };

@@ -4,8 +4,8 @@ import type { Login } from "../../login.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { follow } from "./follow.ts";
 import { Handover } from "./handover.ts";
-import type { LogFormat } from "./formats.ts";
-import { parseLine } from "./line.ts";
+import type { Formats } from "./formats.ts";
+import { parseLine, type LineResult } from "./line.ts";
 import { linesOf } from "./lines.ts";
 import type { Lines, Place } from "./log-file.ts";
 import { Recognition, sampleOf, type Quiet } from "./recognition.ts";
@@ -21,15 +21,11 @@ const UNSAVED_BYTES = 1024 * 1024;
 export type WatchOutcome = "spooled" | "excluded";
 
 /** How many lines were what. */
-export interface LineCounts {
-  readonly login: number;
-  readonly other: number;
-  readonly unrecognised: number;
-}
+export type LineCounts = Readonly<Record<LineResult["kind"], number>>;
 
 /** What it takes to make logins of lines. */
 export interface Selection {
-  readonly formats: readonly LogFormat[];
+  readonly formats: Formats;
   readonly exclude: readonly Network[];
   /** This host's clock, in milliseconds since 1970. */
   readonly now: () => number;
@@ -111,13 +107,6 @@ export async function watchStream(
   selector.end();
 }
 
-const COUNTED_AS = {
-  login: "login",
-  refused: "other",
-  known: "other",
-  unknown: "unrecognised",
-} as const;
-
 /** What is known of lines that come from a file. */
 interface Origin {
   /** How many lines of it lie before these. */
@@ -151,12 +140,15 @@ class Selector {
     const earliest = this.#earliest(now);
     const logins: Login[] = [];
     const excluded: Login[] = [];
-    const counts = { login: 0, other: 0, unrecognised: 0 };
+    const counts = { login: 0, refused: 0, known: 0, other: 0, unknown: 0 };
     for (const [index, line] of lines.entries()) {
       const result = parseLine(line, context);
-      counts[COUNTED_AS[result.kind]] += 1;
-      if (result.kind === "unknown") this.#recognition.unrecognised(line, now);
-      else this.#recognition.recognised(now);
+      counts[result.kind] += 1;
+      if (result.kind === "other" || result.kind === "unknown") {
+        this.#recognition.unrecognised(line, now);
+        continue;
+      }
+      this.#recognition.recognised(now);
       if (result.kind === "refused") this.#options.onRefused(result.why, sampleOf(line));
       if (result.kind !== "login" || result.login.time < earliest) continue;
       const login = from === undefined ? result.login : distinct(result.login, from.before + index);

@@ -38,7 +38,7 @@ interface Following extends AsyncDisposable {
   until(lines: number): Promise<readonly string[]>;
 }
 
-function log(): Log {
+function openLog(): Log {
   const directory = temporaryDirectory();
   const path = join(directory.path, "mail.log");
   const gaps: Place[] = [];
@@ -87,19 +87,19 @@ function log(): Log {
 }
 
 /** As logrotate's `create` does. */
-function rotate({ path, beside }: Log): void {
-  renameSync(path, beside("mail.log.1"));
-  writeFileSync(path, "");
+function rotate(log: Log): void {
+  renameSync(log.path, log.beside("mail.log.1"));
+  writeFileSync(log.path, "");
 }
 
 /** As logrotate's `copytruncate` does. */
-function copyAndTruncate({ path, beside }: Log): void {
-  copyFileSync(path, beside("mail.log.1"));
-  truncateSync(path);
+function copyAndTruncate(log: Log): void {
+  copyFileSync(log.path, log.beside("mail.log.1"));
+  truncateSync(log.path);
 }
 
 test("lines come as they are written, also those that are written bit by bit", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await using following = there.follow();
   await following.until(1);
@@ -110,14 +110,14 @@ test("lines come as they are written, also those that are written bit by bit", a
 });
 
 test("a log that is not there yet is waited for", async () => {
-  await using there = log();
+  await using there = openLog();
   await using following = there.follow();
   there.write("one");
   assert.deepEqual(await following.until(1), ["one"]);
 });
 
 test("what is written to a renamed log comes before what is written to the new one", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await using following = there.follow();
   await following.until(1);
@@ -132,7 +132,7 @@ test("what is written to a renamed log comes before what is written to the new o
 });
 
 test("a log may be absent for a while", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await using following = there.follow();
   await following.until(1);
@@ -142,7 +142,7 @@ test("a log may be absent for a while", async () => {
 });
 
 test("a truncated log begins again, also where it has grown beyond what it was", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await using following = there.follow();
   await following.until(1);
@@ -151,7 +151,7 @@ test("a truncated log begins again, also where it has grown beyond what it was",
 });
 
 test("what only the copy has of a truncated log is read there", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await there.read();
   there.write("two");
@@ -161,7 +161,7 @@ test("what only the copy has of a truncated log is read there", async () => {
 });
 
 test("reading goes on where it has ended, in the same file", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   appendFileSync(there.path, "tw");
   assert.deepEqual(await there.read(), ["one"]);
@@ -170,7 +170,7 @@ test("reading goes on where it has ended, in the same file", async () => {
 });
 
 test("reading goes on in what the log has become meanwhile, through all there is since", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await there.read();
   there.write("two");
@@ -186,7 +186,7 @@ test("reading goes on in what the log has become meanwhile, through all there is
 
 for (const name of ["mail.log-20260303", "mail-20260303.log", "mail.1.log", "mail.log.old"]) {
   test(`a rotated log may be called ${name}`, async () => {
-    await using there = log();
+    await using there = openLog();
     there.write("one");
     await there.read();
     there.write("two");
@@ -197,7 +197,7 @@ for (const name of ["mail.log-20260303", "mail-20260303.log", "mail.1.log", "mai
 }
 
 test("a file of the same inode and another content is another file", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await there.read();
   const place = there.place;
@@ -208,7 +208,7 @@ test("a file of the same inode and another content is another file", async () =>
 });
 
 test("what was compressed before it was read is told, and the rest is read", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   await there.read();
   const { place } = there;
@@ -223,7 +223,7 @@ test("what was compressed before it was read is told, and the rest is read", asy
 });
 
 test("with a time, the rotated logs that were written to since are read, too", async () => {
-  await using there = log();
+  await using there = openLog();
   for (const [name, seconds] of [
     ["mail.log.3", 300],
     ["mail.log.2", 200],
@@ -244,13 +244,13 @@ function age(path: string, seconds: number): void {
 }
 
 test("a line that is too long is an empty one, however long it is", async () => {
-  await using there = log();
+  await using there = openLog();
   for (const length of [8 * 1024 + 1, 64 * 1024, 200_000]) there.write("x".repeat(length), "next");
   assert.deepEqual(await there.read(), ["", "next", "", "next", "", "next"]);
 });
 
 test("an endless line is not behind us before it ends", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one");
   appendFileSync(there.path, "x".repeat(150_000));
   await using following = there.follow();
@@ -263,7 +263,7 @@ test("an endless line is not behind us before it ends", async () => {
 });
 
 test("lines that are not taken come again", async () => {
-  await using there = log();
+  await using there = openLog();
   there.write("one", "two");
   await assert.rejects(
     follow({
@@ -279,7 +279,7 @@ test("lines that are not taken come again", async () => {
 });
 
 test("a directory that is made anew is noticed", async () => {
-  await using there = log();
+  await using there = openLog();
   const path = there.beside("log/mail.log");
   mkdirSync(there.beside("log"));
   writeFileSync(path, "one\n");

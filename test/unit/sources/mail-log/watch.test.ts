@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { test } from "node:test";
 import { parseNetwork } from "../../../../src/address.ts";
 import type { Login } from "../../../../src/login.ts";
-import { FORMATS } from "../../../../src/sources/mail-log/formats.ts";
+import { Formats } from "../../../../src/sources/mail-log/formats.ts";
 import { watchLog, watchStream, type Selection } from "../../../../src/sources/mail-log/watch.ts";
 import { parseEntry, parseEntryName } from "../../../../src/spool/entry.ts";
 import { Spool } from "../../../../src/spool/spool.ts";
@@ -31,7 +31,7 @@ function watched(): Watched {
   const log = join(path, "mail.log");
   const told: string[] = [];
   const selection = (options: Partial<Selection>): Selection => ({
-    formats: FORMATS,
+    formats: Formats.named("auto"),
     exclude: [],
     now: () => NOW,
     lifetime: 30 * MINUTE,
@@ -43,7 +43,7 @@ function watched(): Watched {
   });
   return {
     told,
-    write: (...lines) => appendFileSync(log, lines.map((line) => `${line}\n`).join("")),
+    write: (...lines) => appendFileSync(log, lines.map((each) => `${each}\n`).join("")),
     watch: (options = {}) =>
       watchLog({
         ...selection(options),
@@ -136,9 +136,10 @@ test("excluded addresses are told, and not recorded", async () => {
 test("lines are counted by what they are", async () => {
   await using there = watched();
   const counts: unknown[] = [];
-  there.write(line("bob", 5_000), "noise", line("eve", 5_000).replace("Login:", "Disconnected:"));
+  const known = line("eve", 5_000).replace("Login:", "Disconnected:");
+  there.write(line("bob", 5_000), known, known.replace("dovecot: imap-login", "sshd"), "noise");
   await there.watch({ onLines: (each) => counts.push(each) });
-  assert.deepEqual(counts, [{ login: 1, other: 1, unrecognised: 1 }]);
+  assert.deepEqual(counts, [{ login: 1, refused: 0, known: 1, other: 1, unknown: 1 }]);
 });
 
 test("nothing recognised for long is told once, with what came instead", async () => {
@@ -176,10 +177,10 @@ test("a stream is read to its end, in whatever pieces it comes", async () => {
   );
 });
 
-test("a login that the line gives no time for is told and not recorded", async () => {
+test("a login whose time is yet to come is told and not recorded", async () => {
   await using there = watched();
-  there.write(line("bob", 5_000).replace(/^.{16}/, ""));
+  there.write(line("bob", -120 * MINUTE).replace(/^.{16}/, "2026-03-03T12:00:00+00:00 "));
   await there.watch();
   assert.deepEqual(there.spooled(), []);
-  assert.match(there.told.join(), /^refused /);
+  assert.match(there.told.join(), /^refused its time is 2h ahead/);
 });
