@@ -7,9 +7,9 @@ export function loginLine(user: string, address = "192.0.2.1", time = Date.now()
   return `${month} ${day?.replace(/^0/, " ")} ${clock} mx dovecot: imap-login: Login: user=<${user}>, method=PLAIN, rip=${address}, lip=198.51.100.1, mpid=4711, TLS, session=<aaaaaaaaaaaaaaaa>\n`;
 }
 
-/** What else is in a mail log: three lines for each login. */
-function noiseLines(n: number): string {
-  const stamp = loginLine("").slice(0, 16);
+/** What else is in a mail log: three lines. */
+export function noiseLines(n: number, time?: number): string {
+  const stamp = loginLine("", "", time).slice(0, 16);
   return [
     `mx postfix/smtpd[${n}]: connect from client.example.org[198.51.100.7]\n`,
     `mx dovecot: imap(u${n})<4711><aaaaaaaaaaaaaaaa>: Disconnected: Logged out in=10 out=500\n`,
