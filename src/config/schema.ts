@@ -1,9 +1,10 @@
 /** What a configuration may say. docs: README's configuration section; DESIGN's interface is fixed. */
 import * as v from "valibot";
+import { networks } from "./networks.ts";
 import { section } from "./section.ts";
 import { serveEntries, serveSection } from "./serve-schema.ts";
 import { STORE_KEYS, storeSections } from "./store-schema.ts";
-import { absolutePath, accountName, duration, network } from "./values.ts";
+import { absolutePath, accountName, duration } from "./values.ts";
 import { watchEntries, watchSection } from "./watch-schema.ts";
 
 const SECOND = 1000;
@@ -14,10 +15,7 @@ const topEntries = {
   lifetime: v.optional(duration(SECOND, 7 * DAY), "30m"),
   user: v.optional(accountName, "popbsmtp"),
   linger: v.optional(duration(0, DAY), "60s"),
-  exclude: v.optional(
-    v.array(network, 'expected a list of networks such as ["192.0.2.0/24"]'),
-    () => [],
-  ),
+  exclude: v.optional(networks, () => []),
 };
 
 // A key after the wrong [section] line is TOML's classic mistake.

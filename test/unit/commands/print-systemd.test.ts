@@ -14,7 +14,7 @@ async function configured(text = ""): Promise<Config> {
   await using directory = temporaryDirectory();
   const file = join(directory.path, "popbsmtp.toml");
   writeFileSync(file, text);
-  return { ...loadConfig(file), path: undefined };
+  return { ...(await loadConfig(file)), path: undefined };
 }
 
 /** A unit's lines of one key. */
