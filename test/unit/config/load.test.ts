@@ -7,6 +7,7 @@ import { parseAddress } from "../../../src/address.ts";
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { ConfigError } from "../../../src/errors.ts";
+import { Formats } from "../../../src/sources/mail-log/formats.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const PASSWORD = "correct horse";
@@ -88,6 +89,12 @@ test("without a file at the default path the defaults hold: SQLite in /var/lib/p
       deadline: 200,
       purgeInterval: 3_600_000,
       logLevel: "info",
+    },
+    watch: {
+      files: ["/var/log/mail.log"],
+      formats: Formats.named("auto"),
+      quietAfter: 6 * 3_600_000,
+      inDaemon: false,
     },
   });
 });
@@ -309,7 +316,7 @@ const one: Readonly<Record<string, string>> = {
     "store.ssl.ca: DIR/popbsmtp.toml: expected certificates in PEM form",
   "[server]": "server: unknown key; did you mean serve?",
   "[milter]":
-    "milter: unknown key; known here: spool, lifetime, user, linger, exclude, store, serve",
+    "milter: unknown key; known here: spool, lifetime, user, linger, exclude, store, serve, watch",
 };
 
 for (const [text, problem] of Object.entries(one)) {
