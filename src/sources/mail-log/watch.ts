@@ -15,7 +15,7 @@ import { unreadable } from "./unreadable.ts";
 const EARLIEST = 1e12;
 
 /** So much of a log may be read again after a crash that has no login in it. Bytes. */
-const UNSAVED_BYTES = 1024 * 1024;
+const UNSAVED_BYTES = 16 * 1024 * 1024;
 
 /** What became of a login that a log tells of. Excluded ones are not in the spool. */
 export type WatchOutcome = "spooled" | "excluded";
