@@ -96,8 +96,8 @@ interface Parts {
   readonly message: number;
 }
 
-/** A program's name, and its process id; the host's name before it. A user's name can be in an odd one: `imap(bob)<1><x>:`. */
-const PROGRAM = /^([\w./-]+)(?:\[\d+\])?:$/;
+/** A program's name, and its process id; or that in brackets, as some write who log for themselves. The host's name before it. A user's name can be in an odd one: `imap(bob)<1><x>:`. */
+const PROGRAM = /^(?:([\w./-]+)(?:\[\d+\])?|\[([\w.-]+)\]):$/;
 const HOST = /^[\w.:-]+$/;
 
 /** Dovecot 1.0's own log, and 0.99's, have the time behind the program. */
@@ -134,7 +134,8 @@ function takeOldDovecotApart(text: string): Parts | undefined {
 }
 
 function programOf(word: string): string {
-  return PROGRAM.exec(word)?.[1] ?? "";
+  const [, program, bracketed = ""] = PROGRAM.exec(word) ?? [];
+  return program ?? bracketed;
 }
 
 function endOfWord(text: string, from: number): number {

@@ -2,7 +2,7 @@
 import { generator, pick, type Random } from "../../../support/random.ts";
 
 /** What the names try to get authorized. No client comes from there. */
-export const BAIT = ["198.51.100.1", "::ffff:198.51.100.2", "2001:db8:bad::1"] as const;
+const BAIT = ["198.51.100.1", "::ffff:198.51.100.2", "2001:db8:bad::1"] as const;
 
 const PARTS: readonly [string, ...string[]] = [
   "x",
@@ -112,8 +112,8 @@ function hostileName(random: Random): Buffer {
 }
 
 /**
- * A name as Dovecot prints it: control characters and what is not UTF-8 are question marks; of more than 80 bytes 77 are left, or
- * fewer, so as not to cut a character, and three dots.
+ * A name as Dovecot 2.3 prints it: control characters and what is not UTF-8 are question marks; of more than 80 bytes 77 are left, or
+ * fewer, so as not to cut a character, and three dots. (DEL is a question mark only since 2.4.)
  */
 export function sanitized(name: Buffer): Buffer {
   const end = name.indexOf(0);
@@ -125,7 +125,7 @@ export function sanitized(name: Buffer): Buffer {
     if (at + length > 80) break;
     const character = bytes.subarray(at, at + Math.max(length, 1));
     const byte = character.readUInt8(0);
-    characters.push(length === 0 || byte < 0x20 || byte === 0x7f ? Buffer.from("?") : character);
+    characters.push(length === 0 || byte < 0x20 ? Buffer.from("?") : character);
     at += character.length;
   }
   if (at >= bytes.length) return Buffer.concat(characters);
