@@ -1,5 +1,6 @@
 /** From a mail log to logins in the spool. */
 import type { Network } from "../../address.ts";
+import { EX, PopbsmtpError } from "../../errors.ts";
 import type { Login } from "../../login.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { follow } from "./follow.ts";
@@ -93,6 +94,8 @@ function isFar(from: Place | undefined, to: Place): boolean {
 /**
  * The same for lines that come from a stream, to its end. They are not numbered: a stream that begins with what an earlier one has had,
  * as journalctl's may, is to say the same.
+ *
+ * @throws PopbsmtpError (77) where the spool does not take them
  */
 export async function watchStream(
   stream: AsyncIterable<Buffer>,
@@ -101,7 +104,12 @@ export async function watchStream(
   const selector = new Selector(selection);
   for await (const lines of linesOf(stream)) {
     const { logins, done } = selector.select(lines);
-    for (const login of logins) spool.write(login);
+    try {
+      for (const login of logins) spool.write(login);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new PopbsmtpError(`spool: ${reason}`, EX.NOPERM, { cause });
+    }
     done();
   }
   selector.end();

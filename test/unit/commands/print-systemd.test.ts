@@ -61,6 +61,8 @@ test("what is in a home directory or in /tmp is not hidden from it", async () =>
   const unit = serviceUnit(await configured(), ["/home/mail/bin/popbsmtp"]);
   assert.deepEqual(values(unit, "PrivateTmp"), ["yes"]);
   assert.deepEqual(values(unit, "ProtectHome"), ["read-only"]);
+  const watching = await configured('[watch]\nfile = "/home/mail/mail.log"\n');
+  assert.deepEqual(values(serviceUnit(watching, PROGRAM), "ProtectHome"), ["read-only"]);
 });
 
 test("systemd takes the units without complaint, and finds little that they expose", async () => {
