@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { install, type Installation } from "../support/installation.ts";
 import { loginLine, writeLog } from "../support/mail-log.ts";
@@ -116,6 +117,24 @@ test("it gives way to a daemon, and drains again when that has gone", async () =
   appendFileSync(log, loginLine("u2"));
   await expectUsers(box, 3);
   assert.equal(watch.log(), "");
+});
+
+test("with two stores each has the login, and what one of them has missed comes later", async () => {
+  await using box = await install("sqlite");
+  const other = join(box.directory, "db", "other.db");
+  const text = readFileSync(box.config, "utf8").replace("[store]", "[[store]]");
+  writeFileSync(box.config, `${text}\n[[store]]\ndriver = "sqlite"\npath = "${other}"\n`);
+  const log = join(box.directory, "mail.log");
+  writeFileSync(log, loginLine("u0"));
+  await using watch = startWatch(box, log);
+  const has = (path: string) => {
+    using database = new DatabaseSync(path, { readOnly: true });
+    return database.prepare("SELECT logins FROM popbsmtp WHERE user = 'u0'").get()?.["logins"];
+  };
+  await waitUntil("the one to have it", () => has(box.database) === 1);
+  await box.popbsmtp("schema", "install");
+  await waitUntil("the other to have it", () => has(other) === 1, { timeout: 20_000 });
+  assert.equal(await watch.stop(), 0);
 });
 
 test("with --once it ends at the end, and goes on there the next time", async () => {
