@@ -1,6 +1,6 @@
 /** Follows a log: through renaming, truncation and absence, from where it was read to the last time. */
 import { LogFile, type Lines, type Place } from "./log-file.ts";
-import { findPlace, newer, openCandidate, successor } from "./rotation.ts";
+import { findPlace, openCandidate, openSince, successor } from "./rotation.ts";
 import { WakeUp } from "./wake-up.ts";
 
 export interface FollowOptions {
@@ -60,9 +60,7 @@ async function begin(
     if (file !== undefined) return file;
     onGap?.(from);
   }
-  const since = typeof from === "number" ? from : from.modified;
-  const [first] = await newer(path, since);
-  return LogFile.open(first?.path ?? path);
+  return openSince(path, typeof from === "number" ? from : from.modified);
 }
 
 /** Reads the file to its end. Returns the one where the log goes on; undefined: in the same one. */

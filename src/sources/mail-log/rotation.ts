@@ -6,24 +6,51 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { LogFile, type Place } from "./log-file.ts";
 
+type FileIdentity = Pick<Place, "device" | "inode">;
+
 /** A file that holds lines of the log. */
-export interface Candidate {
+export interface Candidate extends FileIdentity {
   readonly path: string;
-  readonly device: string;
-  readonly inode: string;
   readonly modified: number;
   readonly size: number;
 }
 
-/** What was the log at `path` once: `mail.log.1`, `mail.log-20260303`, `mail-20260303.log`, `mail.log.old`; latest first. */
-async function rotated(path: string): Promise<readonly Candidate[]> {
-  const directory = dirname(path);
-  const names = (await readdir(directory)).filter((name) => isRotated(basename(path), name));
-  const found = await Promise.all(names.map((name) => candidate(join(directory, name))));
-  return found.filter((file) => file !== undefined).toSorted((a, b) => b.modified - a.modified);
+/** The log, and what was the log at its path once, latest first. */
+interface Scan {
+  readonly current: Candidate | undefined;
+  readonly rotated: readonly Candidate[];
 }
 
-/** Whether a file of this name may be what the log was once. */
+/** Looks until nothing is being renamed: meanwhile a file may be seen under two names, or under none. */
+async function scan(path: string): Promise<Scan> {
+  let seen = await look(path);
+  for (;;) {
+    const again = await look(path);
+    if (names(again) === names(seen)) return again;
+    seen = again;
+  }
+}
+
+async function look(path: string): Promise<Scan> {
+  const directory = dirname(path);
+  const others = (await readdir(directory)).filter((name) => isRotated(basename(path), name));
+  const found = await Promise.all(others.map((name) => candidate(join(directory, name))));
+  return {
+    current: await candidate(path),
+    rotated: found.filter((file) => file !== undefined).toSorted((a, b) => b.modified - a.modified),
+  };
+}
+
+/** Which file is called what. */
+function names({ current, rotated }: Scan): string {
+  const all = [...rotated, ...(current === undefined ? [] : [current])];
+  return all
+    .map(({ path, device, inode }) => `${path} ${device} ${inode}`)
+    .toSorted()
+    .join();
+}
+
+/** Whether a file of this name may be what the log was once: `mail.log.1`, `mail.log-20260303`, `mail-20260303.log`, `mail.log.old`. */
 export function isRotated(log: string, name: string): boolean {
   const extension = extname(log);
   const stem = log.slice(0, log.length - extension.length);
@@ -58,10 +85,25 @@ async function candidate(path: string): Promise<Candidate | undefined> {
 export async function findPlace(
   path: string,
   place: Place,
-  without?: Pick<Place, "device" | "inode">,
+  without?: FileIdentity,
 ): Promise<LogFile | undefined> {
-  const current = await candidate(path);
-  const all = [...(current === undefined ? [] : [current]), ...(await rotated(path))].filter(
+  let seen = await scan(path);
+  for (;;) {
+    const file = await openPlace(path, seen, place, without);
+    if (file !== undefined) return file;
+    const again = await scan(path);
+    if (names(again) === names(seen)) return undefined;
+    seen = again;
+  }
+}
+
+async function openPlace(
+  path: string,
+  { current, rotated }: Scan,
+  place: Place,
+  without?: FileIdentity,
+): Promise<LogFile | undefined> {
+  const all = [...(current === undefined ? [] : [current]), ...rotated].filter(
     (file) => without === undefined || !isSame(file, without),
   );
   const itself = all.filter((file) => isSame(file, place));
@@ -83,23 +125,25 @@ export async function findPlace(
  * is not there or empty: whoever writes may not know of it yet, and still write to the old one.
  */
 export async function successor(path: string, file: LogFile): Promise<Candidate | undefined> {
-  const current = await candidate(path);
-  if (current !== undefined && isSame(current, file.place)) return undefined;
-  const [next] = await newer(path, file.modified, file.place);
-  if (next !== undefined) return next;
-  return current !== undefined && current.size > 0 ? current : undefined;
+  // by far the usual case
+  const there = await candidate(path);
+  if (there !== undefined && isSame(there, file.place)) return undefined;
+  const { current, rotated } = await scan(path);
+  const next = rotated.findLast(
+    (other) => other.modified > file.modified && !isSame(other, file.place),
+  );
+  return next ?? (current !== undefined && current.size > 0 ? current : undefined);
 }
 
-/** What the log was in files that have been written to after `time` (milliseconds since 1970), oldest first. */
-export async function newer(
-  path: string,
-  time: number,
-  without?: Pick<Place, "device" | "inode">,
-): Promise<readonly Candidate[]> {
-  const files = await rotated(path);
-  return files
-    .filter((file) => file.modified > time && (without === undefined || !isSame(file, without)))
-    .toReversed();
+/** The first of the log's files that was written to after `time` (milliseconds since 1970), opened at its beginning; else the log. */
+export async function openSince(path: string, time: number): Promise<LogFile | undefined> {
+  for (;;) {
+    const { current, rotated } = await scan(path);
+    const first = rotated.findLast(({ modified }) => modified > time) ?? current;
+    if (first === undefined) return undefined;
+    const file = await openCandidate(first);
+    if (file !== undefined) return file;
+  }
 }
 
 /** Opens a file; undefined where another one is there by now. */
@@ -110,6 +154,6 @@ export async function openCandidate(file: Candidate): Promise<LogFile | undefine
   return undefined;
 }
 
-function isSame(a: Pick<Place, "device" | "inode">, b: Pick<Place, "device" | "inode">): boolean {
+function isSame(a: FileIdentity, b: FileIdentity): boolean {
   return a.inode === b.inode && a.device === b.device;
 }

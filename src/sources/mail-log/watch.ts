@@ -186,9 +186,9 @@ class Selector {
 
 /**
  * Logs have whole seconds, and a login with the time of the last one is taken for that very one (Store.authorize): the line's place in
- * the log tells them apart, by as many microseconds, and is the same whenever the log is read.
+ * the log tells them apart, by as many microseconds of that second, and is the same whenever the log is read.
  */
 function distinct(login: Login, line: number): Login {
   if (login.time % 1000 !== 0) return login;
-  return { ...login, time: login.time + (line % 1000) / 1000 };
+  return { ...login, time: login.time + (line % 1_000_000) / 1000 };
 }
