@@ -41,6 +41,17 @@ function canonicalForm(text: string): string | undefined {
   }
 }
 
+/** The address with these bytes, of which there are 4 or 16; undefined with any other number of them. */
+export function addressFromBytes(bytes: readonly number[]): Address | undefined {
+  if (bytes.length !== 4 && bytes.length !== 16) return undefined;
+  return parseAddress(ipaddr.fromByteArray([...bytes]).toString());
+}
+
+/** The bytes of an address, 4 or 16, in network order. */
+export function bytesOf(address: Address): readonly number[] {
+  return ipaddr.parse(address).toByteArray();
+}
+
 /** A network from `192.0.2.0/24`, `2001:db8::/32` or a bare address; undefined where it is none. */
 export function parseNetwork(text: string): Network | undefined {
   const [base = "", length, ...rest] = text.split("/");
