@@ -60,3 +60,11 @@ export class RowRefusedError extends PopbsmtpError {
     super(message, EX.DATAERR, options);
   }
 }
+
+/** The store has no such thing: DRAC takes logins, and tells nothing. Trying later, or differently, is no use. */
+export class UnsupportedError extends PopbsmtpError {
+  override name = "UnsupportedError";
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, EX.CONFIG, options);
+  }
+}

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parseAddress, type Address } from "../address.ts";
 import type { Config } from "../config/config.ts";
-import { EX, PopbsmtpError } from "../errors.ts";
+import { ConfigError, EX, PopbsmtpError } from "../errors.ts";
 import type { OpenOptions } from "../stores/open.ts";
 import type { Store } from "../stores/store.ts";
 import type { Terminal } from "../terminal.ts";
@@ -36,7 +36,11 @@ export async function openConfigured(
   options: Omit<OpenOptions, "lifetime"> = {},
 ): Promise<Store> {
   const { openStore } = await import("../stores/open.ts");
-  return openStore(config.store, { ...options, lifetime: config.lifetime });
+  const [store] = config.stores;
+  if (store === undefined || config.stores.length > 1) {
+    throw new ConfigError(["store: several are not there yet"]);
+  }
+  return openStore(store, { ...options, lifetime: config.lifetime });
 }
 
 /** {@link enter}, open the store, use it, and close it whatever happens. */

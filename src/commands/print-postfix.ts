@@ -1,4 +1,4 @@
-import type { ServerStoreConfig, SslConfig, StoreConfig } from "../config/config.ts";
+import type { ServerStoreConfig, SslConfig, TableStoreConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 
 /** Where the map file is to be. */
@@ -12,7 +12,7 @@ const SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt";
  *
  * @param query the driver's, with %s where Postfix puts the key
  */
-export function mapLines(store: StoreConfig, query: string): readonly string[] {
+export function mapLines(store: TableStoreConfig, query: string): readonly string[] {
   return [
     `# ${MAP_PATH}: Postfix asks here whether somebody has just read mail from an address.`,
     ...(store.driver === "sqlite" ? sqliteLines(store.path) : serverLines(store)),
@@ -22,7 +22,7 @@ export function mapLines(store: StoreConfig, query: string): readonly string[] {
 }
 
 /** The lines of main.cf: postconf(5), smtpd_relay_restrictions. */
-export function mainLines(driver: StoreConfig["driver"]): readonly string[] {
+export function mainLines(driver: TableStoreConfig["driver"]): readonly string[] {
   return [
     "# /etc/postfix/main.cf: if you have an smtpd_relay_restrictions already, put the check_client_access into it, before",
     "# the reject or defer. Leave smtpd_recipient_restrictions alone: it does not decide about relaying.",
@@ -47,7 +47,7 @@ export function mainLines(driver: StoreConfig["driver"]): readonly string[] {
  * The map as main.cf names it. Which keys Postfix asks a pipemap for goes by its first table (dict_pipe.c), and of a regexp table it
  * asks for whole addresses only; this one hands addresses on to the second, and nothing else.
  */
-export function relayMap(driver: StoreConfig["driver"], path: string = MAP_PATH): string {
+export function relayMap(driver: TableStoreConfig["driver"], path: string = MAP_PATH): string {
   return `pipemap:{ regexp:{{/^([0-9a-f.:]+)$$/ $$1}}, proxy:${driver}:${path} }`;
 }
 

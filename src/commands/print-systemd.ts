@@ -1,5 +1,11 @@
 import { dirname } from "node:path";
-import { endpointName, type Config, type Endpoint, type ServeConfig } from "../config/config.ts";
+import {
+  endpointName,
+  type Config,
+  type Endpoint,
+  type ServeConfig,
+  type StoreConfig,
+} from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { plainWords } from "./plain-words.ts";
 
@@ -29,9 +35,9 @@ export function unitLines(config: Config, program: readonly string[]): readonly 
  * @param program the words that start popbsmtp
  */
 export function serviceUnit(config: Config, program: readonly string[]): readonly string[] {
-  const { serve, spool, store, user } = config;
+  const { serve, spool, stores, user } = config;
   const sockets = SOCKETS.filter((name) => endpoints(serve, name).length > 0);
-  const writable = [spool, ...(store.driver === "sqlite" ? [dirname(store.path)] : [])];
+  const writable = [spool, ...stores.flatMap(directories)];
   return [
     "# /etc/systemd/system/popbsmtp.service",
     "[Unit]",
@@ -98,9 +104,15 @@ function endpoints(serve: ServeConfig, name: SocketName): readonly Endpoint[] {
   return [serve[name] ?? []].flat();
 }
 
+/** Where it writes for a store. */
+function directories(store: StoreConfig): readonly string[] {
+  if (store.driver === "sqlite") return [dirname(store.path)];
+  return store.driver === "relay-ctrl" ? [store.path] : [];
+}
+
 /** Files it reads that may be anywhere. */
-function readable({ path, store }: Config, program: readonly string[]): readonly string[] {
-  const sockets = store.driver === "sqlite" ? [] : store.hosts;
+function readable({ path, stores }: Config, program: readonly string[]): readonly string[] {
+  const sockets = stores.flatMap((store) => ("hosts" in store ? store.hosts : []));
   return [...program, ...sockets, ...(path === undefined ? [] : [path])];
 }
 

@@ -1,6 +1,7 @@
 import { realpathSync } from "node:fs";
 import { Argument, Command } from "commander";
-import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
+import { DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
 import { configOf, examples, type Context } from "./context.ts";
 import { cronLines } from "./print-cron.ts";
 import {
@@ -71,9 +72,11 @@ function postfixCommand({ terminal }: Context): Command {
         _options: unknown,
         command: Command,
       ) => {
-        const { store, lifetime, serve } = await configOf(command);
+        const { stores, lifetime, serve } = await configOf(command);
         if (part === "policy") return print(terminal, policyLines(serve));
         if (part === "socketmap") return print(terminal, socketmapLines(serve));
+        const store = stores.find(hasTable);
+        if (store === undefined) throw noTable();
         const { postfixQuery } = await import("../stores/open.ts");
         if (part !== "main") print(terminal, mapLines(store, postfixQuery(store, lifetime)));
         if (part === undefined) print(terminal, [""]);
@@ -116,6 +119,12 @@ function cronCommand({ terminal }: Context): Command {
       const config = await configOf(command);
       print(terminal, cronLines(commandLine(config)));
     });
+}
+
+function noTable(): ConfigError {
+  return new ConfigError([
+    "store: there is no table that Postfix could ask: ask the daemon, popbsmtp print postfix policy",
+  ]);
 }
 
 function print(terminal: Context["terminal"], lines: readonly string[]): void {

@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { Config } from "../config/config.ts";
+import { hasTable, type Config } from "../config/config.ts";
 import type { Store } from "../stores/store.ts";
 import { configOf, examples, openConfigured, type Context } from "./context.ts";
 
@@ -26,9 +26,11 @@ function printCommand({ terminal }: Context): Command {
       ),
     )
     .action(async ({ roles = false }: { roles?: boolean }, command: Command) => {
-      const { store } = await configOf(command);
+      const { stores } = await configOf(command);
       const { rolesText, schemaText } = await import("../stores/open.ts");
-      terminal.print((roles ? rolesText(store) : schemaText(store)).trimEnd());
+      for (const store of stores.filter(hasTable)) {
+        terminal.print((roles ? rolesText(store) : schemaText(store)).trimEnd());
+      }
     });
 }
 
@@ -55,7 +57,7 @@ function installCommand(context: Context): Command {
  */
 async function openForInstall(config: Config): Promise<Store> {
   const { accountOf, dropPrivileges, findAccount, isRoot } = await import("../privileges.ts");
-  if (config.store.driver !== "sqlite" || !isRoot()) {
+  if (config.stores.every(({ driver }) => driver !== "sqlite") || !isRoot()) {
     dropPrivileges(config.user);
     return openConfigured(config);
   }

@@ -74,7 +74,43 @@ export interface SqliteStoreConfig extends TableConfig {
   readonly path: string;
 }
 
-export type StoreConfig = ServerStoreConfig | SqliteStoreConfig;
+/** A store that has a table: SQL makes it, and a map of Postfix's can ask it. */
+export type TableStoreConfig = ServerStoreConfig | SqliteStoreConfig;
+
+/** A directory of relay-ctrl's. */
+export interface RelayCtrlStoreConfig {
+  readonly driver: "relay-ctrl";
+  readonly path: string;
+}
+
+/** Another host's relay-ctrl-udp. */
+export interface RelayCtrlRemoteStoreConfig {
+  readonly driver: "relay-ctrl-udp";
+  readonly host: string;
+  readonly port: number;
+  /** How often it is asked at most. */
+  readonly tries: number;
+  /** How long each answer is waited for. Milliseconds. */
+  readonly timeout: number;
+}
+
+/** A host's rpc.dracd. */
+export interface DracStoreConfig {
+  readonly driver: "drac";
+  readonly host: string;
+}
+
+/** One place that logins are written to. */
+export type StoreConfig =
+  | TableStoreConfig
+  | RelayCtrlStoreConfig
+  | RelayCtrlRemoteStoreConfig
+  | DracStoreConfig;
+
+/** Whether a store has a table. */
+export function hasTable(store: StoreConfig): store is TableStoreConfig {
+  return store.driver === "pgsql" || store.driver === "mysql" || store.driver === "sqlite";
+}
 
 /** Where the daemon listens: a Unix socket's path, or a TCP port. */
 export type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -113,6 +149,10 @@ export interface Config {
   readonly user: string;
   readonly linger: number;
   readonly exclude: readonly Network[];
-  readonly store: StoreConfig;
+  /**
+   * Where every login is written to, at least one. Lookups ask in this order. A section of the file that names several hosts is
+   * several of these: each has an outcome of its own.
+   */
+  readonly stores: readonly StoreConfig[];
   readonly serve: ServeConfig;
 }

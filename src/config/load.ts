@@ -64,8 +64,8 @@ function parseConfig(text: string, subject: string, path: string | undefined): C
   if (!result.success || problems.length > 0) {
     throw new ConfigError(problems.map((problem) => `${subject}: ${problem}`));
   }
-  const { spool: directory, lifetime, user, linger, exclude, store, serve } = result.output;
-  return deepFreeze({ path, spool: directory, lifetime, user, linger, exclude, store, serve });
+  const { store: stores, ...rest } = result.output;
+  return deepFreeze({ path, ...rest, stores });
 }
 
 function parseToml(text: string, subject: string): Record<string, unknown> {
@@ -91,9 +91,12 @@ function spoolProblem(text: string, spool: unknown): string | undefined {
 }
 
 function describe(issue: v.BaseIssue<unknown>): string {
-  // an element of a list has no name: its message quotes it
-  const keys = issue.path?.map(({ key }) => key).filter((key) => typeof key === "string") ?? [];
-  return `${keys.join(".")}: ${issue.message}`;
+  const keys = (issue.path ?? []).flatMap(({ key }, at, path) => {
+    if (typeof key === "string") return at === 0 ? key : `.${key}`;
+    // one of several sections is counted; an element of a list needs no name: its message quotes it
+    return typeof key === "number" && at < path.length - 1 ? ` ${key + 1}` : [];
+  });
+  return `${keys.join("")}: ${issue.message}`;
 }
 
 function deepFreeze<T>(value: T): Readonly<T> {

@@ -32,6 +32,14 @@ export const absolutePath = v.pipe(
   v.check((path) => path.startsWith("/") && !CONTROL.test(path), "expected a path from the root"),
 );
 
+const none = v.pipe(
+  v.literal(false),
+  v.transform(() => undefined),
+);
+
+/** A directory; false: none. */
+export const directory = v.lazy((input) => (input === false ? none : absolutePath));
+
 /** A time in milliseconds, between two bounds; with `orNever` also "0s". */
 export function duration(least: number, most: number, { orNever = false } = {}) {
   return v.pipe(
@@ -119,13 +127,41 @@ const someHosts = v.pipe(v.array(host), v.minLength(1, "expected a name or a lis
 /** One host or several, as a list. */
 export const hosts = v.lazy((input) => (Array.isArray(input) ? someHosts : oneHost));
 
-/** A TCP port. */
+const REMOTES_SPELLING = 'expected a list of hosts such as ["mx2.example.org"]';
+
+/** Other hosts, each by name or address; at least one. */
+export const remoteHosts = v.pipe(
+  v.array(
+    v.pipe(
+      v.string(REMOTES_SPELLING),
+      v.check(
+        (name) => isIPv6(name) || /^[A-Za-z0-9._-]+$/.test(name),
+        ({ input }) => `${quote(input)} is no host; expected a name or an address`,
+      ),
+    ),
+    REMOTES_SPELLING,
+  ),
+  v.minLength(1, REMOTES_SPELLING),
+);
+
+/** A TCP or UDP port. */
 export const port = v.pipe(
   v.number("expected a port number"),
   v.integer("expected a port number"),
   v.minValue(1, "expected a port number, 1 to 65535"),
   v.maxValue(65_535, "expected a port number, 1 to 65535"),
 );
+
+/** A whole number between two bounds. */
+export function count(least: number, most: number) {
+  const spelling = `expected a number, ${least} to ${most}`;
+  return v.pipe(
+    v.number(spelling),
+    v.integer(spelling),
+    v.minValue(least, spelling),
+    v.maxValue(most, spelling),
+  );
+}
 
 /** A password in the configuration itself. No message ever has it. */
 export const password = v.pipe(

@@ -90,7 +90,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       metrics.render({
         version,
         node: process.versions.node,
-        driver: config.store.driver,
+        driver: config.stores.map(({ driver }) => driver).join(","),
         known: daemon.known,
         spool: await spoolDepth(config.spool, now()),
       }),

@@ -1,11 +1,11 @@
 /** Looks at everything, area by area. */
 import { readFileSync, realpathSync } from "node:fs";
 import { userInfo } from "node:os";
-import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
+import { DEFAULT_CONFIG_PATH, type Config, type StoreConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
 import { ConfigError, PopbsmtpError } from "../errors.ts";
 import { dropPrivileges, findAccount, isRoot, type Account } from "../privileges.ts";
-import { postfixQuery, SCHEMA_VERSION } from "../stores/open.ts";
+import { SCHEMA_VERSION } from "../stores/open.ts";
 import { Spool } from "../spool/spool.ts";
 import type { Store } from "../stores/store.ts";
 import { becoming } from "./becoming.ts";
@@ -67,9 +67,10 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
   yield { name: "Spool", findings: spoolFindings(subject) };
   yield { name: "Node", findings: await nodeFindings(subject) };
   yield { name: "Dovecot", findings: await dovecotFindings(subject) };
-  const query = postfixQuery(config.store, config.lifetime);
-  yield { name: "Postfix", findings: await postfixFindings(subject, query) };
-  yield { name: "Store", findings: await openAndLook(subject, scope) };
+  yield { name: "Postfix", findings: await postfixFindings(subject) };
+  for (const store of config.stores) {
+    yield { name: "Store", findings: await openAndLook(subject, store, scope) };
+  }
 }
 
 type Loaded = { readonly config: Config } | { readonly problems: readonly Finding[] };
@@ -108,16 +109,17 @@ function modes(
     .filter((finding) => finding !== undefined);
 }
 
-async function openAndLook(subject: Subject, scope: Scope) {
+async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
   const { config, account } = subject;
   if (isRoot() && account === undefined) {
     return [warning(`not looked at: there is no user ${config.user} to do it as`)];
   }
   dropPrivileges(config.user);
-  const writer = await scope.openStore(config, "writer");
-  const purger = await scope.openStore(config, "purger");
+  const alone = { ...config, stores: [store] };
+  const writer = await scope.openStore(alone, "writer");
+  const purger = await scope.openStore(alone, "purger");
   try {
-    return await storeFindings(subject, { writer, purger, version: SCHEMA_VERSION });
+    return await storeFindings(subject, store, { writer, purger, version: SCHEMA_VERSION });
   } finally {
     await writer.close();
     await purger.close();

@@ -1,5 +1,5 @@
 /** The map file that Postfix asks: pgsql_table(5), mysql_table(5), sqlite_table(5). */
-import type { StoreConfig } from "../config/config.ts";
+import type { TableStoreConfig } from "../config/config.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 
 /** A file of `name = value` lines; a line that begins with a blank continues the one before. */
@@ -18,7 +18,7 @@ export function parseMapFile(text: string): ReadonlyMap<string, string> {
 }
 
 /** Whether a map's query reads the store's table. */
-export function isOurs(map: ReadonlyMap<string, string>, { table }: StoreConfig): boolean {
+export function isOurs(map: ReadonlyMap<string, string>, { table }: TableStoreConfig): boolean {
   const name = table.slice(table.lastIndexOf(".") + 1);
   return new RegExp(`\\bFROM\\s+\\S*\\b${name}\\b`, "i").test(map.get("query") ?? "");
 }
@@ -32,7 +32,7 @@ export function isOurs(map: ReadonlyMap<string, string>, { table }: StoreConfig)
 export function mapFindings(
   path: string,
   map: ReadonlyMap<string, string>,
-  store: StoreConfig,
+  store: TableStoreConfig,
   query: string,
   remedy: readonly string[],
 ): readonly Finding[] {
@@ -63,7 +63,7 @@ export function mapFindings(
 function placeFindings(
   path: string,
   map: ReadonlyMap<string, string>,
-  store: StoreConfig,
+  store: TableStoreConfig,
   remedy: readonly string[],
 ): Finding[] {
   const differs = (name: string, expected: string) =>

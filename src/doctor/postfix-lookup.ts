@@ -1,12 +1,13 @@
 /** The map that Postfix asks: can it, and does it get the right answers? */
 import { readFileSync } from "node:fs";
-import type { Config } from "../config/config.ts";
+import { hasTable, type Config, type TableStoreConfig } from "../config/config.ts";
 import { findAccount, isRoot, type Account } from "../privileges.ts";
+import { postfixQuery } from "../stores/postfix-query.ts";
 import { ask } from "./ask.ts";
 import { becoming, whyNotReadable } from "./becoming.ts";
 import { configurationFile } from "./files.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
-import { mapFindings, parseMapFile } from "./map-file.ts";
+import { isOurs, mapFindings, parseMapFile } from "./map-file.ts";
 import type { Postfix } from "./postconf.ts";
 import type { Subject } from "./subject.ts";
 import { groupName, popbsmtp, shellWord } from "./words.ts";
@@ -15,7 +16,7 @@ import { groupName, popbsmtp, shellWord } from "./words.ts";
 export interface SqlMap {
   readonly text: string;
   readonly proxied: boolean;
-  readonly type: Config["store"]["driver"];
+  readonly type: TableStoreConfig["driver"];
   readonly path: string;
   /** Whether Postfix asks it for whole addresses only: it stands in a pipemap, behind a table of patterns (dict_pipe.c). */
   readonly whole: boolean;
@@ -52,13 +53,23 @@ function readValues(path: string): SqlMap["values"] {
   }
 }
 
-/** @param query what `print postfix` would write into the file */
+/** The store that a map asks; undefined where it asks something else. */
+export function storeOf(map: SqlMap, { stores }: Config): TableStoreConfig | undefined {
+  const tables = stores.filter(hasTable);
+  const { values } = map;
+  if (values === undefined) return map.path.includes("popbsmtp") ? tables[0] : undefined;
+  const named = tables.filter((store) => isOurs(values, store));
+  return named.find(({ driver }) => driver === map.type) ?? named[0];
+}
+
+/** @param store that {@link storeOf} found */
 export async function lookupFindings(
   map: SqlMap,
+  store: TableStoreConfig,
   { config }: Subject,
   postfix: Postfix,
-  query: string,
 ): Promise<readonly Finding[]> {
+  const query = postfixQuery(store, config.lifetime);
   const remedy = [`${popbsmtp(config)} print postfix map > ${shellWord(map.path)}`];
   const { owner, which } = postfix;
   const account = isRoot() ? findAccount(owner) : undefined;
@@ -76,8 +87,8 @@ export async function lookupFindings(
     ...(await typeFindings(map, which)),
     ...proxyFindings(map, postfix),
     ...mode(map, account),
-    ...mapFindings(map.path, map.values, config.store, query, remedy),
-    ...(account === undefined ? [] : databaseFindings(config, owner, account)),
+    ...mapFindings(map.path, map.values, store, query, remedy),
+    ...(account === undefined ? [] : databaseFindings(config, store, owner, account)),
   ];
   // one trouble is told once
   if (found.some(({ level }) => level === "problem")) return found;
@@ -118,8 +129,12 @@ export function proxyFindings(
 }
 
 /** A SQLite file is read by Postfix itself, and so are the two beside it, which it cannot make. */
-function databaseFindings(config: Config, owner: string, account: Account): readonly Finding[] {
-  const { store } = config;
+function databaseFindings(
+  config: Config,
+  store: TableStoreConfig,
+  owner: string,
+  account: Account,
+): readonly Finding[] {
   if (store.driver !== "sqlite") return [];
   for (const file of ["", "-wal", "-shm"].map((suffix) => store.path + suffix)) {
     const why = becoming(owner, account, () => whyNotReadable(file));

@@ -2,11 +2,10 @@
 import { join } from "node:path";
 import { policyRestriction } from "../commands/print-postfix-daemon.ts";
 import { relayMap } from "../commands/print-postfix.ts";
-import type { Config } from "../config/config.ts";
+import { hasTable, type Config, type TableStoreConfig } from "../config/config.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
-import { isOurs } from "./map-file.ts";
 import { OTHERS, readPostfix, RECIPIENT, RELAY, type Postfix } from "./postconf.ts";
-import { lookupFindings, proxyFindings, readMap, type SqlMap } from "./postfix-lookup.ts";
+import { lookupFindings, proxyFindings, readMap, storeOf, type SqlMap } from "./postfix-lookup.ts";
 import {
   harmless,
   isDaemons,
@@ -27,15 +26,11 @@ import { popbsmtp, shellWord } from "./words.ts";
 /** Where one of Postfix's lists asks us. */
 interface Lookup {
   readonly restriction: Restriction;
-  /** A map of the database's, or one of the daemon's services. */
-  readonly asked: SqlMap | Service;
+  /** A map of a database's, with the store that it asks, or one of the daemon's services. */
+  readonly asked: { readonly map: SqlMap; readonly store: TableStoreConfig } | Service;
 }
 
-/** @param query what `print postfix` would write into the map file */
-export async function postfixFindings(
-  subject: Subject,
-  query: string,
-): Promise<readonly Finding[]> {
+export async function postfixFindings(subject: Subject): Promise<readonly Finding[]> {
   const which = subject.postfixConfig === undefined ? [] : ["-c", subject.postfixConfig];
   const postfix = await readPostfix(which);
   if (postfix === undefined) return [ok("not installed on this host")];
@@ -43,25 +38,21 @@ export async function postfixFindings(
     const command = ["postconf", ...which, "-n"].map(shellWord).join(" ");
     return [problem(`postconf cannot read its configuration: ${postfix}`, command)];
   }
-  return [ok(`Postfix ${postfix.version}`), ...(await relayFindings(subject, postfix, query))];
+  return [ok(`Postfix ${postfix.version}`), ...(await relayFindings(subject, postfix))];
 }
 
-async function relayFindings(
-  subject: Subject,
-  postfix: Postfix,
-  query: string,
-): Promise<readonly Finding[]> {
+async function relayFindings(subject: Subject, postfix: Postfix): Promise<readonly Finding[]> {
   const { list } = postfix;
   // where the first is empty, as it may be after an upgrade from before 2.10, the second decides
   const deciding = list(RELAY).length > 0 ? RELAY : RECIPIENT;
-  const write = writer(subject, postfix);
+  const write = writer(postfix);
   const lookups = findLookups(list(deciding), subject.config, postfix);
   if (lookups.length === 0) {
     for (const name of [RECIPIENT, ...OTHERS]) {
       const misplaced = findLookups(list(name), subject.config, postfix)[0]?.restriction;
       if (misplaced !== undefined) return [misplacedFinding(name, write(deciding, misplaced))];
     }
-    return [notConfigured(subject, write(deciding))];
+    return [notConfigured(subject, (usual) => write(deciding, usual))];
   }
   const findings: Finding[] = [];
   for (const lookup of lookups) {
@@ -75,8 +66,8 @@ async function relayFindings(
             await serviceFindings(lookup.asked, subject, postfix),
           ]
         : [
-            ...cutShortFindings(deciding, lookup.restriction, lookup.asked, write),
-            ...(await lookupFindings(lookup.asked, subject, postfix, query)),
+            ...cutShortFindings(deciding, lookup.restriction, lookup.asked.map, write),
+            ...(await lookupFindings(lookup.asked.map, lookup.asked.store, subject, postfix)),
           ]),
     );
   }
@@ -96,19 +87,16 @@ function findLookups(
     }
     const { name, argument = "" } = restriction;
     const map = name === "check_client_access" ? readMap(argument) : undefined;
-    if (map === undefined) return [];
-    const ours =
-      map.values === undefined ? map.path.includes("popbsmtp") : isOurs(map.values, config.store);
-    return ours ? [{ restriction, asked: map }] : [];
+    const store = map === undefined ? undefined : storeOf(map, config);
+    return map === undefined || store === undefined ? [] : [{ restriction, asked: { map, store } }];
   });
 }
 
 /** Makes the command that puts the lookup where it belongs in a list, in another's place where there is one. */
-type Writer = (name: string, access?: Restriction, instead?: Restriction) => string;
+type Writer = (name: string, access: Restriction, instead?: Restriction) => string;
 
-function writer(subject: Subject, { which, list }: Postfix): Writer {
-  const usual = usualLookup(subject);
-  return (name, access = usual, instead?: Restriction) => {
+function writer({ which, list }: Postfix): Writer {
+  return (name, access, instead) => {
     const others = list(name).filter((each) => each !== instead);
     // postconf has expanded all variables: what dollars are left are meant
     const value = restrictionsText(corrected(others, access)).replaceAll("$", "$$$$");
@@ -116,16 +104,18 @@ function writer(subject: Subject, { which, list }: Postfix): Writer {
   };
 }
 
-/** The daemon's policy service where there is a daemon; else a map of the store's. */
-function usualLookup({ config, daemon, postfixConfig }: Subject): Restriction {
-  const policy = daemon === undefined ? undefined : policyRestriction(config.serve);
-  if (policy === undefined) return ofMap(config.store.driver, mapPath(postfixConfig));
+/** The daemon's policy service where there is a daemon, or no table; else a map of the store's. */
+function usualLookup({ config, daemon, postfixConfig }: Subject): Restriction | undefined {
+  const table = config.stores.find(hasTable);
+  const policy =
+    daemon === undefined && table !== undefined ? undefined : policyRestriction(config.serve);
+  if (policy === undefined) return table && ofMap(table.driver, mapPath(postfixConfig));
   const [restriction] = parseRestrictions(policy);
   if (restriction === undefined) throw new Error(`${policy} is a restriction`);
   return restriction;
 }
 
-function ofMap(driver: Config["store"]["driver"], path: string): Restriction {
+function ofMap(driver: TableStoreConfig["driver"], path: string): Restriction {
   // as Postfix has it once it has read main.cf
   const argument = relayMap(driver, path).replaceAll("$$", "$");
   return { name: "check_client_access", argument };
@@ -136,8 +126,9 @@ function mapPath(postfixConfig = "/etc/postfix"): string {
   return join(postfixConfig, "popbsmtp.cf");
 }
 
-function notConfigured(subject: Subject, write: string): Finding {
+function notConfigured(subject: Subject, write: (usual: Restriction) => string): Finding {
   const { config, postfixConfig } = subject;
+  const usual = usualLookup(subject);
   const path = shellWord(mapPath(postfixConfig));
   const map = [
     `(umask 077; ${popbsmtp(config)} print postfix map > ${path})`,
@@ -145,9 +136,10 @@ function notConfigured(subject: Subject, write: string): Finding {
   ];
   return warning(
     "does not ask whether a client may relay: right only where another host relays",
-    ...(usualLookup(subject).name === "check_client_access" ? map : []),
-    write,
-    "postfix reload",
+    ...(usual?.name === "check_client_access" ? map : []),
+    ...(usual === undefined
+      ? ["no store has a table that Postfix could ask: see policy in the section [serve]"]
+      : [write(usual), "postfix reload"]),
   );
 }
 

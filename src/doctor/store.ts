@@ -1,7 +1,7 @@
 /** The store: can it be reached, and does it do what it has to? */
 import { parseAddress, type Address } from "../address.ts";
 import { formatDuration } from "../config/duration.ts";
-import type { Config } from "../config/config.ts";
+import type { Config, StoreConfig } from "../config/config.ts";
 import { PopbsmtpError, StoreAwayError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import { counted, ok, problem, warning, type Finding } from "./finding.ts";
@@ -24,8 +24,10 @@ interface Stores {
   readonly version: number;
 }
 
+/** @param store the one of the configuration's stores that `stores` are handles of */
 export async function storeFindings(
   { config, daemon, now }: Pick<Subject, "config" | "daemon" | "now">,
+  store: StoreConfig,
   stores: Stores,
 ): Promise<readonly Finding[]> {
   try {
@@ -33,17 +35,17 @@ export async function storeFindings(
     if (schema.level === "problem") return [schema];
     return [
       schema,
-      await rights(stores, config, now),
-      ...clockFindings(config, await stores.writer.clockOffset()),
+      await rights(stores, config, store, now),
+      ...clockFindings(store, await stores.writer.clockOffset()),
       await rows(config, daemon, stores.writer, now),
     ];
   } catch (error) {
     if (!(error instanceof StoreAwayError)) throw error;
-    return [unreachable(config, error)];
+    return [unreachable(store, error)];
   }
 }
 
-function unreachable({ store }: Config, error: StoreAwayError): Finding {
+function unreachable(store: StoreConfig, error: StoreAwayError): Finding {
   const [text = "", remedy] = bare(error).split("; run: ");
   if (remedy !== undefined) return problem(text, remedy);
   // a file is no server that comes back by itself
@@ -76,8 +78,12 @@ function schemaFinding(
  * May the accounts delete and write? Deletes what is not there, then writes a row that has long expired and deletes that: it
  * authorizes nobody, and is gone again. The address is no host's (RFC 5737).
  */
-async function rights({ writer, purger }: Stores, config: Config, now: number): Promise<Finding> {
-  const { store } = config;
+async function rights(
+  { writer, purger }: Stores,
+  config: Config,
+  store: StoreConfig,
+  now: number,
+): Promise<Finding> {
   const address = trialAddress();
   const roles = `${popbsmtp(config)} schema print --roles    # what each account has to be granted`;
   try {
@@ -103,7 +109,7 @@ function trialAddress(): Address {
   return address;
 }
 
-function clockFindings({ store }: Config, offset: number): readonly Finding[] {
+function clockFindings(store: StoreConfig, offset: number): readonly Finding[] {
   // SQLite's clock is this host's
   if (store.driver === "sqlite") return [];
   const off = Math.abs(offset);

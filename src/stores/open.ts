@@ -1,4 +1,5 @@
-import type { StoreConfig } from "../config/config.ts";
+import { hasTable, type StoreConfig } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
 import { MysqlStore } from "./mysql.ts";
 import { PgsqlStore } from "./pgsql.ts";
 import { SqliteStore } from "./sqlite.ts";
@@ -26,6 +27,9 @@ export function openStore(
   config: StoreConfig,
   { lifetime, role = "writer", owner }: OpenOptions,
 ): Store {
+  if (!hasTable(config)) {
+    throw new ConfigError([`store.driver: "${config.driver}" is not there yet`]);
+  }
   if (config.driver === "sqlite") return new SqliteStore(config, lifetime, owner);
   const account = (role === "purger" ? config.purger : undefined) ?? config.writer;
   return config.driver === "pgsql"

@@ -1,4 +1,4 @@
-import type { StoreConfig } from "../config/config.ts";
+import type { TableStoreConfig } from "../config/config.ts";
 import { identifier, quoter } from "./schema.ts";
 
 /**
@@ -10,7 +10,7 @@ import { identifier, quoter } from "./schema.ts";
  *
  * @param lifetime in milliseconds
  */
-export function postfixQuery(config: StoreConfig, lifetime: number): string {
+export function postfixQuery(config: TableStoreConfig, lifetime: number): string {
   const quote = quoter(config);
   const lastSeen = quote(config.columns.lastSeen);
   const seconds = String(lifetime / 1000);
@@ -20,7 +20,7 @@ export function postfixQuery(config: StoreConfig, lifetime: number): string {
   );
 }
 
-function live(driver: StoreConfig["driver"], lastSeen: string, seconds: string): string {
+function live(driver: TableStoreConfig["driver"], lastSeen: string, seconds: string): string {
   const conditions = {
     pgsql:
       `${lastSeen} > now() - interval '${seconds} seconds' ` +

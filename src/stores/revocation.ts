@@ -1,4 +1,4 @@
-import type { StoreConfig } from "../config/config.ts";
+import type { TableStoreConfig } from "../config/config.ts";
 import { UsageError } from "../errors.ts";
 import { quoter } from "./schema.ts";
 import type { Revocation } from "./store.ts";
@@ -9,7 +9,7 @@ import type { Revocation } from "./store.ts";
  * @throws UsageError where a user is given and the table does not hold them
  */
 export function revoked(
-  config: StoreConfig,
+  config: TableStoreConfig,
   which: Revocation,
 ): readonly { readonly column: string; readonly value: string }[] {
   const quote = quoter(config);

@@ -1,4 +1,4 @@
-import type { StoreConfig } from "../config/config.ts";
+import type { TableStoreConfig } from "../config/config.ts";
 import { StoreAwayError } from "../errors.ts";
 import { SCHEMA_SQL } from "./schema-sql.ts";
 
@@ -9,7 +9,7 @@ export const SCHEMA_VERSION = SCHEMA_SQL.pgsql.versions.length;
  * What `popbsmtp schema print` prints: the files of sql/ for this driver, in order, with the configured table's name;
  * psql, mariadb or sqlite3 take it as it is. For a mapped table, a comment that there is nothing to install.
  */
-export function schemaText(config: StoreConfig): string {
+export function schemaText(config: TableStoreConfig): string {
   if (config.mapped) {
     return `-- The table ${config.table} is your own (store.columns): there is nothing to install.\n`;
   }
@@ -20,13 +20,13 @@ export function schemaText(config: StoreConfig): string {
  * The SQL that creates the writer's, the purger's and the reader's accounts and says what each may do, with the
  * configured table's name. For SQLite, a comment on file modes.
  */
-export function rolesText(config: StoreConfig): string {
+export function rolesText(config: TableStoreConfig): string {
   return renamed(SCHEMA_SQL[config.driver].roles, config);
 }
 
 /** The SQL of each version above `installed`, with its number, oldest first. */
 export function upgrades(
-  config: StoreConfig,
+  config: TableStoreConfig,
   installed: number,
 ): readonly { readonly version: number; readonly sql: string }[] {
   return SCHEMA_SQL[config.driver].versions
@@ -44,20 +44,20 @@ export function refuseNewer(name: string, installed: number): void {
 }
 
 /** The configured table's name, or that of a thing that belongs to it ("popbsmtp_schema"), as the driver's SQL spells it. */
-export function identifier(config: StoreConfig, suffix = ""): string {
+export function identifier(config: TableStoreConfig, suffix = ""): string {
   const quote = quoter(config);
   // only PostgreSQL's has a schema in front
   return `${config.table}${suffix}`.split(".").map(quote).join(".");
 }
 
 /** How the driver's SQL quotes a name: `user` is a reserved word in some. */
-export function quoter(config: StoreConfig): (name: string) => string {
+export function quoter(config: TableStoreConfig): (name: string) => string {
   const mark = config.driver === "mysql" ? "`" : '"';
   return (name) => mark + name.replaceAll(mark, mark + mark) + mark;
 }
 
 /** In sql/ the table's name, and the names made from it, are the ones in quotes. */
-function renamed(sql: string, config: StoreConfig): string {
+function renamed(sql: string, config: TableStoreConfig): string {
   const quote = quoter(config);
   const bare = config.table.slice(config.table.lastIndexOf(".") + 1);
   return (

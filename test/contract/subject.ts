@@ -6,7 +6,7 @@ import {
   type Columns,
   type ServerStoreConfig,
   type SqliteStoreConfig,
-  type StoreConfig,
+  type TableStoreConfig,
 } from "../../src/config/config.ts";
 import { openStore } from "../../src/stores/open.ts";
 import type { Store } from "../../src/stores/store.ts";
@@ -38,7 +38,7 @@ export function twoColumns(address: string, lastSeen: string): Columns {
 
 /** A table that is nobody else's, and what a test needs besides a store's verbs. */
 export interface Subject {
-  readonly config: StoreConfig;
+  readonly config: TableStoreConfig;
   /** A handle of its own, not yet connected. */
   readonly open: () => Store;
   /** Runs SQL past the store; returns a single statement's rows. */

@@ -106,7 +106,11 @@ test("the README's configuration reference has every key, and no other", async (
   await using directory = temporaryDirectory();
   const file = join(directory.path, "popbsmtp.toml");
   const server = (driver: string) => `[store]\ndriver = "${driver}"\ndatabase = "mail"\n`;
-  const drivers = [server("pgsql"), server("mysql"), '[store]\ndriver = "sqlite"\n'];
+  const drivers = [
+    server("pgsql"),
+    server("mysql"),
+    ...["sqlite", "relay-ctrl", "drac"].map((driver) => `[store]\ndriver = "${driver}"\n`),
+  ];
   const inside = (section: string) => [`${server("pgsql")}[store.${section}]\n`];
   const sections = {
     "At the top of the file": [""],

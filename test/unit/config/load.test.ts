@@ -49,6 +49,8 @@ async function problems(
 
 const PGSQL = '[store]\ndriver = "pgsql"\ndatabase = "mail"\n';
 const MYSQL = '[store]\ndriver = "mysql"\ndatabase = "mail"\n';
+const RELAY_CTRL = '[store]\ndriver = "relay-ctrl"\n';
+const DRAC = '[store]\ndriver = "drac"\n';
 const SQLITE = '[store]\ndriver = "sqlite"\n';
 
 test("without a file at the default path the defaults hold: SQLite in /var/lib/popbsmtp", async () => {
@@ -61,20 +63,22 @@ test("without a file at the default path the defaults hold: SQLite in /var/lib/p
     user: "popbsmtp",
     linger: 60_000,
     exclude: [],
-    store: {
-      driver: "sqlite",
-      path: "/var/lib/popbsmtp/popbsmtp.db",
-      table: "popbsmtp",
-      mapped: false,
-      columns: {
-        address: "address",
-        user: "user",
-        service: "service",
-        firstSeen: "first_seen",
-        lastSeen: "last_seen",
-        logins: "logins",
+    stores: [
+      {
+        driver: "sqlite",
+        path: "/var/lib/popbsmtp/popbsmtp.db",
+        table: "popbsmtp",
+        mapped: false,
+        columns: {
+          address: "address",
+          user: "user",
+          service: "service",
+          firstSeen: "first_seen",
+          lastSeen: "last_seen",
+          logins: "logins",
+        },
       },
-    },
+    ],
     serve: {
       imap: { path: "/run/popbsmtp/imap" },
       pop3: { path: "/run/popbsmtp/pop3" },
@@ -91,7 +95,10 @@ test("without a file at the default path the defaults hold: SQLite in /var/lib/p
 test("an empty file means the defaults, too", async () => {
   const { path, ...rest } = await load("");
   assert.match(path ?? "", /popbsmtp\.toml$/);
-  assert.deepEqual(rest.store.driver, "sqlite");
+  assert.deepEqual(
+    rest.stores.map(({ driver }) => driver),
+    ["sqlite"],
+  );
 });
 
 test("a missing file that was named is a problem", () => {
@@ -134,8 +141,8 @@ password = "r"
 `,
     { password: `${PASSWORD}\n`, "ca.pem": "-----BEGIN CERTIFICATE-----\n" },
   );
-  const { store } = config;
-  assert.ok(store.driver === "pgsql");
+  const [store, ...others] = config.stores;
+  assert.ok(store?.driver === "pgsql" && others.length === 0);
   assert.equal(config.spool, "/srv/spool");
   assert.equal(config.lifetime, 3_600_000);
   assert.equal(config.linger, 0);
@@ -159,29 +166,63 @@ password = "r"
 });
 
 test("a database without host is the one behind Debian's socket on this machine", async () => {
-  const pgsql = (await load(PGSQL)).store;
-  assert.ok(pgsql.driver === "pgsql");
+  const [pgsql] = (await load(PGSQL)).stores;
+  assert.ok(pgsql?.driver === "pgsql");
   assert.deepEqual([pgsql.hosts, pgsql.port], [["/var/run/postgresql"], 5432]);
-  const mysql = (await load(MYSQL)).store;
-  assert.ok(mysql.driver === "mysql");
+  const [mysql] = (await load(MYSQL)).stores;
+  assert.ok(mysql?.driver === "mysql");
   assert.deepEqual([mysql.hosts, mysql.port], [["/run/mysqld/mysqld.sock"], 3306]);
   assert.equal(mysql.writer.user, "popbsmtp");
   assert.equal(mysql.ssl, undefined);
 });
 
+test("several stores are kept in the order of the file", async () => {
+  const { stores } = await load(
+    `[[store]]\ndriver = "mysql"\ndatabase = "mail"\n[[store]]\ndriver = "sqlite"\n[[store]]\ndriver = "sqlite"\ntable = "other"\n`,
+  );
+  assert.deepEqual(
+    stores.map(({ driver }) => driver),
+    ["mysql", "sqlite", "sqlite"],
+  );
+});
+
+test("a section that names several hosts is a store for each", async () => {
+  const { stores } = await load(
+    `[[store]]\ndriver = "drac"\nhosts = ["a.example.org", "192.0.2.1"]\n[[store]]\ndriver = "relay-ctrl"\nremotes = ["b.example.org", "2001:db8::1"]\ntimeout = "500ms"\n`,
+  );
+  const remote = { driver: "relay-ctrl-udp", port: 811, tries: 5, timeout: 500 };
+  assert.deepEqual(stores, [
+    { driver: "drac", host: "a.example.org" },
+    { driver: "drac", host: "192.0.2.1" },
+    { driver: "relay-ctrl", path: "/var/spool/relay-ctrl/allow" },
+    { ...remote, host: "b.example.org" },
+    { ...remote, host: "2001:db8::1" },
+  ]);
+});
+
+test("a relay-ctrl section may have remotes only", async () => {
+  const { stores } = await load(`${RELAY_CTRL}path = false\nremotes = ["b.example.org"]\n`);
+  assert.deepEqual(
+    stores.map(({ driver }) => driver),
+    ["relay-ctrl-udp"],
+  );
+});
+
 test("ssl = true trusts the system's authorities, false means none", async () => {
-  const on = (await load(`${PGSQL}ssl = true`)).store;
-  assert.ok(on.driver === "pgsql");
+  const [on] = (await load(`${PGSQL}ssl = true`)).stores;
+  assert.ok(on?.driver === "pgsql");
   assert.deepEqual(on.ssl, { ca: undefined, rejectUnauthorized: true });
-  const off = (await load(`${PGSQL}ssl = false`)).store;
-  assert.ok(off.driver === "pgsql");
+  const [off] = (await load(`${PGSQL}ssl = false`)).stores;
+  assert.ok(off?.driver === "pgsql");
   assert.equal(off.ssl, undefined);
 });
 
 test("the configuration cannot be changed afterwards", async () => {
   const config = await load(PGSQL);
-  assert.ok(Object.isFrozen(config) && Object.isFrozen(config.store));
-  assert.ok(Object.isFrozen(config.store.columns) && Object.isFrozen(config.exclude));
+  assert.ok(Object.isFrozen(config) && Object.isFrozen(config.stores));
+  const [store] = config.stores;
+  assert.ok(store?.driver === "pgsql");
+  assert.ok(Object.isFrozen(store.columns) && Object.isFrozen(config.exclude));
   assert.ok(Object.isFrozen(config.serve) && Object.isFrozen(config.serve.policy));
 });
 
@@ -201,6 +242,8 @@ test("all problems are told at once", async () => {
   );
 });
 
+const SQLITES = '[[store]]\ndriver = "sqlite"\n'.repeat(2);
+
 const one: Readonly<Record<string, string>> = {
   'lifetime = "0s"': 'lifetime: "0s" is out of bounds; expected 1s to 7d',
   'lifetime = "8d"': 'lifetime: "8d" is out of bounds; expected 1s to 7d',
@@ -212,8 +255,9 @@ const one: Readonly<Record<string, string>> = {
     'exclude: "192.168.\\u001b" is no network; expected an address and a prefix length, such as "192.0.2.0/24" or "2001:db8::/32"',
   'user = "a b"': "user: expected the name of a system account",
   "store = 5": "store: expected a section",
-  "[store]": 'store.driver: expected "pgsql", "mysql" or "sqlite"',
-  '[store]\ndriver = "postgres"': 'store.driver: expected "pgsql", "mysql" or "sqlite"',
+  "[store]": 'store.driver: expected "pgsql", "mysql", "sqlite", "relay-ctrl" or "drac"',
+  '[store]\ndriver = "postgres"':
+    'store.driver: expected "pgsql", "mysql", "sqlite", "relay-ctrl" or "drac"',
   '[store]\ndriver = "pgsql"': "store.database: is missing",
   [`${PGSQL}host = 5`]: "store.host: expected a name or a list of names",
   [`${PGSQL}host = []`]: "store.host: expected a name or a list of names",
@@ -222,9 +266,26 @@ const one: Readonly<Record<string, string>> = {
   [`${PGSQL}host = "a b"`]:
     'store.host: "a b" is no host; expected a name, an address or a Unix socket\'s path',
   [`${PGSQL}port = 65536`]: "store.port: expected a port number, 1 to 65535",
-  [`${PGSQL}path = "/x"`]: 'store.path: a key of driver "sqlite" only',
+  [`${PGSQL}path = "/x"`]: 'store.path: not a key of driver "pgsql"',
   [`${SQLITE}host = "db"`]: 'store.host: not a key of driver "sqlite"',
   [`${SQLITE}path = "x.db"`]: "store.path: expected a path from the root",
+  [`${SQLITE}hosts = ["a"]`]: 'store.hosts: not a key of driver "sqlite"',
+  [`${RELAY_CTRL}table = "x"`]: 'store.table: not a key of driver "relay-ctrl"',
+  [`${RELAY_CTRL}path = "allow"`]: "store.path: expected a path from the root",
+  [`${RELAY_CTRL}path = false`]:
+    "store: neither a directory (path) nor remotes: logins would go nowhere",
+  [`${RELAY_CTRL}remotes = "mx2"`]:
+    'store.remotes: expected a list of hosts such as ["mx2.example.org"]',
+  [`${RELAY_CTRL}remotes = ["/mx2"]`]:
+    'store.remotes: "/mx2" is no host; expected a name or an address',
+  [`${RELAY_CTRL}tries = 0`]: "store.tries: expected a number, 1 to 100",
+  [`${RELAY_CTRL}timeout = "2m"`]: 'store.timeout: "2m" is out of bounds; expected 10ms to 1m',
+  [DRAC]: "store.hosts: is missing",
+  [`${DRAC}hosts = []`]: 'store.hosts: expected a list of hosts such as ["mx2.example.org"]',
+  "store = []": "store: expected a section",
+  "store = [5]": "store: expected a section",
+  [`${SQLITES}path = "x.db"`]: "store 2.path: expected a path from the root",
+  [SQLITES]: "store: sqlite /var/lib/popbsmtp/popbsmtp.db popbsmtp is there twice",
   [`${PGSQL}lifetime = "1h"`]:
     "store.lifetime: belongs at the top of the file, before the first [section]",
   [`${PGSQL}table = "x; DROP"`]:

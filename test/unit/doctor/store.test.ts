@@ -7,12 +7,12 @@ import { memoryStore } from "../commands/memory-store.ts";
 import { config as defaults, pgsql, subject as defaultSubject } from "./subject.ts";
 
 const NOW = Date.UTC(2026, 2, 3, 10);
-const config = { ...defaults, store: pgsql };
+const config = { ...defaults, stores: [pgsql] };
 
 const subject = { ...defaultSubject, config, now: NOW };
 
 function look(writer: Store, version = 2) {
-  return storeFindings(subject, { writer, purger: writer, version });
+  return storeFindings(subject, pgsql, { writer, purger: writer, version });
 }
 
 test("the trial authorizes nobody, and is taken away again", async () => {
@@ -31,7 +31,7 @@ test("an account that may not delete is not made to write what would then stay",
     ...memoryStore(),
     revoke: () => Promise.reject(new StoreAwayError("store: pgsql: permission denied")),
   };
-  const findings = await storeFindings(subject, { writer: store, purger, version: 2 });
+  const findings = await storeFindings(subject, pgsql, { writer: store, purger, version: 2 });
   assert.equal(store.recorded.length, 0);
   assert.deepEqual(findings[1], {
     level: "problem",

@@ -40,7 +40,7 @@ export const config: Config = {
   user: "popbsmtp",
   linger: 60_000,
   exclude: [],
-  store: sqlite,
+  stores: [sqlite],
   serve: {
     imap: { path: "/run/popbsmtp/imap" },
     pop3: { path: "/run/popbsmtp/pop3" },
