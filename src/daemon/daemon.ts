@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts";
+import type { Login } from "../login.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { servePostLogin } from "../sources/dovecot-service.ts";
@@ -22,7 +23,7 @@ import { KnownAuthorizations } from "./known.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { startPurger, type Purger } from "./purger.ts";
-import { Recorder } from "./recorder.ts";
+import { Recorder, type Outcome } from "./recorder.ts";
 
 /** How long to wait before the drain is started again that ended with an error. Milliseconds. */
 const DRAIN_AGAIN_MS = 1_000;
@@ -104,12 +105,17 @@ export class Daemon {
     return this.#spool;
   }
 
+  /** Records a login, wherever it comes from; never rejects. */
+  record(login: Login): Promise<Outcome> {
+    return this.#recorder.record(login);
+  }
+
   /** Answers a Dovecot process that asks for a login of this kind. */
   postLogin(service: string, socket: Socket): void {
     const { now, log, metrics } = this.#options;
     servePostLogin(socket, {
       service,
-      record: (login) => this.#recorder.record(login),
+      record: (login) => this.record(login),
       now,
       onMalformed: (why) => {
         metrics.malformed("post-login");

@@ -28,6 +28,11 @@ export class RpcError extends Error {
   }
 }
 
+/** Nothing came back in time: the same again would take as long. */
+export class NoAnswerError extends RpcError {
+  override name = "NoAnswerError";
+}
+
 interface Waiting {
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: Error) => void;
@@ -71,7 +76,7 @@ export class RpcClient implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     this.#waiting.set(xid, { resolve, reject });
     const end = setTimeout(
-      () => reject(new RpcError(`no answer within ${deadline / 1_000} s`)),
+      () => reject(new NoAnswerError(`no answer within ${deadline / 1_000} s`)),
       deadline,
     );
     let again: NodeJS.Timeout | undefined;

@@ -1,7 +1,9 @@
 import { hasTable, type StoreConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
+import { DracStore } from "./drac.ts";
 import { MysqlStore } from "./mysql.ts";
 import { PgsqlStore } from "./pgsql.ts";
+import { RelayCtrlRemoteStore } from "./relay-ctrl-remote.ts";
 import { SqliteStore } from "./sqlite.ts";
 import type { Owner } from "./sqlite-file.ts";
 import type { Store } from "./store.ts";
@@ -27,6 +29,8 @@ export function openStore(
   config: StoreConfig,
   { lifetime, role = "writer", owner }: OpenOptions,
 ): Store {
+  if (config.driver === "drac") return new DracStore(config, lifetime);
+  if (config.driver === "relay-ctrl-udp") return new RelayCtrlRemoteStore(config, lifetime);
   if (!hasTable(config)) {
     throw new ConfigError([`store.driver: "${config.driver}" is not there yet`]);
   }
