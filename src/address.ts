@@ -49,7 +49,12 @@ export function addressFromBytes(bytes: readonly number[]): Address | undefined 
 
 /** The bytes of an address, 4 or 16, in network order. */
 export function bytesOf(address: Address): readonly number[] {
-  return ipaddr.parse(address).toByteArray();
+  // ipaddr.js takes ::192.0.2.1 for ::ffff:192.0.2.1
+  const hex = address.replace(/(?<=:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...quad: string[]) => {
+    const [a = 0, b = 0, c = 0, d = 0] = quad.slice(0, 4).map(Number);
+    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+  });
+  return ipaddr.parse(hex).toByteArray();
 }
 
 /** A network from `192.0.2.0/24`, `2001:db8::/32` or a bare address; undefined where it is none. */
