@@ -5,7 +5,7 @@ import { register, unregister, type Mapping, type Transport } from "../rpc/rpcbi
 import type { Log } from "./log.ts";
 
 /** How often to see whether rpcbind still knows: it may have been restarted, or not have been there. Milliseconds. */
-const AGAIN_MS = 30_000;
+const AGAIN_MS = 10_000;
 
 const MAPPINGS: readonly Mapping[] = DRAC_VERSIONS.flatMap((version) =>
   (["udp", "tcp"] as const).map((transport) => ({ program: DRAC_PROGRAM, version, transport })),

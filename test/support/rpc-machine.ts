@@ -8,13 +8,16 @@ import { startServerProcess, type ServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { waitUntil } from "./wait-until.ts";
 
-/** Its addresses besides those of loopback. */
-export const MACHINE_ADDRESSES = { own: "198.51.100.1", other: "198.51.100.2" } as const;
+/** Its address besides those of loopback. */
+export const MACHINE_ADDRESS = "198.51.100.1";
+
+/** DRAC's. */
+const PROGRAM = "900101";
 
 /** What is in front of a command line that is to be run in a {@link RpcMachine}. */
 export type Enter = readonly string[];
 
-/** A DRAC server of rpcgen's: drac/server.c. */
+/** A DRAC server of rpcgen's: drac/server.c. Taken off rpcbind at dispose. */
 export interface Dracd extends AsyncDisposable {
   /** The addresses that it was told of, each time. */
   told(): readonly string[];
@@ -25,7 +28,7 @@ export interface Dracd extends AsyncDisposable {
 
 /**
  * A network of its own, with loopback and an rpcbind: no other test's, nor this host's. Its files are this host's, but for /run. Unix
- * sockets, but rpcbind's, can be reached from either side. 198.51.100.0/24 is a second network that leads to itself.
+ * sockets, but rpcbind's, can be reached from either side.
  */
 export interface RpcMachine extends AsyncDisposable {
   readonly enter: Enter;
@@ -81,7 +84,7 @@ export async function startRpcMachine(): Promise<RpcMachine> {
       const lines = (await runOk(nsenter, inside("rpcinfo", "-p"))).split("\n");
       return lines
         .map((line) => line.trim().split(/\s+/))
-        .filter(([program]) => program === "900101")
+        .filter(([program]) => program === PROGRAM)
         .map(([, version, transport, port]) => `${version} ${transport} ${port}`);
     },
     tell: async (transport: "udp" | "tcp", addresses: readonly string[], host = "127.0.0.1") => {
@@ -89,7 +92,10 @@ export async function startRpcMachine(): Promise<RpcMachine> {
       return { ...result, statuses: result.stdout.toString().trim().split("\n") };
     },
     startDracd: ({ versions, status }: { readonly versions: 1 | 2; readonly status: number }) =>
-      startDracd(nsenter, inside(programs.server, `${versions}`, `${status}`)),
+      startDracd(nsenter, inside(programs.server, `${versions}`, `${status}`), async () => {
+        for (const version of ["1", "2"])
+          await run(nsenter, inside("rpcinfo", "-d", PROGRAM, version));
+      }),
   };
   stack.defer(() => machine.stopRpcbind());
   await machine.startRpcbind();
@@ -97,12 +103,9 @@ export async function startRpcMachine(): Promise<RpcMachine> {
   return { ...machine, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
-const { own, other } = MACHINE_ADDRESSES;
 const SET_UP = [
   "ip link set lo up",
-  "ip link add there type dummy",
-  `ip address add ${own}/24 dev there`,
-  "ip link set there up",
+  `ip address add ${MACHINE_ADDRESS}/32 dev lo`,
   "mount -t tmpfs tmpfs /run",
   "echo ready",
   "exec sleep infinity",
@@ -130,7 +133,11 @@ async function compile(directory: string): Promise<{ client: string; server: str
   return { client: join(build, "client"), server: join(build, "server") };
 }
 
-async function startDracd(command: string, args: readonly string[]): Promise<Dracd> {
+async function startDracd(
+  command: string,
+  args: readonly string[],
+  takeOff: () => Promise<void>,
+): Promise<Dracd> {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   child.stdout.setEncoding("utf8").on("data", (chunk) => (text += chunk));
@@ -144,6 +151,9 @@ async function startDracd(command: string, args: readonly string[]): Promise<Dra
     told: () => text.split("\n").slice(1, -1),
     signal: (name) => void child.kill(name),
     kill,
-    [Symbol.asyncDispose]: kill,
+    [Symbol.asyncDispose]: async () => {
+      await kill();
+      await takeOff();
+    },
   };
 }
