@@ -12,7 +12,7 @@ import { createLog, type OwnedLog } from "./log.ts";
 import { createMetricsServer } from "./metrics-server.ts";
 import { createMetrics } from "./metrics.ts";
 import { isNetworkSource, NetworkSources } from "./network-sources.ts";
-import { spoolDepth } from "./spool-depth.ts";
+import { spoolDepth, storeReadings } from "./spool-depth.ts";
 import { standIn } from "./stand-in.ts";
 import { stderrWriter } from "./stderr.ts";
 import { Systemd, systemdSockets } from "./systemd.ts";
@@ -95,9 +95,10 @@ export async function serve(options: ServeOptions): Promise<void> {
       metrics.render({
         version,
         node: process.versions.node,
-        driver: config.stores.map(({ driver }) => driver).join(","),
+        driver: daemon.config.stores.map(({ driver }) => driver).join(","),
         known: daemon.known,
         spool: await spoolDepth(config.spool, now()),
+        stores: await storeReadings(daemon.config, now()),
       }),
   });
   const connections = new Connections();
@@ -111,7 +112,7 @@ export async function serve(options: ServeOptions): Promise<void> {
 
   network.start({
     record: async (login) => (await daemon.record(login)) !== "lost",
-    now,
+    now: () => daemon.loginTime(),
     metrics,
   });
 
