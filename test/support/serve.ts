@@ -154,7 +154,7 @@ export async function askPolicy(path: string, address: string): Promise<string> 
 
 function spawnServe(box: Installation, file: string, enter: Enter): ChildProcess {
   const log = openSync(file, "a");
-  const [command = "", ...words] = [...enter, box.program, "--config", box.config, "serve"];
+  const [command, ...words] = [...enter, box.program, "--config", box.config, "serve"];
   const child = spawn(command, words, {
     // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
     detached: true,
