@@ -41,8 +41,10 @@ export class Datagrams {
     const where = "fd" in place ? place.name : endpointName(place);
     const socket = await patiently(patience, async () => {
       const made = createSocket(isIPv6("host" in place ? place.host : "") ? "udp6" : "udp4");
+      // before: with a descriptor it listens at once
+      const bound = listening(made, where);
       made.bind("fd" in place ? { fd: place.fd } : { address: place.host, port: place.port });
-      await listening(made, where);
+      await bound;
       return made;
     });
     return new Datagrams(socket, where, onDropped);
