@@ -2,10 +2,13 @@
 import { networkInterfaces } from "node:os";
 import type { Address } from "../address.ts";
 
-/** Whether an address is this host's own. The kernel lets nothing in that claims so and comes from outside. */
+/**
+ * Whether what comes from an address comes from this host: from loopback, or one of its IPv4 addresses, since Linux lets nothing in
+ * from outside that claims to be. Of IPv6 that holds for loopback only.
+ */
 export function isThisHost(address: Address): boolean {
   if (address.startsWith("127.") || address === "::1") return true;
   return Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
-    .some((own) => own.address === address);
+    .some((own) => own.family === "IPv4" && own.address === address);
 }
