@@ -4,10 +4,14 @@ import { isIPv6 } from "node:net";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { parseAddress, type Address } from "../address.ts";
 import { endpointName, type PortEndpoint } from "../config/config.ts";
+import { ConfigError } from "../errors.ts";
 import { listening, patiently } from "./endpoint.ts";
 
 /** So many datagrams may be in hand; those that come then are dropped, and their senders try again. */
 const IN_HAND = 1_000;
+
+/** A call with the longest credentials there may be is shorter. Bytes. */
+const DATAGRAM_BYTES = 1_024;
 
 /** The answer to a datagram; undefined: none. */
 export type Answer = (datagram: Buffer, sender: Address) => Promise<Buffer | undefined>;
@@ -43,7 +47,8 @@ export class Datagrams {
       const made = createSocket(isIPv6("host" in place ? place.host : "") ? "udp6" : "udp4");
       // before: with a descriptor it listens at once
       const bound = listening(made, where);
-      made.bind("fd" in place ? { fd: place.fd } : { address: place.host, port: place.port });
+      if ("fd" in place) takeOver(made, place);
+      else made.bind({ address: place.host, port: place.port });
       await bound;
       return made;
     });
@@ -83,6 +88,10 @@ export class Datagrams {
 
   #receive(datagram: Buffer, sender: RemoteInfo): void {
     this.#came++;
+    if (datagram.length > DATAGRAM_BYTES) {
+      this.#onDropped(`longer than ${DATAGRAM_BYTES} bytes`);
+      return;
+    }
     if (this.#inHand.size + this.#early.length >= IN_HAND) {
       this.#onDropped(`${IN_HAND} are in hand`);
       return;
@@ -107,5 +116,21 @@ export class Datagrams {
       resolve();
     });
     return promise;
+  }
+}
+
+function takeOver(
+  socket: Socket,
+  { name, fd }: { readonly name: string; readonly fd: number },
+): void {
+  try {
+    socket.bind({ fd });
+  } catch (cause) {
+    throw new ConfigError(
+      [`${name}: no socket for datagrams was handed over; expected ListenDatagram=`],
+      {
+        cause,
+      },
+    );
   }
 }

@@ -277,6 +277,15 @@ describe("a dracd as the store", () => {
     }
   });
 
+  it("is looked at by doctor, which tells it of nothing", async () => {
+    await using dracd = await machine.startDracd({ versions: 2, status: 0 });
+    const [nsenter = "", ...words] = machine.enter;
+    const all = [...words, box.program, "--config", box.config, "doctor"];
+    const { stdout } = await run(nsenter, all);
+    assert.match(stdout.toString(), /^ +ok +drac localhost: reached; only a login shows whether/m);
+    assert.deepEqual(dracd.told(), []);
+  });
+
   it("gets what waits in the spool once it is there, but for what is too old by then", async () => {
     const [nsenter = "", ...words] = machine.enter;
     const wrapper = (address: string) =>

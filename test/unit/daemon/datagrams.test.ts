@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Datagrams, type Answer } from "../../../src/daemon/datagrams.ts";
 import { waitUntil } from "../../support/wait-until.ts";
@@ -80,6 +81,17 @@ describe("a UDP socket", () => {
     assert.deepEqual(client.answers, ["127.0.0.1 x"]);
   });
 
+  it("drops what is longer than any call", async () => {
+    await using bound = await bind();
+    bound.datagrams.start(echo);
+    using client = await sender(bound.datagrams);
+    await client.send("x".repeat(1_025));
+    await client.send("y".repeat(1_024));
+    await waitUntil("an answer", () => client.answers.length > 0);
+    assert.deepEqual(client.answers, [`127.0.0.1 ${"y".repeat(1_024)}`]);
+    assert.deepEqual(bound.dropped, ["longer than 1024 bytes"]);
+  });
+
   it("has a thousand in hand, and drops what comes then", async () => {
     await using bound = await bind();
     let asked = 0;
@@ -124,6 +136,18 @@ describe("a UDP socket", () => {
     await other.send("x");
     await asked;
     await stuck.close(1);
+  });
+
+  it("has to be a socket for datagrams where it is handed over", async () => {
+    const fd = openSync("/dev/null", "r");
+    await assert.rejects(
+      Datagrams.bind({ name: "relay-ctrl", fd }, 0, () => undefined),
+      {
+        exitStatus: 78,
+        message: "relay-ctrl: no socket for datagrams was handed over; expected ListenDatagram=",
+      },
+    );
+    closeSync(fd);
   });
 
   it("waits for a port that another daemon is about to leave, or says that it is taken", async () => {
