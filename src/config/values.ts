@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import * as v from "valibot";
+import { parseNetwork, type Network } from "../address.ts";
 import { printable } from "../terminal.ts";
 import { Secret, type SslConfig } from "./config.ts";
 import { DURATION_SPELLING, formatDuration, parseDuration } from "./duration.ts";
@@ -60,6 +61,19 @@ export function duration(least: number, most: number, { orNever = false } = {}) 
     }),
   );
 }
+
+/** A network as `exclude` lists them. */
+export const network = v.pipe(
+  v.string('expected a list of networks such as "192.0.2.0/24"'),
+  v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Network => {
+    const parsed = parseNetwork(value);
+    if (parsed !== undefined) return parsed;
+    addIssue({
+      message: `${quote(value)} is no network; expected an address and a prefix length, such as "192.0.2.0/24" or "2001:db8::/32"`,
+    });
+    return NEVER;
+  }),
+);
 
 /** The name of a system account, as useradd(8) takes them. */
 export const accountName = v.pipe(
