@@ -34,6 +34,7 @@ const LOGIN = {
 describe("a pattern of one's own", () => {
   it("finds address, user and service; the time is what the line begins with", () => {
     assert.deepEqual(parse(VPOPMAIL, LINE), LOGIN);
+    assert.deepEqual(parse(VPOPMAIL, `${LINE}\r`), LOGIN);
   });
 
   it("may say where the time is", () => {
@@ -74,6 +75,7 @@ describe("a pattern of one's own", () => {
 
   it("tells what it does not match from what is no line of a log", () => {
     assert.equal(parse(VPOPMAIL, LINE.replace("success", "failed")).kind, "other");
+    assert.equal(parse(VPOPMAIL, LINE.replace("bob", "x:198.51.100.1")).kind, "other");
     assert.equal(parse(VPOPMAIL, "-- Boot --").kind, "unknown");
   });
 
