@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts";
+import { loginClock } from "../login.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { servePostLogin } from "../sources/dovecot-service.ts";
@@ -44,6 +45,7 @@ interface Stores {
 
 export class Daemon {
   readonly #options: DaemonOptions;
+  readonly #loginClock: () => number;
   readonly #spool: Spool;
   readonly #recorder: Recorder;
   readonly #known: KnownAuthorizations;
@@ -64,6 +66,7 @@ export class Daemon {
   private constructor(options: DaemonOptions, spool: Spool, stores: Stores) {
     const { config, log, metrics, now } = options;
     this.#options = options;
+    this.#loginClock = loginClock(now);
     this.#config = config;
     this.#spool = spool;
     this.#stores = stores;
@@ -109,11 +112,11 @@ export class Daemon {
 
   /** Answers a Dovecot process that asks for a login of this kind. */
   postLogin(service: string, socket: Socket): void {
-    const { now, log, metrics } = this.#options;
+    const { log, metrics } = this.#options;
     servePostLogin(socket, {
       service,
       record: (login) => this.#recorder.record(login),
-      now,
+      now: this.#loginClock,
       onMalformed: (why) => {
         metrics.malformed("post-login");
         log.warning("malformed-request", { protocol: "post-login", service, reason: why });
