@@ -45,9 +45,9 @@ describe("several stores", () => {
       return Promise.resolve({
         ...one,
         open: () => openStores(config),
-        shift: async (address: string, seconds: number) => {
-          await one.shift(address, seconds);
-          await other.shift(address, seconds);
+        shift: async (which: string, seconds: number) => {
+          await one.shift(which, seconds);
+          await other.shift(which, seconds);
         },
       });
     },
@@ -83,10 +83,10 @@ class Three implements AsyncDisposable {
   }
 
   /** The users that each store has, past what is in front of it. */
-  async users(): Promise<readonly (readonly (string | undefined)[])[]> {
+  async users(): Promise<readonly (readonly string[])[]> {
     const all = legsOf(this.config).map(async (leg) => {
       const rows = await this.open({}, leg).list({ all: true });
-      return rows.map(({ user }) => user).toSorted();
+      return rows.map(({ user = "" }) => user).toSorted((a, b) => (a < b ? -1 : 1));
     });
     return Promise.all(all);
   }
@@ -258,7 +258,9 @@ describe("a login", () => {
     await three.drain(config);
     const [refusing] = legsOf(config);
     assert.ok(refusing !== undefined);
-    const [why = ""] = readdirSync(join(refusing.spool, "bad")).filter((name) => /why$/.test(name));
+    const [why = ""] = readdirSync(join(refusing.spool, "bad")).filter((name) =>
+      name.endsWith(".why"),
+    );
     assert.match(
       readFileSync(join(refusing.spool, "bad", why), "utf8"),
       /pgsql .*check constraint/,
