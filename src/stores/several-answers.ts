@@ -41,11 +41,11 @@ export function together(errors: readonly Error[], rest = ""): Error {
   if (ours.length === 1 && rest === "") return first;
   const message = joined(errors) + rest;
   const options = { cause: new AggregateError(errors) };
-  if (ours.every((error) => error instanceof UnsupportedError)) {
-    return new UnsupportedError(message, options);
+  if (ours.some((error) => error instanceof StoreAwayError)) {
+    return new StoreAwayError(message, options);
   }
-  return ours.some((error) => error instanceof StoreAwayError)
-    ? new StoreAwayError(message, options)
+  return ours.every((error) => error instanceof UnsupportedError)
+    ? new UnsupportedError(message, options)
     : new PopbsmtpError(message, first.exitStatus, options);
 }
 
