@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { install, type Installation, type Row } from "../support/installation.ts";
 import { assertRecorded, logIn, startLoad } from "../support/post-login-load.ts";
-import { runOk } from "../support/run.ts";
+import { run, runOk } from "../support/run.ts";
 import { askPolicy, startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
@@ -209,5 +209,62 @@ describe("the daemon", () => {
     const login2 = await logIn(serve.imap, "192.0.2.2", "bob");
     assertRecorded([login1, login2], await there.sqlite());
     assert.ok((await there.sqlite()).every(({ logins }) => logins === 1));
+  });
+});
+
+describe("the commands", () => {
+  it("do what can be done while one store is away, and say what was not done there", async () => {
+    await using there = await pair();
+    const { box, server } = there;
+    const popbsmtp = async (...args: readonly string[]) => {
+      const { status, stdout, stderr } = await run(box.program, ["--config", box.config, ...args]);
+      return { status, out: stdout.toString(), err: stderr.toString() };
+    };
+    await server.stop();
+    const allowed = await popbsmtp("allow", "192.0.2.1");
+    assert.match(allowed.out, /^192\.0\.2\.1 may relay until /);
+    assert.match(
+      allowed.err,
+      /^popbsmtp: store: pgsql .*ECONNREFUSED.*; the login waits for it\n$/,
+    );
+    assert.equal(allowed.status, 0);
+    assert.equal((await popbsmtp("check", "192.0.2.1")).status, 0);
+    const unknown = await popbsmtp("check", "192.0.2.2");
+    assert.deepEqual([unknown.status, unknown.out], [75, ""]);
+    const listed = await popbsmtp("list", "--json");
+    assert.deepEqual([listed.status, JSON.parse(listed.out).length], [0, 1]);
+    assert.match(listed.err, /^popbsmtp: store: pgsql .*; what it has is not in this list\n$/);
+    const drained = await popbsmtp("drain");
+    assert.equal(drained.status, 75);
+    const examined = await popbsmtp("doctor");
+    assert.match(
+      examined.out,
+      /  problem {2}1 login waiting for pgsql \S+ popbsmtp only, the oldest /,
+    );
+    const revoked = await popbsmtp("revoke", "192.0.2.1");
+    assert.match(revoked.err, /store: pgsql .*; the other stores have done it\n$/);
+    assert.equal(revoked.status, 75);
+    assert.deepEqual(await there.sqlite(), []);
+
+    await server.start();
+    assert.equal((await popbsmtp("revoke", "192.0.2.1")).status, 0);
+    assert.equal(there.waiting(), 0);
+    assert.deepEqual(await there.pgsql(), []);
+    assert.match((await popbsmtp("doctor")).out, /  ok {7}no logins waiting/);
+  });
+
+  it("print and install the tables of each, and a map that asks the first", async () => {
+    await using there = await pair();
+    const { box } = there;
+    const printed = await box.popbsmtp("schema", "print");
+    assert.match(printed, /^-- pgsql [^]*\n-- sqlite [^]*/);
+    assert.match(printed, /TIMESTAMPTZ|timestamptz/);
+    assert.match(printed, /PRAGMA journal_mode/);
+    const installed = await box.popbsmtp("schema", "install");
+    assert.match(installed, /sqlite .*: schema version \d+ is there already\n/);
+    assert.match(installed, /pgsql .*: schema version \d+ is there already\n/);
+    const map = await box.popbsmtp("print", "postfix", "map");
+    assert.match(map, /^# Of several stores, this asks pgsql /);
+    assert.match(map, /^dbname = /m);
   });
 });
