@@ -42,7 +42,7 @@ export async function storeFindings(
     ];
   } catch (error) {
     if (error instanceof UnsupportedError) {
-      return [ok(`${stores.writer.name}: only a login shows whether it is there`)];
+      return [ok(`${stores.writer.name}: it takes logins, and tells nothing of them`)];
     }
     if (!(error instanceof StoreAwayError)) throw error;
     return [unreachable(store, error)];
@@ -100,7 +100,7 @@ async function rights(
     );
     await purger.revoke({ address });
   } catch (error) {
-    if (!(error instanceof PopbsmtpError)) throw error;
+    if (!(error instanceof PopbsmtpError) || error instanceof UnsupportedError) throw error;
     return problem(
       `it is there, but: ${bare(error)}`,
       ...(store.driver === "sqlite" ? [`ls -l ${shellWord(store.path)}`] : [roles]),
