@@ -183,7 +183,8 @@ describe("a login", () => {
         await store.authorize([login("eve")], Date.now());
         await how(driver === "pgsql" ? pgsql : mysql, async () => {
           for (const [user, time] of times) await store.authorize([login(user, time)], Date.now());
-          assert.equal(three.waiting()[which], 2);
+          // and the first one, if connecting took long
+          assert.ok((three.waiting()[which] ?? 0) >= times.length);
         });
         await three.drain();
         assert.deepEqual(three.waiting(), [0, 0, 0]);
