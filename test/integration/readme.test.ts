@@ -86,6 +86,8 @@ test("every configuration in the README loads", async () => {
   await using directory = temporaryDirectory();
   const secret = join(directory.path, "secret");
   const ca = join(directory.path, "ca.pem");
+  const allow = join(directory.path, "dracd.allow");
+  writeFileSync(allow, "255.255.255.255 192.0.2.25\n");
   writeFileSync(secret, "secret\n");
   writeFileSync(ca, "-----BEGIN CERTIFICATE-----\n");
   const configurations = examples("toml");
@@ -96,7 +98,8 @@ test("every configuration in the README loads", async () => {
       file,
       text
         .replaceAll(/"\/etc\/popbsmtp\/\w+\.password"/g, `"${secret}"`)
-        .replaceAll("/etc/popbsmtp/ca.pem", ca),
+        .replaceAll("/etc/popbsmtp/ca.pem", ca)
+        .replaceAll("/etc/mail/dracd.allow", allow),
     );
     loadConfig(file);
   }

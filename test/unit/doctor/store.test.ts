@@ -85,7 +85,7 @@ test("a store that tells nothing is not asked for more than whether it is there"
   );
   assert.deepEqual(
     findings.map(({ level, text }) => [level, text]),
-    [["ok", "memory: it takes logins, and tells nothing of them"]],
+    [["ok", "memory: reached; only a login shows whether this host may tell it"]],
   );
   assert.equal(store.recorded.length, 0);
 });
