@@ -91,7 +91,11 @@ async function linger({ now }: Context, command: Command, path: string): Promise
       now,
     );
     try {
-      await drainLingering(config, store, reopen, leaving.signal, { now, isNeeded: legs.isNeeded });
+      const { isNeeded } = legs;
+      const drainOn = () =>
+        drainLingering(config, store, reopen, leaving.signal, { now, isNeeded });
+      // what it writes at the very end may leave something for a store that is away
+      while ((await drainOn()) !== undefined && !leaving.signal.aborted && isNeeded());
     } finally {
       await legs.stop();
       await store.close();

@@ -8,15 +8,15 @@ export const POSTFIX = "postfix";
 
 const SPELLING = `expected a list of networks such as ["192.0.2.0/24"], or "${POSTFIX}"`;
 
-type NetworkOrPostfix = Network | typeof POSTFIX;
-
-const networkOrPostfix = v.lazy((input) => (input === POSTFIX ? v.literal(POSTFIX) : network));
-
+const postfix = v.literal(POSTFIX, SPELLING);
 const onlyPostfix = v.pipe(
-  v.literal(POSTFIX, SPELLING),
-  v.transform((only): readonly NetworkOrPostfix[] => [only]),
+  postfix,
+  v.transform((only): readonly (Network | typeof POSTFIX)[] => [only]),
 );
-const list = v.array(networkOrPostfix, SPELLING);
+const list = v.array(
+  v.lazy((input) => (input === POSTFIX ? postfix : network)),
+  SPELLING,
+);
 
 /** A list of networks, in which "postfix" stands for mynetworks; or that alone. */
 export const networks = v.lazy((input) => (Array.isArray(input) ? list : onlyPostfix));

@@ -62,7 +62,7 @@ export function duration(least: number, most: number, { orNever = false } = {}) 
   );
 }
 
-/** A network, as lists have them. */
+/** A network as `exclude` lists them. */
 export const network = v.pipe(
   v.string('expected a list of networks such as "192.0.2.0/24"'),
   v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Network => {

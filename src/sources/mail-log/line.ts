@@ -38,6 +38,9 @@ const CLOCK_TOLERANCE_MS = 60_000;
 
 const CR = 0x0d;
 
+/** `[ID 702911 mail.info] ` in front of what a program says: Solaris' syslog. */
+const SOLARIS = /^\[ID \d+ \w+\.\w+\] ?/;
+
 const KNOWN: LineResult = { kind: "known" };
 const OTHER: LineResult = { kind: "other" };
 const UNKNOWN: LineResult = { kind: "unknown" };
@@ -50,11 +53,16 @@ const UNKNOWN: LineResult = { kind: "unknown" };
 export function parseLine(line: Buffer, context: LineContext): LineResult {
   if (line.length > LINE_BYTES) return UNKNOWN;
   const { formats } = context;
-  const text = line.toString("latin1", 0, line.at(-1) === CR ? line.length - 1 : line.length);
+  const bytes = line.at(-1) === CR ? line.subarray(0, -1) : line;
+  const text = bytes.toString("latin1");
   const parts = takeApart(text);
   if (formats.pattern !== undefined) {
-    const found = formats.pattern.read(line);
-    return found === undefined ? (parts ? OTHER : UNKNOWN) : login(found, parts?.time, context);
+    const found = formats.pattern.read(bytes);
+    return found === undefined
+      ? parts === undefined
+        ? UNKNOWN
+        : OTHER
+      : login(found, parts?.time, context);
   }
   if (parts === undefined) return UNKNOWN;
   const { program, time, message } = parts;
@@ -62,9 +70,6 @@ export function parseLine(line: Buffer, context: LineContext): LineResult {
   const found = formats.read(text.slice(message).replace(SOLARIS, ""), program);
   return found === undefined ? KNOWN : login(found, time, context);
 }
-
-/** `[ID 702911 mail.info] ` in front of what a program says: Solaris' syslog. */
-const SOLARIS = /^\[ID \d+ \w+\.\w+\] ?/;
 
 function login(found: Exclude<Found, undefined>, time: string | undefined, context: LineContext) {
   const { now, written = now } = context;

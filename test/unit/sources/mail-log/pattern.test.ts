@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Formats } from "../../../../src/sources/mail-log/formats.ts";
 import { parseLine, type LineResult } from "../../../../src/sources/mail-log/line.ts";
@@ -14,7 +15,10 @@ function parse(source: string, line: string | Buffer): LineResult {
   return parseLine(Buffer.from(line), { formats: Formats.own(pattern), now: NOW });
 }
 
-const VPOPMAIL = String.raw`vpopmail\[\d+\]: vchkpw-(?<service>pop3|imap): \(\w+\) login success (?<user>\S+):(?<address>[\d.]+)$`;
+const README = readFileSync(new URL("../../../../README.md", import.meta.url), "utf8");
+
+/** The README's example. */
+const VPOPMAIL = /^ {4}pattern = '(.*)'$/m.exec(README)?.[1] ?? "";
 const LINE =
   "Mar  3 10:00:01 mail vpopmail[9]: vchkpw-pop3: (PLAIN) login success bob@example.org:192.0.2.10";
 const LOGIN = {
@@ -30,6 +34,7 @@ const LOGIN = {
 describe("a pattern of one's own", () => {
   it("finds address, user and service; the time is what the line begins with", () => {
     assert.deepEqual(parse(VPOPMAIL, LINE), LOGIN);
+    assert.deepEqual(parse(VPOPMAIL, `${LINE}\r`), LOGIN);
   });
 
   it("may say where the time is", () => {
@@ -70,6 +75,7 @@ describe("a pattern of one's own", () => {
 
   it("tells what it does not match from what is no line of a log", () => {
     assert.equal(parse(VPOPMAIL, LINE.replace("success", "failed")).kind, "other");
+    assert.equal(parse(VPOPMAIL, LINE.replace("bob", "x:198.51.100.1")).kind, "other");
     assert.equal(parse(VPOPMAIL, "-- Boot --").kind, "unknown");
   });
 
