@@ -23,8 +23,10 @@ import { LIFETIME, serverSubject, sqliteSubject } from "./subject.ts";
 let directory: TemporaryDirectory;
 let pgsql: DatabaseServer;
 let mysql: DatabaseServer;
+let defaults: Config;
 before(async () => {
   directory = temporaryDirectory();
+  defaults = await loadConfig(undefined, join(directory.path, "no.toml"));
   [pgsql, mysql] = await Promise.all([startPostgres(), startMariadb()]);
 });
 after(async () => {
@@ -33,7 +35,6 @@ after(async () => {
 });
 
 function configure(spool: string, stores: readonly StoreConfig[]): Config {
-  const defaults = loadConfig(undefined, join(directory.path, "no.toml"));
   return { ...defaults, lifetime: LIFETIME, spool, stores };
 }
 
