@@ -95,6 +95,6 @@ function writeLog(
 }
 
 function entry(n: number, time: number): string {
-  const address = `2001:db8::1:${(n + 1).toString(16)}`;
+  const address = `2001:db8::${(n >> 16).toString(16)}:${(n & 0xffff).toString(16)}`;
   return loginLine(`u${String(n)}@example.org`, address, time) + noiseLines(n, time).repeat(3);
 }

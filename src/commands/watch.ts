@@ -9,6 +9,9 @@ import type { Selection } from "../sources/mail-log/watch.ts";
 import { enter, examples, openConfigured, type Context } from "./context.ts";
 import { emptySpool } from "./drain.ts";
 
+/** How many logins that do not count are shown of each log. */
+const REFUSALS = 10;
+
 interface WatchCommandOptions {
   readonly once?: boolean;
   readonly format?: string;
@@ -183,12 +186,23 @@ function selection(watching: Watching, name: string): Selection {
     since,
     now: context.now,
     quietAfter: watch.quietAfter,
-    onRefused: (why, sample) =>
-      context.terminal.note(`popbsmtp: ${name}: a login does not count, ${why}: ${sample}`),
+    onRefused: refusals(name, context),
     onQuiet: ({ lines, sample }) =>
       context.terminal.note(
         `popbsmtp: ${name}: ${lines} lines came, and none is an IMAP or POP3 server's; the first: ${sample}`,
       ),
+  };
+}
+
+/** Says of some logins that they do not count: in an old log, or one from another time zone, there may be thousands. */
+function refusals(name: string, { terminal }: Context): Selection["onRefused"] {
+  let shown = 0;
+  return (why, sample) => {
+    shown += 1;
+    if (shown > REFUSALS) return;
+    terminal.note(`popbsmtp: ${name}: a login does not count, ${why}: ${sample}`);
+    if (shown === REFUSALS)
+      terminal.note(`popbsmtp: ${name}: if there are more, they are not shown`);
   };
 }
 

@@ -231,6 +231,19 @@ test("a log in which nothing is recognised: it says so, with a line of it that n
   );
 });
 
+test("a log full of logins that do not count: some of them are shown", async () => {
+  await using box = await install("sqlite");
+  const log = join(box.directory, "mail.log");
+  writeFileSync(log, loginLine("bob", "nowhere").repeat(1_000));
+  const command = ["--config", box.config, "watch", "--once", log];
+  const { status, stderr } = await run(box.program, command);
+  assert.equal(status, 0);
+  const lines = stderr.toString().trimEnd().split("\n");
+  assert.equal(lines.length, 11);
+  assert.match(lines[0] ?? "", /: a login does not count, no address in it: .*rip=nowhere/);
+  assert.equal(lines.at(-1), `popbsmtp: ${log}: if there are more, they are not shown`);
+});
+
 test("a time that is none", async () => {
   await using box = await install("sqlite");
   const { status, stderr } = await run(box.program, [
