@@ -47,12 +47,15 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
 }
 
 async function dovecot2Findings(root: Section, subject: Subject): Promise<readonly Finding[]> {
+  const isWatched = subject.config.watch.inDaemon;
+  const names = isWatched ? userNames(root) : [];
   const enabled = (root.settings.get("protocols") ?? "").split(/\s+/);
   const found: (readonly Finding[] | undefined)[] = [];
   const protocols = PROTOCOLS.filter((protocol) => enabled.includes(protocol));
   for (const protocol of protocols) found.push(await protocolFindings(root, protocol, subject));
   if (protocols.length === 0) return [ok("serves neither imap nor pop3")];
   if (found.every((findings) => findings === undefined)) {
+    if (isWatched) return [ok("does not run popbsmtp after a login; its log is watched"), ...names];
     return [
       warning(
         "does not run popbsmtp after a login",
@@ -62,9 +65,22 @@ async function dovecot2Findings(root: Section, subject: Subject): Promise<readon
   }
   const findings = protocols.flatMap((protocol, at) => found[at] ?? [notOurs(protocol, subject)]);
   // the daemon is one service for both
-  return findings.filter(
+  const different = findings.filter(
     ({ text }, at) => findings.findIndex((other) => other.text === text) === at,
   );
+  return [...different, ...names];
+}
+
+/** A user's name that may have anything in it may have a line of the log in it. */
+function userNames(root: Section): readonly Finding[] {
+  const characters = root.settings.get("auth_username_chars");
+  if (characters === undefined || (characters !== "" && !/[<>, ]/.test(characters))) return [];
+  return [
+    problem(
+      "auth_username_chars lets user names have < or > or a blank in them: one may imitate a login in the log, which is watched",
+      "auth_username_chars = abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@    # in dovecot.conf: as it comes",
+    ),
+  ];
 }
 
 function notOurs(protocol: string, subject: Subject): Finding {

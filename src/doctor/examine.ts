@@ -12,6 +12,7 @@ import { becoming } from "./becoming.ts";
 import { dovecotFindings } from "./dovecot.ts";
 import { configurationFile, programFile, userFinding } from "./files.ts";
 import { ok, problem, warning, type Area, type Finding } from "./finding.ts";
+import { mailLogFindings } from "./mail-log.ts";
 import { nodeFindings } from "./node.ts";
 import { postfixFindings } from "./postfix.ts";
 import { findSecrets, type Secrets } from "./secrets.ts";
@@ -65,6 +66,8 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
     postfixConfig: scope.postfixConfig,
   };
   yield { name: "Spool", findings: spoolFindings(subject) };
+  const logs = mailLogFindings(subject);
+  if (logs.length > 0) yield { name: "Mail log", findings: logs };
   yield { name: "Node", findings: await nodeFindings(subject) };
   yield { name: "Dovecot", findings: await dovecotFindings(subject) };
   yield { name: "Postfix", findings: await postfixFindings(subject) };

@@ -113,6 +113,27 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
     });
   });
 
+  await t.test(
+    "a watched log that may not be read, and a Dovecot whose users may imitate it",
+    async () => {
+      const log = join(box.directory, "mail.log");
+      writeFileSync(log, "", { mode: 0o600 });
+      await edited(box.config, "[store]", `[watch]\nfile = "${log}"\n[store]`, async () => {
+        assertProblem(
+          await doctor(),
+          /mail\.log: permission denied; let the user nobody read it/,
+          "",
+        );
+        chownSync(log, box.user.uid, 0);
+        await edited(dovecotConf, /^/, "auth_username_chars =\n", async () => {
+          const report = await doctor();
+          assert.match(report.text, /^Mail log\n {2}ok +\S+mail\.log: nobody may read it$/m);
+          assertProblem(report, /user names have < or > or a blank/, "auth_username_chars = abc");
+        });
+      });
+    },
+  );
+
   await t.test("a program that others may replace", async () => {
     chmodSync(box.program, 0o757);
     assertProblem(await doctor(), /everybody may put another/, `chmod go-w ${box.program}`);
