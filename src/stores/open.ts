@@ -2,6 +2,7 @@ import { hasTable, type StoreConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { MysqlStore } from "./mysql.ts";
 import { PgsqlStore } from "./pgsql.ts";
+import { RelayCtrlStore } from "./relay-ctrl.ts";
 import { SqliteStore } from "./sqlite.ts";
 import type { Owner } from "./sqlite-file.ts";
 import type { Store } from "./store.ts";
@@ -14,7 +15,10 @@ export interface OpenOptions {
   readonly lifetime: number;
   /** Which of a database server's accounts to use. Default: the writer's. */
   readonly role?: "writer" | "purger";
-  /** To whom `install` gives a SQLite file when root runs it: who writes it, and the group that may read it. Default: the directory's. */
+  /**
+   * To whom `install` gives a SQLite file, or relay-ctrl's directory, when root runs it: who writes it, and the group that may
+   * read it. Default: whose the directory is, or will be.
+   */
   readonly owner?: Owner;
 }
 
@@ -27,6 +31,7 @@ export function openStore(
   config: StoreConfig,
   { lifetime, role = "writer", owner }: OpenOptions,
 ): Store {
+  if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime, owner);
   if (!hasTable(config)) {
     throw new ConfigError([`store.driver: "${config.driver}" is not there yet`]);
   }
