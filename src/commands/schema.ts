@@ -52,12 +52,12 @@ function installCommand(context: Context): Command {
 }
 
 /**
- * The store, still as root for SQLite: its directory is created where only root may, and then belongs to the configured user and to
+ * The store, still as root for a file: its directory is created where only root may, and then belongs to the configured user and to
  * Postfix's group.
  */
 async function openForInstall(config: Config): Promise<Store> {
   const { accountOf, dropPrivileges, findAccount, isRoot } = await import("../privileges.ts");
-  if (config.stores.every(({ driver }) => driver !== "sqlite") || !isRoot()) {
+  if (!config.stores.some((store) => "path" in store) || !isRoot()) {
     dropPrivileges(config.user);
     return openConfigured(config);
   }
@@ -75,7 +75,7 @@ export async function install(
 }
 
 function outcome(from: number | undefined, to: number | undefined): string {
-  if (to === undefined) return "a table of your own, mapped by columns; left as it is";
+  if (to === undefined) return from === 0 ? "made" : "your own; left as it is";
   if (from === 0) return `schema version ${to} installed`;
   return from === to
     ? `schema version ${to} is there already`
