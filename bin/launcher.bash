@@ -515,7 +515,13 @@ if [[ ${1-} == relay ]]; then
   fi
 fi
 
-node && exec "$p_node" "$p_self" "${p_arguments[@]}"
+# the daemon stays, and is to be small: see also src/start.ts. One arena (mallopt(3)) will do for what Node does outside its heap.
+p_flags=()
+if [[ ${1-} == serve ]]; then
+  export MALLOC_ARENA_MAX=1
+  p_flags=(--max-semi-space-size=1)
+fi
+node && exec "$p_node" "${p_flags[@]}" "$p_self" "${p_arguments[@]}"
 printf 'popbsmtp: needs Node 24.15 or later: none beside %s and none on PATH\n' "$0" >&2
 exit 78
 */

@@ -1,5 +1,6 @@
 import { isIP, SocketAddress } from "node:net";
 import ipaddr from "ipaddr.js";
+import { Recent } from "./recent.ts";
 
 declare const canonical: unique symbol;
 
@@ -30,15 +31,23 @@ function canonicalForm(text: string): string | undefined {
     case 4:
       // an IPv4 address has no zone
       return zone < 0 ? bare : undefined;
-    case 6: {
-      if (zone === text.length - 1) return undefined;
-      const { address } = new SocketAddress({ address: bare, family: "ipv6" });
-      const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address);
-      return mapped?.[1] ?? address;
-    }
+    case 6:
+      return zone === text.length - 1 ? undefined : canonicalIPv6(bare);
     default:
       return undefined;
   }
+}
+
+/** A client is asked about at each recipient, and a SocketAddress is one more thing for the garbage collector each time. */
+const spelled = new Recent<string>(1_000);
+
+function canonicalIPv6(text: string): string {
+  const known = spelled.get(text);
+  if (known !== undefined) return known;
+  const { address } = new SocketAddress({ address: text, family: "ipv6" });
+  const spelling = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(address)?.[1] ?? address;
+  spelled.set(text, spelling);
+  return spelling;
 }
 
 /** A network from `192.0.2.0/24`, `2001:db8::/32` or a bare address; undefined where it is none. */

@@ -53,6 +53,11 @@ export class StoreAwayError extends PopbsmtpError {
   }
 }
 
+/** Some of several stores have answered, and others cannot: to ask again is no trouble to those. */
+export class PartlyAwayError extends StoreAwayError {
+  override name = "PartlyAwayError";
+}
+
 /** The store works but will not take these very rows (too long for a column, not in its character set): trying later is no use. */
 export class RowRefusedError extends PopbsmtpError {
   override name = "RowRefusedError";

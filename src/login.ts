@@ -19,3 +19,20 @@ export const USER_BYTES = 255;
 export function cutUser(user: string): string {
   return user.slice(0, new TextEncoder().encodeInto(user, new Uint8Array(USER_BYTES)).read);
 }
+
+/**
+ * A clock for logins: `now`, but no time twice, as far as a thousand in a millisecond. Files in the spool are called by a login's time,
+ * and by it a store knows one that comes a second time.
+ *
+ * @param now this host's clock, in milliseconds since 1970
+ */
+export function loginClock(now: () => number): () => number {
+  let last = NaN;
+  let more = 0;
+  return () => {
+    const time = now();
+    more = time === last ? more + 1 : 0;
+    last = time;
+    return time + more / 1_000;
+  };
+}

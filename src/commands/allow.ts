@@ -19,7 +19,7 @@ export function allowCommand(context: Context): Command {
     .addHelpText("after", examples("popbsmtp allow 192.0.2.1 --user bob@example.org"))
     .action(async (text: string, { user }: { user: string }, command: Command) => {
       const address = addressArgument(text);
-      await withStore(command, "writer", (store, config) =>
+      await withStore(context, command, "writer", (store, config) =>
         allow(store, config, { address, user }, context),
       );
     });

@@ -17,7 +17,7 @@ export function checkCommand(context: Context): Command {
     .addHelpText("after", examples("popbsmtp check 192.0.2.1", "popbsmtp check 2001:db8::1"))
     .action(async (text: string, _options: unknown, command: Command) => {
       const address = addressArgument(text);
-      await withStore(command, "writer", async (store, config) => {
+      await withStore(context, command, "writer", async (store, config) => {
         context.exitStatus = (await check(store, config, address, context)) ? EX.OK : EX.NO;
       });
     });

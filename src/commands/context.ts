@@ -1,10 +1,11 @@
 import type { Command } from "commander";
 import { parseAddress, type Address } from "../address.ts";
 import type { Config } from "../config/config.ts";
-import { ConfigError, EX, PopbsmtpError } from "../errors.ts";
-import type { OpenOptions } from "../stores/open.ts";
+import { EX, PopbsmtpError } from "../errors.ts";
+import type { OpenStoresOptions } from "../stores/open.ts";
 import type { Store } from "../stores/store.ts";
-import type { Terminal } from "../terminal.ts";
+import type { AllDrained } from "../spool/drain-legs.ts";
+import { printable, type Terminal } from "../terminal.ts";
 
 /** What every command is given, and leaves its answer in. */
 export interface Context {
@@ -30,27 +31,24 @@ export async function enter(command: Command): Promise<Config> {
   return config;
 }
 
-/** Opens the configured store, by default with the account for writing. */
+/** Opens the configured stores, by default with the accounts for writing. */
 export async function openConfigured(
   config: Config,
-  options: Omit<OpenOptions, "lifetime"> = {},
+  options: OpenStoresOptions = {},
 ): Promise<Store> {
-  const { openStore } = await import("../stores/open.ts");
-  const [store] = config.stores;
-  if (store === undefined || config.stores.length > 1) {
-    throw new ConfigError(["store: several are not there yet"]);
-  }
-  return openStore(store, { ...options, lifetime: config.lifetime });
+  const { openStores } = await import("../stores/open.ts");
+  return openStores(config, options);
 }
 
-/** {@link enter}, open the store, use it, and close it whatever happens. */
+/** {@link enter}, open the stores, use them, and close them whatever happens. */
 export async function withStore(
+  { terminal }: Pick<Context, "terminal">,
   command: Command,
   role: "writer" | "purger",
   use: (store: Store, config: Config) => Promise<void>,
 ): Promise<void> {
   const config = await enter(command);
-  const store = await openConfigured(config, { role });
+  const store = await openConfigured(config, { role, report: reportTo(terminal) });
   try {
     await use(store, config);
   } finally {
@@ -58,23 +56,26 @@ export async function withStore(
   }
 }
 
-/** Writes what is in the spool to the store, as `popbsmtp drain` does once. */
+/** Notes lines about what did not go as it should, though the command goes on. */
+function reportTo({ note }: Pick<Terminal, "note">): (line: string) => void {
+  return (line) => note(`popbsmtp: ${printable(line)}`);
+}
+
+/** Writes what is in the spool to the stores, as `popbsmtp drain` does. */
 export async function drainSpool(
   config: Config,
   { terminal, now }: Pick<Context, "terminal" | "now">,
-): Promise<void> {
-  const { drainOnce } = await import("../spool/drain.ts");
-  const store = await openConfigured(config);
+): Promise<AllDrained> {
+  const { drainAllOnce } = await import("../spool/drain-legs.ts");
   try {
-    await drainOnce(config, store, {
+    return await drainAllOnce(config, (part) => openConfigured(part, { hurry: true }), {
       now,
-      report: (line) => terminal.note(`popbsmtp: ${line}`),
+      report: reportTo(terminal),
       onProgress: ({ drained, waiting }) =>
         terminal.progress(`${drained} logins drained, ${waiting} waiting`),
     });
   } finally {
     terminal.progress("");
-    await store.close();
   }
 }
 

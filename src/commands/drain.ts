@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { StoreAwayError } from "../errors.ts";
-import { configOf, enter, examples, openConfigured, type Context } from "./context.ts";
+import { configOf, drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
 
 /** How long `popbsmtp drain` waits for another drain that is at work to be done. Milliseconds. */
 const PATIENCE_MS = 10_000;
@@ -23,22 +23,13 @@ export function drainCommand(context: Context): Command {
     });
 }
 
-async function drain({ terminal, now }: Context, command: Command): Promise<void> {
+async function drain(context: Context, command: Command): Promise<void> {
   const config = await enter(command);
-  const { drainOnce } = await import("../spool/drain.ts");
-  const store = await openConfigured(config);
-  try {
-    const done = await drainOnce(config, store, {
-      now,
-      report: (line) => terminal.note(`popbsmtp: ${line}`),
-      onProgress: ({ drained, waiting }) =>
-        terminal.progress(`${drained} logins drained, ${waiting} waiting`),
-    });
-    terminal.progress("");
-    if (done === undefined) await othersDrain(config.spool);
-    else if (terminal.interactive) terminal.print(`${done.drained} logins drained`);
-  } finally {
-    await store.close();
+  const { drained, elsewhere } = await drainSpool(config, context);
+  for (const path of elsewhere) await othersDrain(path);
+  const { terminal } = context;
+  if (terminal.interactive && !elsewhere.includes(config.spool)) {
+    terminal.print(`${drained} logins drained`);
   }
 }
 
@@ -70,17 +61,28 @@ async function linger({ now }: Context, command: Command, path: string): Promise
   try {
     let config = await enter(command);
     const { drainLingering } = await import("../spool/drain.ts");
-    let store = await openConfigured(config);
+    const { sameLeg } = await import("../spool/legs.ts");
+    const { startLegDrains } = await import("../spool/drain-legs.ts");
+    const hurry = true;
+    // what is wrong may be the configuration, and be mended meanwhile; unless only root may read it
+    const reload = async () => (config = await configOf(command).catch(() => config));
+    let store = await openConfigured(config, { hurry });
     const reopen = async () => {
       await store.close();
-      // what is wrong may be the configuration, and be mended meanwhile; unless only root may read it
-      config = await configOf(command).catch(() => config);
-      store = await openConfigured(config);
+      store = await openConfigured(await reload(), { hurry });
       return store;
     };
+    const legs = startLegDrains(
+      config,
+      (leg) => ({
+        open: async () => openConfigured(sameLeg(leg, await reload())),
+      }),
+      now,
+    );
     try {
-      await drainLingering(config, store, reopen, leaving.signal, { now });
+      await drainLingering(config, store, reopen, leaving.signal, { now, isNeeded: legs.isNeeded });
     } finally {
+      await legs.stop();
       await store.close();
     }
   } catch (error) {

@@ -22,7 +22,7 @@ export function listCommand(context: Context): Command {
       examples("popbsmtp list", "popbsmtp list --json | jq -r '.[] | select(.logins > 9).user'"),
     )
     .action(async (options: ListOptions, command: Command) => {
-      await withStore(command, "writer", (store, { lifetime }) =>
+      await withStore(context, command, "writer", (store, { lifetime }) =>
         list(store, lifetime, options, context),
       );
     });

@@ -1,6 +1,7 @@
 import { realpathSync } from "node:fs";
 import { Argument, Command } from "commander";
 import { DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
 import { ConfigError } from "../errors.ts";
 import { configOf, examples, type Context } from "./context.ts";
 import { cronLines } from "./print-cron.ts";
@@ -78,7 +79,11 @@ function postfixCommand({ terminal }: Context): Command {
         const store = stores.find(hasTable);
         if (store === undefined) throw noTable();
         const { postfixQuery } = await import("../stores/open.ts");
-        if (part !== "main") print(terminal, mapLines(store, postfixQuery(store, lifetime)));
+        const others =
+          stores.length > 1 ? [`# Of several stores, this asks ${placeOf(store)}.`] : [];
+        if (part !== "main") {
+          print(terminal, [...others, ...mapLines(store, postfixQuery(store, lifetime))]);
+        }
         if (part === undefined) print(terminal, [""]);
         if (part !== "map") print(terminal, mainLines(store.driver));
       },
@@ -123,7 +128,7 @@ function cronCommand({ terminal }: Context): Command {
 
 function noTable(): ConfigError {
   return new ConfigError([
-    "store: there is no table that Postfix could ask: ask the daemon, popbsmtp print postfix policy",
+    "store: none has a table that Postfix could ask: let it ask the daemon, popbsmtp print postfix policy",
   ]);
 }
 

@@ -50,7 +50,7 @@ async function verdict(text: string, command: Command): Promise<Verdict> {
 }
 
 async function askStore(config: Config, address: Address): Promise<Verdict> {
-  const store: Store = await openConfigured(config);
+  const store: Store = await openConfigured(config, { hurry: true });
   try {
     return (await store.lookup(address)) === undefined ? "NO" : "OK";
   } finally {

@@ -19,7 +19,7 @@ export function revokeCommand(context: Context): Command {
     )
     .action(async (text: string | undefined, options: { user?: string }, command: Command) => {
       const which = revocation(text, options.user);
-      await withStore(command, "purger", async (store, config) => {
+      await withStore(context, command, "purger", async (store, config) => {
         await drainIfPossible(config, context);
         context.exitStatus = (await revoke(store, which, context)) > 0 ? EX.OK : EX.NO;
       });

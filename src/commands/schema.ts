@@ -1,5 +1,8 @@
 import { Command } from "commander";
-import { hasTable, type Config } from "../config/config.ts";
+import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
+import { ConfigError, UnsupportedError } from "../errors.ts";
+import type { Owner } from "../stores/sqlite-file.ts";
 import type { Store } from "../stores/store.ts";
 import { configOf, examples, openConfigured, type Context } from "./context.ts";
 
@@ -28,7 +31,10 @@ function printCommand({ terminal }: Context): Command {
     .action(async ({ roles = false }: { roles?: boolean }, command: Command) => {
       const { stores } = await configOf(command);
       const { rolesText, schemaText } = await import("../stores/open.ts");
-      for (const store of stores.filter(hasTable)) {
+      const tables = stores.filter(hasTable);
+      if (tables.length === 0) throw noTable(stores);
+      for (const store of tables) {
+        if (stores.length > 1) terminal.print(`-- ${placeOf(store)}`);
         terminal.print((roles ? rolesText(store) : schemaText(store)).trimEnd());
       }
     });
@@ -42,27 +48,51 @@ function installCommand(context: Context): Command {
     .addHelpText("after", examples("popbsmtp schema install"))
     .action(async (_options: unknown, command: Command) => {
       const config = await configOf(command);
-      const store = await openForInstall(config);
-      try {
-        await install(store, context);
-      } finally {
-        await store.close();
-      }
+      const { together } = await import("../stores/several-answers.ts");
+      const errors = await installEach(config, context);
+      const [first] = errors;
+      const troubles = errors.filter((error) => !(error instanceof UnsupportedError));
+      if (troubles.length > 0) throw together(troubles);
+      if (first !== undefined && errors.length === config.stores.length) throw first;
     });
 }
 
 /**
- * The store, still as root for a file: its directory is created where only root may, and then belongs to the configured user and to
- * Postfix's group.
+ * Installs each of the stores whatever becomes of the others, and returns what went wrong.
+ *
+ * Files are still root's to make: a directory is created where only root may, and then belongs to the configured user and to Postfix's
+ * group. A server is connected to as that user: it may know it by that.
  */
-async function openForInstall(config: Config): Promise<Store> {
+async function installEach(config: Config, context: Context): Promise<readonly Error[]> {
   const { accountOf, dropPrivileges, findAccount, isRoot } = await import("../privileges.ts");
-  if (!config.stores.some((store) => "path" in store) || !isRoot()) {
-    dropPrivileges(config.user);
-    return openConfigured(config);
+  const isFile = (store: StoreConfig) => "path" in store;
+  const errors: Error[] = [];
+  const installAll = async (which: (store: StoreConfig) => boolean, owner?: Owner) => {
+    for (const store of config.stores.filter(which)) {
+      const opened = await openConfigured({ ...config, stores: [store] }, { owner });
+      try {
+        await install(opened, context);
+      } catch (error) {
+        errors.push(error instanceof Error ? error : new Error(String(error)));
+      } finally {
+        await opened.close();
+      }
+    }
+  };
+  if (config.stores.some(isFile) && isRoot()) {
+    const { uid, gid } = accountOf(config.user);
+    await installAll(isFile, { uid, gid: findAccount("postfix")?.gid ?? gid });
+  } else {
+    await installAll(isFile);
   }
-  const { uid, gid } = accountOf(config.user);
-  return openConfigured(config, { owner: { uid, gid: findAccount("postfix")?.gid ?? gid } });
+  dropPrivileges(config.user);
+  await installAll((store) => !isFile(store));
+  return errors;
+}
+
+function noTable(stores: readonly StoreConfig[]): ConfigError {
+  const drivers = [...new Set(stores.map(({ driver }) => driver))].join(", ");
+  return new ConfigError([`store.driver: ${drivers} has no tables`]);
 }
 
 /** Creates or upgrades a store's tables and says what it did. */

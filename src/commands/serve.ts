@@ -34,7 +34,7 @@ export function serveCommand(context: Context): Command {
       await serve({
         version: manifest.version,
         load: () => loadConfig(path),
-        openStore: (wanted, role) => openConfigured(wanted, { role }),
+        openStore: (wanted, role) => openConfigured(wanted, { role, hurry: true }),
         now: context.now,
       });
     });

@@ -8,13 +8,15 @@
  * Logins, the drain and lookups each have a store handle, and so a connection, of their own: none queues behind another.
  */
 import type { Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
 import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts";
+import { loginClock } from "../login.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { servePostLogin } from "../sources/dovecot-service.ts";
-import { drainLingering } from "../spool/drain.ts";
+import { startLegDrains } from "../spool/drain-legs.ts";
+import { drainUntil, type DrainUntilOptions } from "../spool/drain-until.ts";
 import { Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
 import type { Store } from "../stores/store.ts";
@@ -23,9 +25,6 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { startPurger, type Purger } from "./purger.ts";
 import { Recorder } from "./recorder.ts";
-
-/** How long to wait before the drain is started again that ended with an error. Milliseconds. */
-const DRAIN_AGAIN_MS = 1_000;
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -46,6 +45,7 @@ interface Stores {
 
 export class Daemon {
   readonly #options: DaemonOptions;
+  readonly #loginClock: () => number;
   readonly #spool: Spool;
   readonly #recorder: Recorder;
   readonly #known: KnownAuthorizations;
@@ -66,6 +66,7 @@ export class Daemon {
   private constructor(options: DaemonOptions, spool: Spool, stores: Stores) {
     const { config, log, metrics, now } = options;
     this.#options = options;
+    this.#loginClock = loginClock(now);
     this.#config = config;
     this.#spool = spool;
     this.#stores = stores;
@@ -89,6 +90,11 @@ export class Daemon {
     this.#purger = this.#startPurger();
   }
 
+  /** As it is now: a reload changes it. */
+  get config(): Config {
+    return this.#config;
+  }
+
   /** How many authorizations are kept in memory. */
   get known(): number {
     return this.#known.size;
@@ -106,11 +112,11 @@ export class Daemon {
 
   /** Answers a Dovecot process that asks for a login of this kind. */
   postLogin(service: string, socket: Socket): void {
-    const { now, log, metrics } = this.#options;
+    const { log, metrics } = this.#options;
     servePostLogin(socket, {
       service,
       record: (login) => this.#recorder.record(login),
-      now,
+      now: this.#loginClock,
       onMalformed: (why) => {
         metrics.malformed("post-login");
         log.warning("malformed-request", { protocol: "post-login", service, reason: why });
@@ -178,7 +184,11 @@ export class Daemon {
 
   #startDrain() {
     const leave = new AbortController();
-    return { ended: this.#drainUntil(leave.signal), leave };
+    const config = this.#config;
+    const legs = startLegDrains(config, (leg) => this.#legDrain(leg), this.#options.now);
+    const main = drainUntil(config, leave.signal, this.#mainDrain(config));
+    // what the last logins leave for a store's own drain, that one still writes
+    return { ended: main.then(() => legs.stop()), leave };
   }
 
   /** @param isFollowed by another one, at once */
@@ -188,45 +198,52 @@ export class Daemon {
     await this.#drain.ended;
   }
 
-  /** Drains until `signal`; an error ends one drain, not the daemon. */
-  async #drainUntil(signal: AbortSignal): Promise<void> {
-    const { openStore, log, metrics, now } = this.#options;
-    const config = this.#config;
-    while (!signal.aborted) {
-      let store = await openStore(config, "writer");
-      try {
-        // at the start, and between two drains of this daemon's, a login may have started one
-        makeRoom(this.#spool);
-        const reopen = async () => {
-          await store.close();
-          store = await openStore(config, "writer");
-          return store;
-        };
-        await drainLingering(config, store, reopen, signal, {
-          now,
-          linger: Infinity,
-          stay: true,
-          isFollowed: () => this.#isDrainFollowed,
-          kind: "serve",
-          report: (line) => log.warning("set-aside", { reason: line }),
-          onCommit: (logins, seconds, error) => {
-            metrics.batch("spool", logins.length, seconds, error === undefined);
-            if (error === undefined) {
-              this.#storeAnswered(undefined);
-              this.#recorder.storeIsBack();
-              for (const login of logins) this.#known.note(login, "committed");
-            } else if (!(error instanceof RowRefusedError)) {
-              this.#storeAnswered(message(error));
-            }
-          },
-        });
-      } catch (error) {
-        log.error("drain-failed", { reason: message(error) });
-      } finally {
-        await store.close();
-      }
-      await sleep(DRAIN_AGAIN_MS, undefined, { signal }).catch(() => undefined);
-    }
+  #mainDrain(config: Config): DrainUntilOptions {
+    const { openStore, metrics } = this.#options;
+    return {
+      ...this.#drainOptions(),
+      open: () => openStore(config, "writer"),
+      // at the start, and between two drains of this daemon's, a login may have started one
+      prepare: () => makeRoom(this.#spool),
+      onCommit: (logins, seconds, error) => {
+        metrics.batch("spool", logins.length, seconds, error === undefined);
+        if (error === undefined) {
+          this.#storeAnswered(undefined);
+          this.#recorder.storeIsBack();
+          for (const login of logins) this.#known.note(login, "committed");
+        } else if (!(error instanceof RowRefusedError)) {
+          this.#storeAnswered(message(error));
+        }
+      },
+    };
+  }
+
+  /** Of one of several stores. */
+  #legDrain(leg: Config): DrainUntilOptions {
+    const { openStore, log } = this.#options;
+    const [store] = leg.stores.map(placeOf);
+    let isAway = false;
+    return {
+      ...this.#drainOptions(),
+      open: () => openStore(leg, "writer"),
+      onCommit: (_logins, _seconds, error) => {
+        if (error instanceof RowRefusedError) return;
+        if (error !== undefined) log.warning("store-away", { store, reason: message(error) });
+        else if (isAway) log.info("store-back", { store });
+        isAway = error !== undefined;
+      },
+    };
+  }
+
+  #drainOptions() {
+    const { log, now } = this.#options;
+    return {
+      now,
+      kind: "serve" as const,
+      isFollowed: () => this.#isDrainFollowed,
+      report: (line: string) => log.warning("set-aside", { reason: line }),
+      onFailure: (error: unknown) => log.error("drain-failed", { reason: message(error) }),
+    };
   }
 
   #startPurger(): Purger {

@@ -88,8 +88,19 @@ export function gauge(
   value: number | undefined,
   labels: Labels = {},
 ): string {
-  const lines = value === undefined ? "" : sample(name, labelText(labels), value);
-  return header(name, help, "gauge") + lines;
+  return gauges(name, help, [{ labels, value }]);
+}
+
+/** Several of these, with different labels. */
+export function gauges(
+  name: string,
+  help: string,
+  samples: readonly { readonly labels: Labels; readonly value: number | undefined }[],
+): string {
+  const lines = samples.flatMap(({ labels, value }) =>
+    value === undefined ? [] : [sample(name, labelText(labels), value)],
+  );
+  return header(name, help, "gauge") + lines.join("");
 }
 
 /** A count that somebody else keeps. */

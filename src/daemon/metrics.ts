@@ -1,8 +1,8 @@
 /** What the daemon counts and measures. */
 import type { Answer, KnownFrom } from "../lookups/lookup.ts";
-import { Counter, counter, gauge, Histogram } from "./exposition.ts";
+import { Counter, counter, gauge, gauges, Histogram } from "./exposition.ts";
 import type { Outcome } from "./recorder.ts";
-import type { SpoolDepth } from "./spool-depth.ts";
+import type { SpoolDepth, StoreReading } from "./spool-depth.ts";
 
 export interface Metrics {
   /** A login came in through the post-login service and was answered after so many seconds. */
@@ -31,6 +31,8 @@ export interface Readings {
   readonly known: number;
   /** undefined: the spool cannot be read. */
   readonly spool: SpoolDepth | undefined;
+  /** What is to be said of each of several stores; empty where there is one. */
+  readonly stores: readonly StoreReading[];
 }
 
 /** Metrics that Prometheus can read. */
@@ -167,23 +169,37 @@ class PrometheusMetrics implements RenderedMetrics {
 
   render(readings: Readings): string {
     const counted = this.#families.map((family) => family.render()).join("");
+    return counted + this.#renderStoreUp(readings) + renderReadings(readings) + renderProcess();
+  }
+
+  /** Of several stores, each by its name: then an alert says which. */
+  #renderStoreUp({ stores }: Readings): string {
     const up = this.#storeUp === undefined ? undefined : Number(this.#storeUp);
-    return (
-      counted +
-      gauge("popbsmtp_store_up", "Whether the store did what it was last asked to do.", up) +
-      renderReadings(readings) +
-      renderProcess()
+    return gauges(
+      "popbsmtp_store_up",
+      "Whether the store did what it was last asked to do.",
+      stores.length === 0
+        ? [{ labels: {}, value: up }]
+        : stores.map((each) => ({ labels: { store: each.store }, value: Number(each.isUp) })),
     );
   }
 }
 
-function renderReadings({ version, node, driver, known, spool }: Readings): string {
+function renderReadings({ version, node, driver, known, spool, stores }: Readings): string {
+  const spools = [
+    { labels: {}, spool },
+    ...stores.map((each) => ({ labels: { store: each.store }, spool: each.spool })),
+  ];
   return [
-    gauge("popbsmtp_spool_logins", "Logins that wait in the spool.", spool?.logins),
-    gauge(
+    gauges(
+      "popbsmtp_spool_logins",
+      "Logins that wait in the spool; with a store's name, those that wait for that one only.",
+      spools.map(({ labels, spool: depth }) => ({ labels, value: depth?.logins })),
+    ),
+    gauges(
       "popbsmtp_spool_oldest_seconds",
       "How long ago the oldest of these was; 0 without any.",
-      spool?.oldestSeconds,
+      spools.map(({ labels, spool: depth }) => ({ labels, value: depth?.oldestSeconds })),
     ),
     gauge("popbsmtp_known_authorizations", "Authorizations kept in memory.", known),
     gauge("popbsmtp_build_info", "What is running.", 1, { version, node, driver }),

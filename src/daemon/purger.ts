@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { UnsupportedError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -61,6 +62,8 @@ async function purgeUntil(
     try {
       await purge(signal, turn);
     } catch (error) {
+      // nor will it ever be possible: such a store sees to it by itself
+      if (error instanceof UnsupportedError) return;
       if (!signal.aborted) turn.log.error("purge-failed", { reason: message(error) });
     }
   }

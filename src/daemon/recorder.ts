@@ -55,9 +55,13 @@ export class Recorder {
       ? "excluded"
       : await this.#keep(login);
     if (outcome === "committed" || outcome === "spooled") note(login, outcome);
-    metrics.login(login.service, outcome, (performance.now() - start) / 1000);
-    const { address, user, service } = login;
-    log.info("login", { address, user, service, outcome });
+    const seconds = (performance.now() - start) / 1000;
+    // first whoever waits to read mail
+    setImmediate(() => {
+      const { address, user, service } = login;
+      metrics.login(service, outcome, seconds);
+      log.info("login", { address, user, service, outcome });
+    });
     return outcome;
   }
 

@@ -11,7 +11,7 @@ import { lineStyle } from "./log-line.ts";
 import { createLog, type OwnedLog } from "./log.ts";
 import { createMetricsServer } from "./metrics-server.ts";
 import { createMetrics } from "./metrics.ts";
-import { spoolDepth } from "./spool-depth.ts";
+import { spoolDepth, storeReadings } from "./spool-depth.ts";
 import { standIn } from "./stand-in.ts";
 import { stderrWriter } from "./stderr.ts";
 import { Systemd, systemdSockets } from "./systemd.ts";
@@ -90,9 +90,10 @@ export async function serve(options: ServeOptions): Promise<void> {
       metrics.render({
         version,
         node: process.versions.node,
-        driver: config.stores.map(({ driver }) => driver).join(","),
+        driver: daemon.config.stores.map(({ driver }) => driver).join(","),
         known: daemon.known,
         spool: await spoolDepth(config.spool, now()),
+        stores: await storeReadings(daemon.config, now()),
       }),
   });
   const connections = new Connections();

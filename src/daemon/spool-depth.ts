@@ -1,5 +1,9 @@
 import { opendir } from "node:fs/promises";
+import type { Config } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
 import { parseEntryName } from "../spool/entry.ts";
+import { legsOf } from "../spool/legs.ts";
+import { Spool } from "../spool/spool.ts";
 
 /** How much waits in a spool. */
 export interface SpoolDepth {
@@ -28,4 +32,26 @@ export async function spoolDepth(path: string, now: number): Promise<SpoolDepth 
     return undefined;
   }
   return { logins, oldestSeconds: (now - oldest) / 1000 };
+}
+
+/** What is to be said of one of several stores. */
+export interface StoreReading {
+  /** Where it is. */
+  readonly store: string;
+  readonly isUp: boolean;
+  /** What waits for it alone; undefined where that cannot be read. */
+  readonly spool: SpoolDepth | undefined;
+}
+
+/** Of several stores, each; nothing where there is one. */
+export function storeReadings(config: Config, now: number): Promise<readonly StoreReading[]> {
+  return Promise.all(
+    legsOf(config).flatMap(({ spool, stores }) =>
+      stores.map(async (store) => ({
+        store: placeOf(store),
+        isUp: new Spool(spool).away() === undefined,
+        spool: await spoolDepth(spool, now),
+      })),
+    ),
+  );
 }

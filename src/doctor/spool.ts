@@ -2,7 +2,9 @@
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
 import type { Account } from "../privileges.ts";
+import { legsOf } from "../spool/legs.ts";
 import { Spool } from "../spool/spool.ts";
 import { becoming, whyNotWritable } from "./becoming.ts";
 import { counted, ok, problem, warning, type Finding } from "./finding.ts";
@@ -43,7 +45,12 @@ export function spoolFindings({ config, account, daemon, now }: Subject): readon
 function contents(config: Config, daemon: number | undefined, now: number): readonly Finding[] {
   const path = config.spool;
   try {
-    return [...waiting(config, daemon, now), ...setAside(path)];
+    const legs = legsOf(config).filter(({ spool }) => existsSync(spool));
+    return [
+      ...waiting(config, daemon, now),
+      ...setAside(path),
+      ...legs.flatMap((leg) => [...waitingForOne(leg, config, now), ...setAside(leg.spool)]),
+    ];
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return [problem(`cannot be looked into: ${why}`, `ls -la ${shellWord(path)}`)];
@@ -139,6 +146,23 @@ function waiting(config: Config, daemon: number | undefined, now: number): reado
       ? []
       : [warning(`the last drain could not write to the store: ${away}`, drain)];
   return [ok(`${logins}; ${drains}`), ...left];
+}
+
+/** One of several stores misses logins that the others have. */
+function waitingForOne(leg: Config, config: Config, now: number): readonly Finding[] {
+  const spool = new Spool(leg.spool);
+  const { entries } = spool.scan();
+  const [oldest] = entries;
+  if (oldest === undefined) return [];
+  const age = now - oldest.time;
+  const away = spool.away();
+  const text = `${counted(entries.length, "login")} waiting for ${leg.stores.map(placeOf).join()} only, the oldest for ${span(age)}`;
+  if (away === undefined && age <= BACKLOG_MS) return [ok(text)];
+  const found = problem(
+    `${text}: ${away ?? "its drain is stuck or slow"}`,
+    `${popbsmtp(config)} drain    # says why`,
+  );
+  return [away === undefined ? found : { ...found, outage: "symptom" }];
 }
 
 function setAside(path: string): readonly Finding[] {

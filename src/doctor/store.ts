@@ -1,8 +1,8 @@
 /** The store: can it be reached, and does it do what it has to? */
 import { parseAddress, type Address } from "../address.ts";
 import { formatDuration } from "../config/duration.ts";
-import type { Config, StoreConfig } from "../config/config.ts";
-import { PopbsmtpError, StoreAwayError } from "../errors.ts";
+import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
+import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import { counted, ok, problem, warning, type Finding } from "./finding.ts";
 import type { Subject } from "./subject.ts";
@@ -31,7 +31,8 @@ export async function storeFindings(
   stores: Stores,
 ): Promise<readonly Finding[]> {
   try {
-    const schema = schemaFinding(config, stores, await stores.writer.schemaVersion());
+    const found = await stores.writer.schemaVersion();
+    const schema = schemaFinding(config, store, stores, found);
     if (schema.level === "problem") return [schema];
     return [
       schema,
@@ -40,6 +41,9 @@ export async function storeFindings(
       await rows(config, daemon, stores.writer, now),
     ];
   } catch (error) {
+    if (error instanceof UnsupportedError) {
+      return [ok(`${stores.writer.name}: only a login shows whether it is there`)];
+    }
     if (!(error instanceof StoreAwayError)) throw error;
     return [unreachable(store, error)];
   }
@@ -56,9 +60,11 @@ function unreachable(store: StoreConfig, error: StoreAwayError): Finding {
 
 function schemaFinding(
   config: Config,
+  store: StoreConfig,
   { writer, version }: Stores,
   found: number | undefined,
 ): Finding {
+  if (!hasTable(store)) return ok(`${writer.name}: reached`);
   if (found === undefined) return ok(`${writer.name}: reached; the table is your own`);
   if (found === version) return ok(`${writer.name}: reached; schema version ${String(found)}`);
   if (found > version) {

@@ -13,8 +13,8 @@ export interface Answered {
 }
 
 export interface Lookup {
-  /** Answers within the deadline it was made with, whatever the store does; never rejects. */
-  lookup(address: Address): Promise<Answered>;
+  /** Answers at once what is known, and within the deadline it was made with whatever the store does; never rejects. */
+  lookup(address: Address): Answered | Promise<Answered>;
 }
 
 /** What the daemon counts of lookups. */
@@ -25,14 +25,18 @@ export interface LookupHooks {
   readonly onMalformed: (why: string) => void;
 }
 
-/** Looks an address up and reports it. */
-export async function measured(
+/** Looks an address up, reports it, and returns what `reply` makes of it. */
+export function measured(
   lookup: Lookup,
   address: Address,
   { onAnswer }: Pick<LookupHooks, "onAnswer">,
-): Promise<Answer> {
+  reply: (answer: Answer) => string,
+): string | Promise<string> {
   const start = performance.now();
-  const { answer, from } = await lookup.lookup(address);
-  onAnswer(answer, from, (performance.now() - start) / 1000);
-  return answer;
+  const report = ({ answer, from }: Answered) => {
+    onAnswer(answer, from, (performance.now() - start) / 1000);
+    return reply(answer);
+  };
+  const answered = lookup.lookup(address);
+  return answered instanceof Promise ? answered.then(report) : report(answered);
 }

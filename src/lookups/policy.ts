@@ -12,11 +12,14 @@
  */
 import type { Socket } from "node:net";
 import { parseAddress } from "../address.ts";
-import { measured, type Lookup, type LookupHooks } from "./lookup.ts";
-import { MalformedRequest, serveRequests } from "./requests.ts";
+import { measured, type Answer, type Lookup, type LookupHooks } from "./lookup.ts";
+import { MalformedRequest, NOTHING, serveRequests } from "./requests.ts";
 
 /** A request may be this long. Bytes; Postfix's own are below 10,000. */
 const REQUEST_BYTES = 64 * 1024;
+
+const OK = "action=OK\n\n";
+const DUNNO = "action=DUNNO\n\n";
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -41,21 +44,24 @@ export function servePolicy(socket: Socket, lookup: Lookup, hooks: LookupHooks):
     socket,
     {
       requests: (chunk) => reader.read(chunk),
-      answer: async (request) =>
-        (await isAuthorized(request, lookup, hooks)) ? "action=OK\n\n" : "action=DUNNO\n\n",
+      answer: (request) => answerTo(request, lookup, hooks),
     },
     hooks,
   );
 }
 
-async function isAuthorized(
+function answerTo(
   { request, client_address: client }: PolicyRequest,
   lookup: Lookup,
   hooks: LookupHooks,
-): Promise<boolean> {
-  if (request !== "smtpd_access_policy" || client === undefined) return false;
-  const address = parseAddress(client);
-  return address !== undefined && (await measured(lookup, address, hooks)) === "authorized";
+): string | Promise<string> {
+  const address =
+    request === "smtpd_access_policy" && client !== undefined ? parseAddress(client) : undefined;
+  return address === undefined ? DUNNO : measured(lookup, address, hooks, reply);
+}
+
+function reply(answer: Answer): string {
+  return answer === "authorized" ? OK : DUNNO;
 }
 
 /** Puts requests together from what comes in. */
@@ -64,7 +70,7 @@ class PolicyReader {
   /** Length of the request so far, without #rest. */
   #length = 0;
   /** A line that is not complete. */
-  #rest: Buffer = Buffer.alloc(0);
+  #rest = NOTHING;
 
   *read(chunk: Buffer): Generator<PolicyRequest> {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
@@ -84,7 +90,7 @@ class PolicyReader {
     }
     if (this.#length + bytes.length - start > REQUEST_BYTES) this.#count(bytes.length - start);
     // copied: a part would keep all of what came in alive while the client is idle
-    this.#rest = Buffer.from(bytes.subarray(start));
+    this.#rest = start === bytes.length ? NOTHING : Buffer.from(bytes.subarray(start));
   }
 
   #count(length: number): void {

@@ -1,5 +1,7 @@
 /** Asks the store about addresses so that neither suffers: not the store from a flood, not who asks from a store that is away. */
 import type { Address } from "../address.ts";
+import { PartlyAwayError, UnsupportedError } from "../errors.ts";
+import { ClockOffset } from "../stores/clock-offset.ts";
 import type { Store } from "../stores/store.ts";
 
 /** After a failure the store is asked one question in so many milliseconds until it has answered one. */
@@ -7,12 +9,6 @@ const BACK_OFF_MS = 1_000;
 
 /** So many questions may be open; a store that is slower than that is as good as away. */
 const OPEN_QUESTIONS = 1_000;
-
-/** How long the difference between two clocks is taken to stay the same. Milliseconds. */
-const OFFSET_MS = 60_000;
-
-/** Clocks that differ by no more agree: Store.authorize then writes down this host's times as they are. Milliseconds. */
-export const AGREE_MS = 2_000;
 
 export interface QuestionsOptions {
   /** As it is now: a reload changes it. */
@@ -28,30 +24,34 @@ export interface QuestionsOptions {
 /** Takes what the store knows: the last login by this host's clock, undefined where the address may not relay. */
 export type Learn = (lastSeen: number | undefined) => void;
 
+/** "unsupported": the store is one that cannot be asked, now or ever. */
+export type Asked = "answered" | "away" | "unsupported";
+
 export class Questions {
   readonly #options: QuestionsOptions;
   /** What is being asked, and whether the answer came in time. */
-  readonly #open = new Map<Address, Promise<boolean>>();
+  readonly #open = new Map<Address, Promise<Asked>>();
   #failedAt: number | undefined;
-  #clock: { readonly store: unknown; readonly at: number; readonly offset: number } | undefined;
+  readonly #clock: ClockOffset;
 
   constructor(options: QuestionsOptions) {
     this.#options = options;
+    this.#clock = new ClockOffset(options.now);
   }
 
   /**
-   * Asks the store, unless somebody is asking the same already. True once it has answered and `learn` was called (the first
-   * asker's); false where it does not answer within the deadline, or has failed lately. An answer that comes later is still learnt.
+   * Asks the store, unless somebody is asking the same already. "answered" once it has and `learn` was called (the first
+   * asker's); "away" where it does not answer within the deadline, or has failed lately. An answer that comes later is still learnt.
    */
-  ask(address: Address, learn: Learn): Promise<boolean> {
+  ask(address: Address, learn: Learn): Promise<Asked> {
     const open = this.#open.get(address);
     if (open !== undefined) return open;
-    if (!this.#mayAsk()) return Promise.resolve(false);
-    const { promise, resolve } = Promise.withResolvers<boolean>();
+    if (!this.#mayAsk()) return Promise.resolve("away");
+    const { promise, resolve } = Promise.withResolvers<Asked>();
     this.#open.set(address, promise);
     const timer = setTimeout(() => {
       this.#failed(`no answer within ${this.#options.deadline} ms`);
-      resolve(false);
+      resolve("away");
     }, this.#options.deadline);
     void this.#lastSeen(address)
       .then(
@@ -59,12 +59,9 @@ export class Questions {
           this.#failedAt = undefined;
           learn(lastSeen);
           this.#options.onStore(undefined);
-          resolve(true);
+          resolve("answered");
         },
-        (error: unknown) => {
-          this.#failed(error instanceof Error ? error.message : String(error));
-          resolve(false);
-        },
+        (error: unknown) => resolve(this.#why(error)),
       )
       .finally(() => {
         clearTimeout(timer);
@@ -83,6 +80,14 @@ export class Questions {
     return true;
   }
 
+  #why(error: unknown): Asked {
+    if (error instanceof UnsupportedError) return "unsupported";
+    // those of several stores that are there may go on being asked
+    if (error instanceof PartlyAwayError) this.#failedAt = undefined;
+    else this.#failed(error instanceof Error ? error.message : String(error));
+    return "away";
+  }
+
   #failed(problem: string): void {
     this.#failedAt = this.#options.now();
     this.#options.onStore(problem);
@@ -91,17 +96,7 @@ export class Questions {
   async #lastSeen(address: Address): Promise<number | undefined> {
     const store = this.#options.store();
     const found = await store.lookup(address);
-    return found && found.lastSeen.getTime() - (await this.#offset(store));
-  }
-
-  /** The store's clock minus this host's; none where they agree. */
-  async #offset(store: Pick<Store, "clockOffset">): Promise<number> {
-    const at = this.#options.now();
-    if (this.#clock?.store !== store || !isWithin(OFFSET_MS, this.#clock.at, at)) {
-      const offset = await store.clockOffset();
-      this.#clock = { store, at, offset: Math.abs(offset) > AGREE_MS ? offset : 0 };
-    }
-    return this.#clock.offset;
+    return found && found.lastSeen.getTime() - (await this.#clock.of(store));
   }
 }
 

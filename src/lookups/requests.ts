@@ -8,6 +8,9 @@
 import type { Socket } from "node:net";
 import type { LookupHooks } from "./lookup.ts";
 
+/** What a reader keeps of a request where there is nothing to keep. */
+export const NOTHING: Buffer = Buffer.alloc(0);
+
 /** What came in is no request: `message` says why. What follows it on the connection cannot be understood either. */
 export class MalformedRequest extends Error {
   override name = "MalformedRequest";
@@ -15,9 +18,9 @@ export class MalformedRequest extends Error {
 
 export interface Protocol<Request> {
   /** The requests that are complete with `chunk`. Keeps what is not. @throws MalformedRequest */
-  readonly requests: (chunk: Buffer) => Iterable<Request>;
-  /** The bytes to answer with. Never rejects. */
-  readonly answer: (request: Request) => Promise<string>;
+  readonly requests: (chunk: Buffer) => Iterator<Request>;
+  /** The bytes to answer with; at once where nobody has to be asked. Never rejects. */
+  readonly answer: (request: Request) => string | Promise<string>;
   /** What is said before the connection is closed on a malformed request. Default: nothing. */
   readonly lastWords?: (problem: MalformedRequest) => string;
 }
@@ -32,31 +35,92 @@ export function serveRequests<Request>(
   socket.allowHalfOpen = true;
   // a client that is gone is no event
   socket.on("error", () => socket.destroy());
-  void converse(socket, protocol).catch((error: unknown) => {
+  const conversation = new Conversation(socket, protocol, onMalformed);
+  socket.on("data", (chunk: Buffer) => conversation.receive(chunk));
+  socket.on("end", () => conversation.end());
+}
+
+/** With events, not an async iterator: at 20,000 answers a second, promises were a third of what they cost. */
+class Conversation<Request> {
+  readonly #socket: Socket;
+  readonly #protocol: Protocol<Request>;
+  readonly #onMalformed: (why: string) => void;
+  /** What has come in and is still to be answered; undefined: nothing. */
+  #requests: Iterator<Request> | undefined;
+  /** The client says nothing more. */
+  #hasEnded = false;
+  /** The kernel has not taken the last answer yet. */
+  #isFull = false;
+
+  constructor(socket: Socket, protocol: Protocol<Request>, onMalformed: (why: string) => void) {
+    this.#socket = socket;
+    this.#protocol = protocol;
+    this.#onMalformed = onMalformed;
+  }
+
+  receive(chunk: Buffer): void {
+    this.#requests = this.#protocol.requests(chunk);
+    if (!this.#answerAll(this.#requests)) this.#socket.pause();
+  }
+
+  /** The client's end may come, paused or not, before all that it asked is answered. */
+  end(): void {
+    this.#hasEnded = true;
+    if (this.#requests === undefined) this.#socket.end();
+  }
+
+  /** False where there is something to wait for, which then calls {@link #goOn}. */
+  #answerAll(requests: Iterator<Request>): boolean {
+    try {
+      for (;;) {
+        const next = requests.next();
+        if (next.done === true) {
+          this.#requests = undefined;
+          return true;
+        }
+        const answer = this.#protocol.answer(next.value);
+        if (typeof answer !== "string") {
+          void answer.then((later) => {
+            if (this.#say(later)) this.#goOn();
+          });
+          return false;
+        }
+        if (!this.#say(answer)) return false;
+      }
+    } catch (error) {
+      this.#close(error);
+      return false;
+    }
+  }
+
+  #goOn(): void {
+    if (this.#socket.destroyed || this.#requests === undefined) return;
+    if (!this.#answerAll(this.#requests)) return;
+    if (this.#hasEnded) this.#socket.end();
+    else this.#socket.resume();
+  }
+
+  /** Whether the kernel has taken it. */
+  #say(answer: string): boolean {
+    this.#socket.write(answer, "latin1", this.#taken);
+    this.#isFull = this.#socket.writableLength > 0;
+    return !this.#isFull;
+  }
+
+  /** Called after each answer, also after those that were taken at once. */
+  readonly #taken = (): void => {
+    if (!this.#isFull || this.#socket.writableLength > 0) return;
+    this.#isFull = false;
+    this.#goOn();
+  };
+
+  #close(error: unknown): void {
     if (!(error instanceof MalformedRequest)) {
-      socket.destroy();
+      this.#socket.destroy();
       return;
     }
-    onMalformed(error.message);
-    socket.end(protocol.lastWords?.(error) ?? "");
-    socket.destroySoon();
-  });
-}
-
-async function converse<Request>(
-  socket: Socket,
-  { requests, answer }: Protocol<Request>,
-): Promise<void> {
-  const chunks: AsyncIterable<Buffer> = socket.iterator({ destroyOnReturn: false });
-  for await (const chunk of chunks) {
-    for (const request of requests(chunk)) await write(socket, await answer(request));
+    this.#onMalformed(error.message);
+    this.#socket.end(this.#protocol.lastWords?.(error) ?? "");
+    this.#socket.destroySoon();
   }
-  socket.end();
-}
-
-/** Resolves when the bytes have been handed to the kernel, or never will be. */
-function write(socket: Socket, bytes: string): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  socket.write(bytes, "latin1", () => resolve());
-  return promise;
 }

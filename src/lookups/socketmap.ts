@@ -17,7 +17,7 @@
 import type { Socket } from "node:net";
 import { parseAddress } from "../address.ts";
 import { measured, type Answer, type Lookup, type LookupHooks } from "./lookup.ts";
-import { MalformedRequest, serveRequests } from "./requests.ts";
+import { MalformedRequest, NOTHING, serveRequests } from "./requests.ts";
 
 /** A map's name and a key may be this long together. Bytes. */
 const REQUEST_BYTES = 10_000;
@@ -39,16 +39,17 @@ export function serveSocketmap(socket: Socket, lookup: Lookup, hooks: LookupHook
     socket,
     {
       requests: (chunk) => reader.read(chunk),
-      answer: async (request) => REPLIES[await answerTo(request, lookup, hooks)],
+      answer: (request) => answerTo(request, lookup, hooks),
       lastWords: ({ message }) => netstring(`PERM ${message}`),
     },
     hooks,
   );
 }
 
-async function answerTo(request: string, lookup: Lookup, hooks: LookupHooks): Promise<Answer> {
+function answerTo(request: string, lookup: Lookup, hooks: LookupHooks): string | Promise<string> {
   const address = parseAddress(request.slice(request.indexOf(" ") + 1));
-  return address === undefined ? "unknown" : measured(lookup, address, hooks);
+  const reply = (answer: Answer) => REPLIES[answer];
+  return address === undefined ? REPLIES.unknown : measured(lookup, address, hooks, reply);
 }
 
 function netstring(text: string): string {
@@ -57,7 +58,7 @@ function netstring(text: string): string {
 
 /** Puts netstrings together from what comes in. */
 class NetstringReader {
-  #rest: Buffer = Buffer.alloc(0);
+  #rest = NOTHING;
 
   *read(chunk: Buffer): Generator<string> {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
@@ -72,7 +73,7 @@ class NetstringReader {
       start = end + 1;
     }
     // copied: a part would keep all of what came in alive while the client is idle
-    this.#rest = Buffer.from(bytes.subarray(start));
+    this.#rest = start === bytes.length ? NOTHING : Buffer.from(bytes.subarray(start));
   }
 }
 

@@ -13,6 +13,7 @@ import { StoreAwayError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import { drainBatch, type BatchContext, type OnCommit } from "./batch.ts";
 import { parseEntryName, type EntryName } from "./entry.ts";
+import { reclaim } from "./legs.ts";
 import { lockSpoolSoon } from "./lock.ts";
 import { Spool, type DrainKind } from "./spool.ts";
 
@@ -32,6 +33,12 @@ export interface DrainOptions {
   readonly report?: (line: string) => void;
   /** How long to stay after the last login, in milliseconds. Default: the configuration's. */
   readonly linger?: number;
+  /**
+   * Asked when it would leave, the last login being so long ago: is there a reason to stay? Default: there is none.
+   */
+  readonly isNeeded?: () => boolean;
+  /** Whether wrappers wait for what it drains. Default true. */
+  readonly isAwaited?: boolean;
   /** Stay in an outage even where no login that waits is of use any more. Default false. */
   readonly stay?: boolean;
   /**
@@ -85,19 +92,24 @@ export async function drainLingering(
   signal: AbortSignal,
   options: DrainOptions = {},
 ): Promise<Drained | undefined> {
-  const { linger = config.linger, stay = false, isFollowed = () => false } = options;
+  const {
+    linger = config.linger,
+    stay = false,
+    isAwaited = true,
+    isFollowed = () => false,
+  } = options;
   return atWork(config, options, async (spool) => {
     const run = new Run(spool, store, config, options);
     const unwatch = run.watch();
     try {
       run.scan();
       let failures = 0;
-      while (!signal.aborted && (failures > 0 || run.idleFor() < linger)) {
+      while (!signal.aborted && (failures > 0 || !run.isDone(linger))) {
         try {
           await run.drainAll(signal);
           failures = 0;
           // without them wrappers look every 10 ms by themselves
-          await spool.makeFifos().catch(() => undefined);
+          if (isAwaited) await spool.makeFifos().catch(() => undefined);
           await run.wait(linger, signal);
         } catch (error) {
           if (!(error instanceof StoreAwayError)) throw error;
@@ -118,7 +130,7 @@ export async function drainLingering(
 
 async function atWork(
   config: Config,
-  { kind = "drain" }: DrainOptions,
+  { kind = "drain", report = () => undefined }: DrainOptions,
   work: (spool: Spool) => Promise<Drained>,
 ): Promise<Drained | undefined> {
   const spool = new Spool(config.spool);
@@ -128,6 +140,7 @@ async function atWork(
   if (lock === undefined) return undefined;
   try {
     spool.advertise(lock.descriptor, kind);
+    reclaim(config, report);
     return await work(spool);
   } finally {
     spool.withdraw();
@@ -154,6 +167,7 @@ class Run {
   drained = 0;
   readonly #context: Omit<BatchContext, "store">;
   readonly #onProgress: DrainOptions["onProgress"];
+  readonly #isNeeded: () => boolean;
   /** Found in the spool, oldest first; from #next on still to be done. */
   #found: readonly EntryName[] = [];
   #next = 0;
@@ -168,6 +182,7 @@ class Run {
     this.store = store;
     this.#context = { spool, exclude: config.exclude, now, report, onCommit };
     this.#onProgress = options.onProgress;
+    this.#isNeeded = options.isNeeded ?? (() => false);
     this.#lastLogin = now();
   }
 
@@ -218,7 +233,8 @@ class Run {
   async wait(linger: number, signal: AbortSignal): Promise<void> {
     if (this.#announced.size > 0 || signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const rest = Math.max(0, Math.min(RESCAN_MS, linger - this.idleFor()));
+    const left = linger - this.#idleFor();
+    const rest = left > 0 ? Math.min(RESCAN_MS, left) : this.#isNeeded() ? RESCAN_MS : 0;
     const timer = setTimeout(() => {
       this.scan();
       resolve();
@@ -230,8 +246,13 @@ class Run {
     clearTimeout(timer);
   }
 
+  /** Whether the last login was so long ago, and nothing else is to be waited for. */
+  isDone(linger: number): boolean {
+    return this.#idleFor() >= linger && !this.#isNeeded();
+  }
+
   /** Milliseconds since the last login. */
-  idleFor(): number {
+  #idleFor(): number {
     return this.#context.now() - this.#lastLogin;
   }
 

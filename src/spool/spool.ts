@@ -10,11 +10,13 @@
  *     .lock          held by the drain at work (lock.ts)
  *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
  *     .start-<s>     the second in which a wrapper started a drain
+ *     stores/        where there are several stores, a spool for each (legs.ts)
  */
 import { execFile } from "node:child_process";
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   lstatSync,
   mkdirSync,
@@ -51,8 +53,6 @@ export class Spool {
   /** Names of late: their removal is announced like any other change, and they never come back. */
   readonly #removed = new Set<string>();
   readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
-  /** Whether .away exists; at first nobody knows: it may be a dead drain's. */
-  #isAway: boolean | undefined;
   #hasFifos = false;
 
   constructor(path: string) {
@@ -203,10 +203,9 @@ export class Spool {
   /** Tells wrappers not to wait, and what to say instead; undefined: all is well. */
   setAway(why: string | undefined): void {
     if (why === undefined) {
-      if (this.#isAway !== false) rmSync(join(this.path, ".away"), { force: true });
-      this.#isAway = false;
+      // also what somebody else has written: it is the drain that knows
+      if (existsSync(join(this.path, ".away"))) rmSync(join(this.path, ".away"), { force: true });
     } else {
-      this.#isAway = true;
       const line = why.replaceAll(/\s+/g, " ").slice(0, 500);
       this.#replace(".away", (path) => writeFileSync(path, `${line}\n`, { flag: "wx" }));
     }

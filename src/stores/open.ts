@@ -1,8 +1,11 @@
-import { hasTable, type StoreConfig } from "../config/config.ts";
+import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
+import { legsOf } from "../spool/legs.ts";
+import { Leg } from "./leg.ts";
 import { MysqlStore } from "./mysql.ts";
 import { PgsqlStore } from "./pgsql.ts";
 import { RelayCtrlStore } from "./relay-ctrl.ts";
+import { SeveralStores, type SeveralOptions } from "./several.ts";
 import { SqliteStore } from "./sqlite.ts";
 import type { Owner } from "./sqlite-file.ts";
 import type { Store } from "./store.ts";
@@ -10,20 +13,37 @@ import type { Store } from "./store.ts";
 export { postfixQuery } from "./postfix-query.ts";
 export { rolesText, schemaText, SCHEMA_VERSION } from "./schema.ts";
 
+/** How to open the configured stores. */
+export type OpenStoresOptions = Omit<OpenOptions, "lifetime"> & SeveralOptions;
+
 export interface OpenOptions {
   /** How long after the last login mail may be relayed, in milliseconds. */
   readonly lifetime: number;
   /** Which of a database server's accounts to use. Default: the writer's. */
-  readonly role?: "writer" | "purger";
+  readonly role?: "writer" | "purger" | undefined;
   /**
    * To whom `install` gives a SQLite file, or relay-ctrl's directory, when root runs it: who writes it, and the group that may
    * read it. Default: whose the directory is, or will be.
    */
-  readonly owner?: Owner;
+  readonly owner?: Owner | undefined;
+}
+
+/** The configured stores, as one. */
+export function openStores(config: Config, options: OpenStoresOptions = {}): Store {
+  const { role, owner, ...several } = options;
+  const [only, ...others] = config.stores;
+  if (only === undefined) throw new Error("there is always a store");
+  if (others.length > 0) {
+    return new SeveralStores(
+      legsOf(config).map((leg) => new Leg(openStores(leg, { role, owner }), leg.spool)),
+      several,
+    );
+  }
+  return openStore(only, { lifetime: config.lifetime, role, owner });
 }
 
 /**
- * The configured store. Nothing is connected to, and no client library loaded, before the first verb needs it.
+ * A store. Nothing is connected to, and no client library loaded, before the first verb needs it.
  *
  * Everything comes from `config`: the clients' own environment variables and files have no say.
  */

@@ -11,8 +11,8 @@ const READING_MS = 60_000;
 /** Where this host's clock has been set, or has slept, by more than this, the server is asked again. Milliseconds. */
 const STEP_MS = 1_000;
 
-/** Clocks that differ by no more agree. Milliseconds. */
-const AGREE_MS = 2_000;
+/** Clocks that differ by no more agree: Store.authorize then writes down this host's times as they are. Milliseconds. */
+export const AGREE_MS = 2_000;
 
 /** A connection's server's clock, at a moment and of this host's clock; all in milliseconds. */
 interface Reading {

@@ -167,6 +167,13 @@ describe("what is no login", () => {
     "no address": { USER: "bob" },
     "Dovecot 1.x asking for capabilities": { IP: "192.0.2.1", USER: "root", DUMP_CAPABILITY: "1" },
     "Courier before the login": { TCPREMOTEIP: "192.0.2.1", AUTHENTICATED: "" },
+    "an old Courier before the login": { TCPREMOTEIP: "192.0.2.1", AUTHUSER: "x", AUTHARGV0: "y" },
+    "one that sets all three": {
+      TCPREMOTEIP: "192.0.2.1",
+      AUTHUSER: "x",
+      AUTHARGV0: "y",
+      AUTHENTICATED: "",
+    },
   })) {
     it(`${what}: nothing is recorded, the program runs`, async () => {
       await using there = installation();
@@ -174,6 +181,34 @@ describe("what is no login", () => {
       const { status, stdout } = await run(POPBSMTP, args, { env });
       assert.deepEqual([status, stdout.toString()], [0, "mail\n"]);
       assert.deepEqual(readdirSync(there.spool), []);
+    });
+  }
+});
+
+describe("who a login is of", () => {
+  const from = { TCPREMOTEIP: "192.0.2.1" };
+  const cases: readonly (readonly [string, Readonly<Record<string, string>>, string])[] = [
+    ["checkpassword's USER", { ...from, USER: "bob" }, "bob"],
+    ["USER and DOMAIN", { ...from, USER: "bob", DOMAIN: "example.org" }, "bob@example.org"],
+    ["a USER that has a domain", { ...from, USER: "bob@a.example", DOMAIN: "b" }, "bob@a.example"],
+    ["nobody, in a DOMAIN", { ...from, DOMAIN: "example.org" }, ""],
+    ["Dovecot's USER, whatever field DOMAIN is", { IP: "192.0.2.1", USER: "bob", DOMAIN: "x" }, "bob"],
+    ["Courier's AUTHENTICATED", { ...from, USER: "root", AUTHENTICATED: "bob" }, "bob"],
+    [
+      "an old Courier's",
+      { ...from, USER: "root", AUTHUSER: "x", AUTHARGV0: "y", AUTHENTICATED: "bob" },
+      "bob",
+    ],
+    ["only one of an old Courier's variables", { ...from, USER: "bob", AUTHUSER: "x" }, "bob"],
+  ];
+  for (const [what, env, user] of cases) {
+    it(what, async () => {
+      await using there = installation();
+      await runOk(POPBSMTP, ["--config", there.config, "--no-wait", "/bin/true"], { env });
+      const [entry = "", ...others] = readdirSync(there.spool).filter((name) => /^\d/.test(name));
+      assert.equal(others.length, 0);
+      const text = readFileSync(join(there.spool, entry), "utf8");
+      assert.equal(text, `1\0192.0.2.1\0true\0${user}\0\n`);
     });
   }
 });

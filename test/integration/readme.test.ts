@@ -160,6 +160,7 @@ test("every metric is in the README, and no other", () => {
     driver: "",
     known: 0,
     spool: { logins: 0, oldestSeconds: 0 },
+    stores: [],
   });
   const names = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name = ""]) => name);
   assert.ok(names.length > 10);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it, test } from "node:test";
+import { account } from "../support/accounts.ts";
 import { freePort } from "../support/free-port.ts";
 import { DRIVERS, install, type Installation } from "../support/installation.ts";
 import { execProbe } from "../support/probe.ts";
@@ -210,6 +211,16 @@ describe("nobody relays, and the server is started all the same,", () => {
       "TCPREMOTEIP=192.0.2.9",
     ]);
   });
+});
+
+test("relay-ctrl-check may read what is written, as whoever it runs", async () => {
+  await using box = await install("relay-ctrl");
+  await box.popbsmtp("allow", CLIENT, "--user", "bob");
+  const { uid, gid } = account("daemon");
+  assert.notEqual(uid, box.user.uid);
+  assert.equal(await runOk("cat", [join(box.database, CLIENT)], { uid, gid }), "USER=bob\0");
+  const looking = await run("ls", [box.database], { uid, gid });
+  assert.notEqual(looking.status, 0);
 });
 
 test("where RELAYCLIENT is set already, nobody is asked", async () => {

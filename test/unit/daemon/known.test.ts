@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { parseAddress, parseNetwork, type Address, type Network } from "../../../src/address.ts";
+import { PartlyAwayError, UnsupportedError } from "../../../src/errors.ts";
 import { KnownAuthorizations, type KnownOptions } from "../../../src/daemon/known.ts";
 import type { Login } from "../../../src/login.ts";
 import { openStore } from "../../../src/stores/open.ts";
@@ -222,6 +223,41 @@ describe("an address that was not noted", () => {
     scene.held[0]?.(undefined);
     assert.equal(await answer, "authorized from store");
     assert.equal(await scene.ask(ALICE), "authorized from memory");
+  });
+});
+
+describe("a store that cannot be asked", () => {
+  const asking = () => {
+    const scene = new Scene();
+    scene.problem = new UnsupportedError("DRAC tells nothing");
+    return scene;
+  };
+
+  it("leaves what was noted to count for the whole lifetime", async () => {
+    const scene = asking();
+    scene.known.note(login(ALICE, START), "committed");
+    scene.time = START + LIFETIME - 1;
+    assert.equal(await scene.ask(ALICE), "authorized from memory");
+    scene.time += 1;
+    assert.equal(await scene.ask(ALICE), "unknown from memory");
+  });
+
+  it("is not away: whoever was not noted is unknown, and nobody is told of an outage", async () => {
+    const scene = asking();
+    assert.equal(await scene.ask(ALICE), "unknown from memory");
+    assert.equal(await scene.ask(BOB), "unknown from memory");
+    assert.deepEqual(scene.told, []);
+  });
+});
+
+describe("several stores of which one is away", () => {
+  it("go on being asked, since another may know", async () => {
+    const scene = new Scene();
+    scene.problem = new PartlyAwayError("one is down");
+    assert.equal(await scene.ask(ALICE), "away from memory");
+    scene.problem = undefined;
+    scene.rows.set(BOB, START);
+    assert.equal(await scene.ask(BOB), "authorized from store");
   });
 });
 

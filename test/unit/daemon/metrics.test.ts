@@ -10,6 +10,7 @@ const READINGS: Readings = {
   driver: "pgsql",
   known: 3,
   spool: { logins: 2, oldestSeconds: 1.5 },
+  stores: [],
 };
 
 /** What Prometheus reads in it. */
@@ -135,6 +136,25 @@ test("what is read when asked is there: spool, memory, build, process", () => {
   assert.equal(value("process_start_time_seconds"), performance.timeOrigin / 1000);
   assert.ok((value("process_resident_memory_bytes") ?? 0) > 10_000_000);
   assert.ok((value("process_cpu_seconds_total") ?? 0) > 0);
+});
+
+test("of several stores each is up or not, and has its own logins waiting, by its name", () => {
+  const metrics = createMetrics();
+  metrics.storeUp(true);
+  const value = scraped(metrics, {
+    ...READINGS,
+    stores: [
+      { store: "pgsql db", isUp: false, spool: { logins: 7, oldestSeconds: 60 } },
+      { store: "sqlite /x", isUp: true, spool: undefined },
+    ],
+  });
+  assert.equal(value("popbsmtp_store_up", { store: "pgsql db" }), 0);
+  assert.equal(value("popbsmtp_store_up", { store: "sqlite /x" }), 1);
+  assert.equal(value("popbsmtp_store_up"), undefined);
+  assert.equal(value("popbsmtp_spool_logins"), 2);
+  assert.equal(value("popbsmtp_spool_logins", { store: "pgsql db" }), 7);
+  assert.equal(value("popbsmtp_spool_oldest_seconds", { store: "pgsql db" }), 60);
+  assert.equal(value("popbsmtp_spool_logins", { store: "sqlite /x" }), undefined);
 });
 
 test("a spool that cannot be read is not an empty one", () => {

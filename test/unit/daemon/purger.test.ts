@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Fields, Log } from "../../../src/daemon/log.ts";
+import { UnsupportedError } from "../../../src/errors.ts";
 import { firstWait, startPurger, type PurgerOptions } from "../../../src/daemon/purger.ts";
 import type { PurgeOptions, Store } from "../../../src/stores/store.ts";
 import { waitUntil } from "../../support/wait-until.ts";
@@ -97,6 +98,15 @@ test("a store that is away is logged, closed, and tried again at the next turn",
   assert.deepEqual(seen.logged[0], ["purge-failed", { reason: "connection refused" }]);
   assert.deepEqual(seen.logged.at(-1), ["purged", { authorizations: 1 }]);
   assert.equal(seen.open, 0);
+});
+
+test("a store that sees to it by itself is not asked again, and nothing is said", async () => {
+  const { purger, seen } = started(async () => {
+    throw new UnsupportedError("DRAC has no purge");
+  });
+  await waitUntil("the store to be closed", () => seen.begun === 1 && seen.open === 0);
+  await purger.stop();
+  assert.deepEqual([seen.begun, seen.logged], [1, []]);
 });
 
 test("a store that cannot be opened is logged, and tried again", async () => {

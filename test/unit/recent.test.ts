@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Recent } from "../../../src/lookups/recent.ts";
+import { Recent } from "../../src/recent.ts";
 
 test("the last ones set are there, and never more than twice as many", () => {
   const recent = new Recent<number>(10);
