@@ -1,6 +1,14 @@
 /** What the wrapper makes of addresses, near-addresses, and whatever else may stand in the variables it reads. */
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { parseAddress } from "../../src/address.ts";
@@ -192,7 +200,11 @@ describe("who a login is of", () => {
     ["USER and DOMAIN", { ...from, USER: "bob", DOMAIN: "example.org" }, "bob@example.org"],
     ["a USER that has a domain", { ...from, USER: "bob@a.example", DOMAIN: "b" }, "bob@a.example"],
     ["nobody, in a DOMAIN", { ...from, DOMAIN: "example.org" }, ""],
-    ["Dovecot's USER, whatever field DOMAIN is", { IP: "192.0.2.1", USER: "bob", DOMAIN: "x" }, "bob"],
+    [
+      "Dovecot's USER, whatever field DOMAIN is",
+      { IP: "192.0.2.1", USER: "bob", DOMAIN: "x" },
+      "bob",
+    ],
     ["Courier's AUTHENTICATED", { ...from, USER: "root", AUTHENTICATED: "bob" }, "bob"],
     [
       "an old Courier's",
@@ -204,11 +216,15 @@ describe("who a login is of", () => {
   for (const [what, env, user] of cases) {
     it(what, async () => {
       await using there = installation();
+      // a drain that is alive, so that none is started, and none that drains
+      const lock = openSync(join(there.spool, ".lock"), "w");
+      symlinkSync(`/proc/${process.pid}/fd/${lock}`, join(there.spool, ".drain"));
       await runOk(POPBSMTP, ["--config", there.config, "--no-wait", "/bin/true"], { env });
+      closeSync(lock);
       const [entry = "", ...others] = readdirSync(there.spool).filter((name) => /^\d/.test(name));
       assert.equal(others.length, 0);
-      const text = readFileSync(join(there.spool, entry), "utf8");
-      assert.equal(text, `1\0192.0.2.1\0true\0${user}\0\n`);
+      const fields = readFileSync(join(there.spool, entry), "utf8").split("\0");
+      assert.deepEqual(fields, ["1", "192.0.2.1", "true", user, "\n"]);
     });
   }
 });
