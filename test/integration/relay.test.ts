@@ -213,6 +213,17 @@ describe("nobody relays, and the server is started all the same,", () => {
   });
 });
 
+test("what relay-ctrl-allow has written as another user counts, though it is not to be read", async () => {
+  await using box = await install("relay-ctrl");
+  relayCtrlAllow(box.database, CLIENT, { USER: "bob" });
+  const [row] = await box.rows();
+  assert.deepEqual([row?.address, row?.user], [CLIENT, ""]);
+  assert.deepEqual((await relay(box, { TCPREMOTEIP: CLIENT })).env, [
+    "RELAYCLIENT=",
+    `TCPREMOTEIP=${CLIENT}`,
+  ]);
+});
+
 test("relay-ctrl-check may read what is written, as whoever it runs", async () => {
   await using box = await install("relay-ctrl");
   await box.popbsmtp("allow", CLIENT, "--user", "bob");
