@@ -38,6 +38,22 @@ function canonicalForm(text: string): string | undefined {
   }
 }
 
+/** The address with these bytes, of which there are 4 or 16; undefined with any other number of them. */
+export function addressFromBytes(bytes: readonly number[]): Address | undefined {
+  if (bytes.length !== 4 && bytes.length !== 16) return undefined;
+  return parseAddress(ipaddr.fromByteArray([...bytes]).toString());
+}
+
+/** The bytes of an address, 4 or 16, in network order. */
+export function bytesOf(address: Address): readonly number[] {
+  // ipaddr.js takes ::192.0.2.1 for ::ffff:192.0.2.1
+  const hex = address.replace(/(?<=:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...quad: string[]) => {
+    const [a = 0, b = 0, c = 0, d = 0] = quad.slice(0, 4).map(Number);
+    return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
+  });
+  return ipaddr.parse(hex).toByteArray();
+}
+
 /** A client is asked about at each recipient, and a SocketAddress is one more thing for the garbage collector each time. */
 const spelled = new Recent<string>(1_000);
 

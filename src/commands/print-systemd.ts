@@ -10,7 +10,7 @@ import { ConfigError } from "../errors.ts";
 import { plainWords } from "./plain-words.ts";
 
 /** What the daemon is asked at a socket; each has a unit of its own, since a unit has one name and one mode for all its sockets. */
-export const SOCKETS = ["imap", "pop3", "policy", "socketmap", "metrics"] as const;
+export const SOCKETS = ["imap", "pop3", "policy", "socketmap", "metrics", "relay-ctrl"] as const;
 
 type SocketName = (typeof SOCKETS)[number];
 
@@ -76,16 +76,18 @@ export function serviceUnit(config: Config, program: readonly string[]): readonl
 export function socketUnit(serve: ServeConfig, name: SocketName): readonly string[] {
   const places = endpoints(serve, name);
   if (places.length === 0) {
-    throw new ConfigError([`serve.${name}: the daemon is told to listen nowhere for it`]);
+    const key = name === "relay-ctrl" ? "relay-ctrl-udp" : name;
+    throw new ConfigError([`serve.${key}: the daemon is told to listen nowhere for it`]);
   }
   const login = name === "imap" || name === "pop3";
+  const kind = name === "relay-ctrl" ? "ListenDatagram" : "ListenStream";
   return [
     `# /etc/systemd/system/popbsmtp-${name}.socket`,
     "[Unit]",
     `Description=POP-before-SMTP: ${name}`,
     "",
     "[Socket]",
-    ...places.map((place) => `ListenStream=${plainWords([endpointName(place)])}`),
+    ...places.map((place) => `${kind}=${plainWords([endpointName(place)])}`),
     `FileDescriptorName=${name}`,
     "Service=popbsmtp.service",
     ...(login
@@ -101,7 +103,7 @@ export function socketUnit(serve: ServeConfig, name: SocketName): readonly strin
 }
 
 function endpoints(serve: ServeConfig, name: SocketName): readonly Endpoint[] {
-  return [serve[name] ?? []].flat();
+  return [(name === "relay-ctrl" ? serve.relayCtrlUdp : serve[name]) ?? []].flat();
 }
 
 /** Where it writes for a store. */

@@ -14,14 +14,9 @@ export function serveCommand(context: Context): Command {
     .action(async (options: { readonly check?: boolean }, command: Command) => {
       if (options.check === true) {
         const config = await configOf(command);
-        const { imap, pop3, policy, socketmap, metrics } = config.serve;
-        for (const [role, endpoints] of Object.entries({
-          imap,
-          pop3,
-          policy,
-          socketmap,
-          metrics,
-        })) {
+        const { imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = config.serve;
+        const roles = { imap, pop3, policy, socketmap, metrics, drac };
+        for (const [role, endpoints] of Object.entries({ ...roles, "relay-ctrl": relayCtrlUdp })) {
           for (const endpoint of [endpoints ?? []].flat()) {
             context.terminal.print(`${role} ${endpointName(endpoint)}`);
           }

@@ -112,8 +112,15 @@ export function hasTable(store: StoreConfig): store is TableStoreConfig {
   return store.driver === "pgsql" || store.driver === "mysql" || store.driver === "sqlite";
 }
 
+/** A port of this host, at one of its addresses or at all of them. */
+export interface PortEndpoint {
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+}
+
 /** Where the daemon listens: a Unix socket's path, or a TCP port. */
-export type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
+export type Endpoint = { readonly path: string } | PortEndpoint;
 
 /** An endpoint as the configuration spells it: a path, 127.0.0.1:9154, [::1]:9154. */
 export function endpointName(endpoint: Endpoint): string {
@@ -132,6 +139,14 @@ export interface ServeConfig {
   readonly socketmap: readonly Endpoint[];
   /** Where Prometheus asks, over HTTP; undefined: nowhere. */
   readonly metrics: Endpoint | undefined;
+  /** Where DRAC's clients call, over UDP and TCP; undefined: nowhere. */
+  readonly drac: PortEndpoint | undefined;
+  /** Who may; undefined: this host. */
+  readonly dracAllow: readonly Network[] | undefined;
+  /** Where relay-ctrl-send's datagrams come in; undefined: nowhere. */
+  readonly relayCtrlUdp: PortEndpoint | undefined;
+  /** Who may send them besides this host. */
+  readonly relayCtrlAllow: readonly Network[];
   /** How long a login waits for its commit before it goes to the spool; 0: not at all. Milliseconds. */
   readonly deadline: number;
   /** How long after a purge the daemon purges again; 0: never. Milliseconds. */

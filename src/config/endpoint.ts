@@ -1,7 +1,7 @@
 /** Where the daemon listens, as [serve] spells it. */
 import * as v from "valibot";
 import { parseAddress } from "../address.ts";
-import type { Endpoint } from "./config.ts";
+import type { Endpoint, PortEndpoint } from "./config.ts";
 import { quote } from "./values.ts";
 
 /** A Unix socket's path has room for 108 bytes, one of them a NUL. unix(7) */
@@ -40,10 +40,31 @@ function parseLoopback(text: string): Parsed {
     : `${quote(text)} is not on loopback: anybody who reaches it could ask who may relay; expected "127.0.0.1:${endpoint.port}", "[::1]:${endpoint.port}" or a path`;
 }
 
-function parsed(parse: (text: string) => Parsed, spelling: string) {
+/** Any program of RPC's may have any port: rpcbind knows. */
+const ANY_PORT: PortEndpoint = { host: "0.0.0.0", port: 0 };
+
+const RPC_SPELLING = 'true, false, or an IPv4 address and a port such as "0.0.0.0:4711"';
+const UDP_SPELLING = 'an address and a port such as "0.0.0.0:811", or false';
+
+function parsePort(text: string, spelling: string): PortEndpoint | string {
+  const endpoint = parseEndpoint(text);
+  return typeof endpoint === "string" || "path" in endpoint
+    ? `${quote(text)} is no place to listen; expected ${spelling}`
+    : endpoint;
+}
+
+/** The clients of DRAC, and rpcbind's version 2, know IPv4 only. */
+function parseRpc(text: string): PortEndpoint | string {
+  const endpoint = parsePort(text, RPC_SPELLING);
+  return typeof endpoint !== "string" && endpoint.host.includes(":")
+    ? `${quote(text)} is no IPv4 address and port, and DRAC knows no other; expected ${RPC_SPELLING}`
+    : endpoint;
+}
+
+function parsed<Where extends Endpoint>(parse: (text: string) => Where | string, spelling: string) {
   return v.pipe(
-    v.string(`expected ${spelling}, or false`),
-    v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Endpoint => {
+    v.string(`expected ${spelling}`),
+    v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Where => {
       const endpoint = parse(value);
       if (typeof endpoint !== "string") return endpoint;
       addIssue({ message: endpoint });
@@ -56,9 +77,9 @@ const nowhere = v.pipe(
   v.literal(false),
   v.transform(() => undefined),
 );
-const unixSocket = parsed(parsePath, PATH_SPELLING);
-const anywhere = parsed(parseEndpoint, ENDPOINT_SPELLING);
-const local = parsed(parseLoopback, ENDPOINT_SPELLING);
+const unixSocket = parsed(parsePath, `${PATH_SPELLING}, or false`);
+const anywhere = parsed(parseEndpoint, `${ENDPOINT_SPELLING}, or false`);
+const local = parsed(parseLoopback, `${ENDPOINT_SPELLING}, or false`);
 
 /** A Unix socket's path; false: none. */
 export const socketPath = v.lazy((input) => (input === false ? nowhere : unixSocket));
@@ -81,3 +102,19 @@ export const localEndpoints = v.lazy((input) => {
   if (input === false) return noList;
   return Array.isArray(input) ? list : oneOfList;
 });
+
+const anyPort = v.pipe(
+  v.literal(true),
+  v.transform(() => ANY_PORT),
+);
+const rpcPort = parsed(parseRpc, RPC_SPELLING);
+const udpPort = parsed((text) => parsePort(text, UDP_SPELLING), UDP_SPELLING);
+
+/** An IPv4 address and a port; true: any port; false: none. */
+export const rpcEndpoint = v.lazy((input) => {
+  if (input === true) return anyPort;
+  return input === false ? nowhere : rpcPort;
+});
+
+/** An address and a port; false: none. */
+export const udpEndpoint = v.lazy((input) => (input === false ? nowhere : udpPort));

@@ -1,9 +1,10 @@
 /** What [serve] may say. */
 import * as v from "valibot";
 import { endpointName, type ServeConfig } from "./config.ts";
-import { endpoint, localEndpoints, socketPath } from "./endpoint.ts";
+import { dracdAllow } from "./dracd-allow.ts";
+import { endpoint, localEndpoints, rpcEndpoint, socketPath, udpEndpoint } from "./endpoint.ts";
 import { section, type SectionRules } from "./section.ts";
-import { duration } from "./values.ts";
+import { duration, network } from "./values.ts";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -18,6 +19,13 @@ export const serveEntries = {
   policy: v.optional(localEndpoints, "/run/popbsmtp/policy"),
   socketmap: v.optional(localEndpoints, "/run/popbsmtp/socketmap"),
   metrics: v.optional(endpoint, false),
+  drac: v.optional(rpcEndpoint, false),
+  "drac-allow": v.optional(dracdAllow),
+  "relay-ctrl-udp": v.optional(udpEndpoint, false),
+  "relay-ctrl-allow": v.optional(
+    v.array(network, 'expected a list of networks such as ["192.0.2.0/24"]'),
+    [],
+  ),
   // Dovecot gives up after 60 s, and the user with it
   deadline: v.optional(duration(0, 30 * SECOND), "200ms"),
   "purge-interval": v.optional(duration(MINUTE, 7 * DAY, { orNever: true }), "1h"),
@@ -38,6 +46,10 @@ export function serveSection(rules: SectionRules) {
       policy: input.policy,
       socketmap: input.socketmap,
       metrics: input.metrics,
+      drac: input.drac,
+      dracAllow: input["drac-allow"],
+      relayCtrlUdp: input["relay-ctrl-udp"],
+      relayCtrlAllow: input["relay-ctrl-allow"],
       deadline: input.deadline,
       purgeInterval: input["purge-interval"],
       logLevel: input["log-level"],
@@ -51,9 +63,11 @@ export function serveSection(rules: SectionRules) {
 
 /** Endpoints given to two keys. The protocols differ, and imap's requests do not say that they are not pop3's. */
 function* shared(serve: ServeConfig): Generator<string> {
+  const { imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = serve;
+  const given = { imap, pop3, policy, socketmap, metrics, drac, "relay-ctrl-udp": relayCtrlUdp };
   const keys = new Map<string, string>();
-  for (const key of ["imap", "pop3", "policy", "socketmap", "metrics"] as const) {
-    for (const place of [serve[key] ?? []].flat()) {
+  for (const [key, places] of Object.entries(given)) {
+    for (const place of [places ?? []].flat()) {
       const text = endpointName(place);
       const other = keys.get(text);
       if (other === key) yield `${key} has ${text} twice`;

@@ -11,7 +11,7 @@ import type { Socket } from "node:net";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts";
-import { loginClock } from "../login.ts";
+import { loginClock, type Login } from "../login.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { servePostLogin } from "../sources/dovecot-service.ts";
@@ -24,7 +24,7 @@ import { KnownAuthorizations } from "./known.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { startPurger, type Purger } from "./purger.ts";
-import { Recorder } from "./recorder.ts";
+import { Recorder, type Outcome } from "./recorder.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -110,12 +110,22 @@ export class Daemon {
     return this.#spool;
   }
 
+  /** The time of a login that is happening now. */
+  loginTime(): number {
+    return this.#loginClock();
+  }
+
+  /** Records a login, wherever it comes from; never rejects. */
+  record(login: Login): Promise<Outcome> {
+    return this.#recorder.record(login);
+  }
+
   /** Answers a Dovecot process that asks for a login of this kind. */
   postLogin(service: string, socket: Socket): void {
     const { log, metrics } = this.#options;
     servePostLogin(socket, {
       service,
-      record: (login) => this.#recorder.record(login),
+      record: (login) => this.record(login),
       now: this.#loginClock,
       onMalformed: (why) => {
         metrics.malformed("post-login");

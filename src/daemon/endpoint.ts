@@ -9,6 +9,7 @@ import {
   rmSync,
   type BigIntStats,
 } from "node:fs";
+import type { Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, type Server } from "node:net";
 import { dirname } from "node:path";
@@ -48,12 +49,19 @@ export async function listenAt(
   server: Server,
   options: EndpointOptions,
 ): Promise<() => void> {
-  const end = performance.now() + options.patience;
+  return patiently(options.patience, () =>
+    "path" in endpoint
+      ? listenAtPath(endpoint.path, server, options)
+      : listenAtPort(endpoint, server),
+  );
+}
+
+/** Does `attempt` again, up to so many milliseconds, where somebody else listens. */
+export async function patiently<T>(patience: number, attempt: () => Promise<T>): Promise<T> {
+  const end = performance.now() + patience;
   for (;;) {
     try {
-      return await ("path" in endpoint
-        ? listenAtPath(endpoint.path, server, options)
-        : listenAtPort(endpoint, server));
+      return await attempt();
     } catch (error) {
       if (!(error instanceof InUseError) || performance.now() >= end) throw error;
       await sleep(RETRY_MS);
@@ -62,7 +70,7 @@ export async function listenAt(
 }
 
 /** Waits until `server`, told to listen, does so. Rejects with a message that begins with `where` if it cannot. */
-export async function listening(server: Server, where: string): Promise<void> {
+export async function listening(server: Server | DatagramSocket, where: string): Promise<void> {
   try {
     await once(server, "listening");
   } catch (cause) {

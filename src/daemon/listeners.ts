@@ -201,6 +201,6 @@ function roleOf(name: string): Role {
   const role = roleNamed(name);
   if (role !== undefined) return role;
   throw new ConfigError([
-    `${name}: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: ${ROLES.join(", ")}`,
+    `${name}: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
   ]);
 }

@@ -4,6 +4,9 @@ import { Counter, counter, gauge, gauges, Histogram } from "./exposition.ts";
 import type { Outcome } from "./recorder.ts";
 import type { SpoolDepth, StoreReading } from "./spool-depth.ts";
 
+/** How other hosts tell of logins. */
+export type Told = "drac" | "relay-ctrl";
+
 export interface Metrics {
   /** A login came in through the post-login service and was answered after so many seconds. */
   login(service: string, outcome: Outcome, seconds: number): void;
@@ -14,7 +17,9 @@ export interface Metrics {
   /** A lookup was answered. */
   lookup(protocol: "policy" | "socketmap", answer: Answer, from: KnownFrom, seconds: number): void;
   /** A request that was none. */
-  malformed(protocol: "post-login" | "policy" | "socketmap"): void;
+  malformed(protocol: "post-login" | "policy" | "socketmap" | Told): void;
+  /** Somebody told of a login who may not. */
+  denied(protocol: Told): void;
   /** A purge deleted so many rows. */
   purged(rows: number): void;
 }
@@ -56,6 +61,7 @@ const SIZE_BOUNDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 const SERVICES = 20;
 
 const PROTOCOLS = ["policy", "socketmap"] as const;
+const TOLD: readonly Told[] = ["drac", "relay-ctrl"];
 const OUTCOMES: readonly Outcome[] = ["committed", "spooled", "excluded", "lost"];
 const ANSWERS: readonly Answer[] = ["authorized", "unknown", "away"];
 
@@ -100,6 +106,10 @@ class PrometheusMetrics implements RenderedMetrics {
     "popbsmtp_malformed_requests_total",
     "Requests that did not follow their protocol.",
   );
+  readonly #denied = new Counter(
+    "popbsmtp_denied_requests_total",
+    "Logins that a host told of which may not.",
+  );
   readonly #purged = new Counter(
     "popbsmtp_purged_total",
     "Expired authorizations that this daemon deleted from the store.",
@@ -113,6 +123,7 @@ class PrometheusMetrics implements RenderedMetrics {
     this.#lookups,
     this.#lookupSeconds,
     this.#malformed,
+    this.#denied,
     this.#purged,
   ];
   readonly #services = new Set(["imap", "pop3"]);
@@ -129,7 +140,10 @@ class PrometheusMetrics implements RenderedMetrics {
         }
       }
     }
-    for (const protocol of ["post-login", ...PROTOCOLS]) this.#malformed.add({ protocol }, 0);
+    for (const protocol of ["post-login", ...PROTOCOLS, ...TOLD]) {
+      this.#malformed.add({ protocol }, 0);
+    }
+    for (const protocol of TOLD) this.#denied.add({ protocol }, 0);
     this.#batchesFailed.add({}, 0);
     this.#purged.add({}, 0);
   }
@@ -159,8 +173,12 @@ class PrometheusMetrics implements RenderedMetrics {
     this.#lookupSeconds.observe({ protocol }, seconds);
   }
 
-  malformed(protocol: "post-login" | "policy" | "socketmap"): void {
+  malformed(protocol: "post-login" | "policy" | "socketmap" | Told): void {
     this.#malformed.add({ protocol });
+  }
+
+  denied(protocol: Told): void {
+    this.#denied.add({ protocol });
   }
 
   purged(rows: number): void {

@@ -11,6 +11,7 @@ import { lineStyle } from "./log-line.ts";
 import { createLog, type OwnedLog } from "./log.ts";
 import { createMetricsServer } from "./metrics-server.ts";
 import { createMetrics } from "./metrics.ts";
+import { isNetworkSource, NetworkSources } from "./network-sources.ts";
 import { spoolDepth, storeReadings } from "./spool-depth.ts";
 import { standIn } from "./stand-in.ts";
 import { stderrWriter } from "./stderr.ts";
@@ -66,23 +67,27 @@ export async function serve(options: ServeOptions): Promise<void> {
   }
   const { config, owner } = begun;
   log.level = config.serve.logLevel;
+  const replaces = handed.length > 0;
+  const patience = replaces ? PATIENCE_MS : 0;
   const listeners = await Listeners.open(config.serve, {
-    handed,
+    handed: handed.filter((socket) => !isNetworkSource(socket)),
     owner,
-    patience: handed.length > 0 ? PATIENCE_MS : 0,
+    patience,
     onLogins: (open) => master?.connections(open),
     log,
   });
   const metrics = createMetrics();
-  const replaces = handed.length > 0;
+  let network: NetworkSources | undefined;
   let daemon: Daemon;
   try {
+    network = await NetworkSources.open(config.serve, { handed, patience, log });
     if (master?.account === undefined) dropPrivileges(config.user);
     else becomeAccount(master.account);
     daemon = await Daemon.start({ config, openStore, replaces, log, metrics, now });
   } catch (error) {
     // while there is a listening socket this process would not end
     await listeners.close();
+    await network?.close(0);
     throw error;
   }
   const metricsServer = createMetricsServer({
@@ -105,19 +110,30 @@ export async function serve(options: ServeOptions): Promise<void> {
     else daemon.postLogin(role, socket);
   });
 
-  const where = listeners.list.map((listener) => `${listener.role}=${listener.where}`).join(" ");
+  network.start({
+    record: async (login) => (await daemon.record(login)) !== "lost",
+    now: () => daemon.loginTime(),
+    metrics,
+  });
+
+  const where = [...listeners.list, ...network.list]
+    .map((listener) => `${listener.role}=${listener.where}`)
+    .join(" ");
   log.info("ready", { version, listens: where });
   systemd?.ready(`listening: ${where}`);
   await untilTheEnd(master, async () => {
     systemd?.reloading();
-    await reload(options, daemon, listeners, log);
+    await reload(options, daemon, { listeners, network }, log);
     systemd?.ready("reloaded");
   });
 
   log.info("stopping");
   await systemd?.stopping();
   await listeners.close();
-  await connections.end(daemon.deadline + LAST_ANSWERS_MS);
+  await Promise.all([
+    connections.end(daemon.deadline + LAST_ANSWERS_MS),
+    network.close(daemon.deadline + LAST_ANSWERS_MS),
+  ]);
   await daemon.stop();
   metricsServer.close();
   log.info("stopped");
@@ -128,12 +144,14 @@ export async function serve(options: ServeOptions): Promise<void> {
 async function reload(
   { load }: ServeOptions,
   daemon: Daemon,
-  listeners: Listeners,
+  { listeners, network }: { readonly listeners: Listeners; readonly network: NetworkSources },
   log: OwnedLog,
 ): Promise<void> {
   try {
     const config = load();
-    await listeners.change(config.serve, () => daemon.reconfigure(config));
+    await listeners.change(config.serve, () =>
+      network.change(config.serve, () => daemon.reconfigure(config)),
+    );
     log.level = config.serve.logLevel;
     log.info("reloaded");
   } catch (error) {

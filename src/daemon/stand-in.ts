@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { servePostLogin } from "../sources/dovecot-service.ts";
 import { Listeners, type HandedSocket, type Role } from "./listeners.ts";
 import type { Log } from "./log.ts";
+import { isNetworkSource } from "./network-sources.ts";
 
 /** How often to look whether the configuration has been mended. Milliseconds. */
 const AGAIN_MS = 1_000;
@@ -35,10 +36,20 @@ export async function standIn(options: StandInOptions): Promise<void> {
     policy: [],
     socketmap: [],
     metrics: undefined,
+    drac: undefined,
+    dracAllow: [],
+    relayCtrlUdp: undefined,
+    relayCtrlAllow: [],
   };
   const listeners = await Listeners.open(
     { ...nowhere, deadline: 0, purgeInterval: 0, logLevel: "info" },
-    { handed, owner: undefined, patience: 0, log },
+    // what tells of logins in datagrams tries again
+    {
+      handed: handed.filter((socket) => !isNetworkSource(socket)),
+      owner: undefined,
+      patience: 0,
+      log,
+    },
   );
   listeners.start((socket: Socket, role: Role) => {
     // a policy service that hangs up is no opinion (default_action)

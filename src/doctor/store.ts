@@ -42,7 +42,11 @@ export async function storeFindings(
     ];
   } catch (error) {
     if (error instanceof UnsupportedError) {
-      return [ok(`${stores.writer.name}: only a login shows whether it is there`)];
+      const shown =
+        store.driver === "drac"
+          ? "reached; only a login shows whether this host may tell it"
+          : "only a login shows whether it is there";
+      return [ok(`${stores.writer.name}: ${shown}`)];
     }
     if (!(error instanceof StoreAwayError)) throw error;
     return [unreachable(store, error)];

@@ -1,10 +1,11 @@
-import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
-import { ConfigError } from "../errors.ts";
+import type { Config, StoreConfig } from "../config/config.ts";
 import { legsOf } from "../spool/legs.ts";
+import { DracStore } from "./drac.ts";
 import { Leg } from "./leg.ts";
 import { MysqlStore } from "./mysql.ts";
 import { PgsqlStore } from "./pgsql.ts";
 import { RelayCtrlStore } from "./relay-ctrl.ts";
+import { RelayCtrlRemoteStore } from "./relay-ctrl-remote.ts";
 import { SeveralStores, type SeveralOptions } from "./several.ts";
 import { SqliteStore } from "./sqlite.ts";
 import type { Owner } from "./sqlite-file.ts";
@@ -52,9 +53,8 @@ export function openStore(
   { lifetime, role = "writer", owner }: OpenOptions,
 ): Store {
   if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime, owner);
-  if (!hasTable(config)) {
-    throw new ConfigError([`store.driver: "${config.driver}" is not there yet`]);
-  }
+  if (config.driver === "drac") return new DracStore(config, lifetime);
+  if (config.driver === "relay-ctrl-udp") return new RelayCtrlRemoteStore(config, lifetime);
   if (config.driver === "sqlite") return new SqliteStore(config, lifetime, owner);
   const account = (role === "purger" ? config.purger : undefined) ?? config.writer;
   return config.driver === "pgsql"

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { install, type Installation } from "../support/installation.ts";
+import { randomBytes } from "../support/random-bytes.ts";
 import {
   askPolicy,
   askSocket,
@@ -52,20 +53,6 @@ const GARBAGE: Readonly<Record<string, Uint8Array>> = {
   "a negative netstring": Buffer.from("-1:relay 192.0.2.66,"),
   "terminal escapes": Buffer.from("\u001b]0;owned\u0007\u001b[2J=\r\u0085\u2028\n"),
 };
-
-/** Bytes that look random and are the same each time. */
-function randomBytes(length: number): Buffer {
-  let state = 1;
-  return Buffer.from(
-    Array.from({ length }, () => {
-      // xorshift
-      state ^= state << 13;
-      state ^= state >>> 17;
-      state ^= state << 5;
-      return state & 0xff;
-    }),
-  );
-}
 
 describe("the daemon", () => {
   const stack = new AsyncDisposableStack();

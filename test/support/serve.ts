@@ -13,6 +13,7 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { atExit } from "./at-exit.ts";
 import type { Installation } from "./installation.ts";
+import type { Enter } from "./rpc-machine.ts";
 import { PLAIN_ENV } from "./run.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -66,12 +67,13 @@ export function configureServe(box: Installation, lines = ""): ServeSockets {
  * that it cannot ignore.
  *
  * @param lines more for the section [serve], such as `deadline = "1s"`; its sockets are in it already
+ * @param enter where it is to run, if not here
  */
-export async function startServe(box: Installation, lines = ""): Promise<Serve> {
+export async function startServe(box: Installation, lines = "", enter: Enter = []): Promise<Serve> {
   const sockets = configureServe(box, lines);
   const file = join(box.directory, "serve.log");
   const log = () => readFileSync(file, "utf8");
-  let child = spawnServe(box, file);
+  let child = spawnServe(box, file, enter);
   const ready = async (from: number) => {
     const said = () => readFileSync(file).subarray(from).toString();
     await waitUntil("popbsmtp serve to be ready", () => hasEnded(child) || isReady(said()));
@@ -105,7 +107,7 @@ export async function startServe(box: Installation, lines = ""): Promise<Serve> 
     log,
     start: async () => {
       const { size } = statSync(file);
-      child = spawnServe(box, file);
+      child = spawnServe(box, file, enter);
       await ready(size);
     },
     stop: async () => {
@@ -150,9 +152,10 @@ export async function askPolicy(path: string, address: string): Promise<string> 
   return /^action=(.*)\n\n$/.exec(answer.toString())?.[1] ?? `no answer: ${answer.toString()}`;
 }
 
-function spawnServe(box: Installation, file: string): ChildProcess {
+function spawnServe(box: Installation, file: string, enter: Enter): ChildProcess {
   const log = openSync(file, "a");
-  const child = spawn(box.program, ["--config", box.config, "serve"], {
+  const [command, ...words] = [...enter, box.program, "--config", box.config, "serve"];
+  const child = spawn(command, words, {
     // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
     detached: true,
     cwd: "/",

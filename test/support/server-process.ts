@@ -16,6 +16,7 @@ export interface ServerProcessOptions {
 
 /** A server in the foreground, and the processes that it starts in its turn. */
 export interface ServerProcess {
+  readonly pid: number;
   /** Sends a signal to the server first, then to every process below it. */
   signalAll(signal: NodeJS.Signals): void;
   /** Asks the server with a signal to end, and its children with it; after five seconds they are killed. */
@@ -63,6 +64,7 @@ export async function startServerProcess(
     exit[Symbol.dispose]();
   };
   const server: ServerProcess = {
+    pid,
     signalAll: (signal) => signalEach(family(), signal),
     end: async (signal) => {
       const pids = family();

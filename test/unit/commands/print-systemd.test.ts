@@ -52,6 +52,21 @@ test("each role has a socket of its own, which is only root's where logins come 
   });
 });
 
+test("relay-ctrl's port, which only root may open, is a socket for datagrams", async () => {
+  const config = await configured('[serve]\nrelay-ctrl-udp = "0.0.0.0:811"\ndrac = true\n');
+  assert.match(
+    values(serviceUnit(config, PROGRAM), "Sockets").join(),
+    / popbsmtp-relay-ctrl\.socket$/,
+  );
+  const unit = socketUnit(config.serve, "relay-ctrl");
+  assert.deepEqual(values(unit, "ListenDatagram"), ["0.0.0.0:811"]);
+  assert.deepEqual(values(unit, "ListenStream"), []);
+  const { serve } = await configured();
+  assert.throws(() => socketUnit(serve, "relay-ctrl"), {
+    message: "serve.relay-ctrl-udp: the daemon is told to listen nowhere for it",
+  });
+});
+
 test("what is in a home directory or in /tmp is not hidden from it", async () => {
   const config = await configured(
     '[store]\ndriver = "mysql"\nhost = "/tmp/mysql.sock"\ndatabase = "mail"\n',

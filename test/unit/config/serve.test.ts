@@ -45,6 +45,8 @@ pop3 = "/run/dovecot/popbsmtp-pop3"
 policy = ["/var/spool/postfix/private/popbsmtp", "127.0.0.1:10040", "[::1]:10040"]
 socketmap = "127.0.0.2:10041"
 metrics = "[2001:db8::1]:9154"
+drac = "0.0.0.0:4711"
+relay-ctrl-udp = "[::]:811"
 deadline = "1s"
 purge-interval = "1d"
 log-level = "debug"
@@ -59,6 +61,10 @@ log-level = "debug"
     ],
     socketmap: [{ host: "127.0.0.2", port: 10041 }],
     metrics: { host: "2001:db8::1", port: 9154 },
+    drac: { host: "0.0.0.0", port: 4711 },
+    dracAllow: undefined,
+    relayCtrlUdp: { host: "::", port: 811 },
+    relayCtrlAllow: [],
     deadline: 1000,
     purgeInterval: 86_400_000,
     logLevel: "debug",
@@ -86,6 +92,28 @@ test("logins need not wait, and purges may be left to cron", async () => {
   assert.deepEqual([deadline, purgeInterval], [0, 0]);
 });
 
+test("nobody tells of logins over the network unless somebody says so", async () => {
+  for (const config of [await serve(""), await serve("drac = false\nrelay-ctrl-udp = false")]) {
+    assert.deepEqual([config.drac, config.relayCtrlUdp], [undefined, undefined]);
+  }
+});
+
+test("DRAC may have whatever port there is", async () => {
+  assert.deepEqual((await serve("drac = true")).drac, { host: "0.0.0.0", port: 0 });
+});
+
+test("who may tell of logins is a list of networks, which may be empty", async () => {
+  const networks = '["192.0.2.0/24", "198.51.100.1"]';
+  const config = await serve(`drac-allow = ${networks}\nrelay-ctrl-allow = ${networks}`);
+  for (const allowed of [config.dracAllow, config.relayCtrlAllow]) {
+    assert.deepEqual(
+      allowed?.map(({ text }) => text),
+      ["192.0.2.0/24", "198.51.100.1"],
+    );
+  }
+  assert.deepEqual((await serve("drac-allow = []")).dracAllow, []);
+});
+
 test("an address is listened on in its usual spelling", async () => {
   assert.deepEqual((await serve('policy = "[0:0::0:1]:10040"')).policy, [
     { host: "::1", port: 10040 },
@@ -94,6 +122,7 @@ test("an address is listened on in its usual spelling", async () => {
 
 const A_PATH = "a socket's path from the root";
 const A_PLACE = `${A_PATH}, or an address and a port such as "127.0.0.1:10040" or "[::1]:10040"`;
+const A_PORT = 'true, false, or an IPv4 address and a port such as "0.0.0.0:4711"';
 const LONG = `/${"x".repeat(107)}`;
 
 const one: Readonly<Record<string, string>> = {
@@ -117,6 +146,23 @@ const one: Readonly<Record<string, string>> = {
   'socketmap = ["/run/s", "[::]:10041"]':
     'serve.socketmap: "[::]:10041" is not on loopback: anybody who reaches it could ask who may relay; expected "127.0.0.1:10041", "[::1]:10041" or a path',
   'metrics = "9154"': `serve.metrics: "9154" is no place to listen; expected ${A_PLACE}`,
+  "drac = 4711": `serve.drac: expected ${A_PORT}`,
+  'drac = "/run/drac"': `serve.drac: "/run/drac" is no place to listen; expected ${A_PORT}`,
+  'drac = "localhost:4711"': `serve.drac: "localhost:4711" is no place to listen; expected ${A_PORT}`,
+  'drac = "[::]:4711"': `serve.drac: "[::]:4711" is no IPv4 address and port, and DRAC knows no other; expected ${A_PORT}`,
+  "relay-ctrl-udp = true":
+    'serve.relay-ctrl-udp: expected an address and a port such as "0.0.0.0:811", or false',
+  'relay-ctrl-udp = "/run/x"':
+    'serve.relay-ctrl-udp: "/run/x" is no place to listen; expected an address and a port such as "0.0.0.0:811", or false',
+  'relay-ctrl-allow = "192.0.2.0/24"':
+    'serve.relay-ctrl-allow: expected a list of networks such as ["192.0.2.0/24"]',
+  "drac-allow = true":
+    'serve.drac-allow: expected a path, or a list of networks such as ["192.0.2.0/24"]',
+  'drac-allow = ["192.0.2.0/33"]':
+    'serve.drac-allow: "192.0.2.0/33" is no network; expected an address and a prefix length, such as "192.0.2.0/24" or "2001:db8::/32"',
+  'drac-allow = "/no/such/file"': "serve.drac-allow: /no/such/file: there is no such file",
+  'drac = "127.0.0.1:4711"\nrelay-ctrl-udp = "127.0.0.1:4711"':
+    "serve: drac and relay-ctrl-udp listen on the same 127.0.0.1:4711",
   'deadline = "1m"': 'serve.deadline: "1m" is out of bounds; expected 0s to 30s',
   'purge-interval = "1s"':
     'serve.purge-interval: "1s" is out of bounds; expected 1m to 7d, or "0s" for never',

@@ -24,6 +24,10 @@ function serving(changes: Partial<ServeConfig>): ServeConfig {
     policy: [],
     socketmap: [],
     metrics: undefined,
+    drac: undefined,
+    dracAllow: undefined,
+    relayCtrlUdp: undefined,
+    relayCtrlAllow: [],
     deadline: 200,
     purgeInterval: 0,
     logLevel: "info",
@@ -314,6 +318,6 @@ it("a socket that was handed over has to say by its name what it is for", async 
   await assert.rejects(open({}, { handed: [{ name: "popbsmtp-smtp", fd: 7 }] }), {
     exitStatus: 78,
     message:
-      "popbsmtp-smtp: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: imap, pop3, policy, socketmap, metrics",
+      "popbsmtp-smtp: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: imap, pop3, policy, socketmap, metrics, relay-ctrl",
   });
 });

@@ -157,6 +157,20 @@ test("of several stores each is up or not, and has its own logins waiting, by it
   assert.equal(value("popbsmtp_spool_logins", { store: "sqlite /x" }), undefined);
 });
 
+test("who tells of logins and may not, and what is none of these, is counted by protocol", () => {
+  const metrics = createMetrics();
+  metrics.denied("drac");
+  metrics.malformed("relay-ctrl");
+  const value = scraped(metrics);
+  for (const [name, counted, other] of [
+    ["popbsmtp_denied_requests_total", "drac", "relay-ctrl"],
+    ["popbsmtp_malformed_requests_total", "relay-ctrl", "drac"],
+  ] as const) {
+    assert.equal(value(name, { protocol: counted }), 1);
+    assert.equal(value(name, { protocol: other }), 0);
+  }
+});
+
 test("a spool that cannot be read is not an empty one", () => {
   const value = scraped(undefined, { ...READINGS, spool: undefined });
   assert.equal(value("popbsmtp_spool_logins"), undefined);

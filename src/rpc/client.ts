@@ -1,0 +1,130 @@
+/** Calls one RPC server over UDP, as RPC's clients do: a call that is not answered is sent again. */
+import { randomInt } from "node:crypto";
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { decodeReply, encodeCall, MalformedMessage, type Call, type Reply } from "./message.ts";
+
+/** How long after a call it is sent again, at first; then twice as long, and so on. Milliseconds. */
+const AGAIN_MS = 250;
+
+/** Where a server is. */
+export interface RpcServer {
+  /** An IPv4 address. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Why a call was not answered, for people: "nobody listens there", "no answer within 3 s". */
+export class RpcError extends Error {
+  override name = "RpcError";
+  /** accept_stat, where the server has answered that it will not. */
+  readonly code: number | undefined;
+  constructor(
+    message: string,
+    { code, ...options }: ErrorOptions & { code?: number | undefined } = {},
+  ) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Nothing came back in time: the same again would take as long. */
+export class NoAnswerError extends RpcError {
+  override name = "NoAnswerError";
+}
+
+interface Waiting {
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class RpcClient implements Disposable {
+  readonly #socket: Socket;
+  readonly #waiting = new Map<number, Waiting>();
+  #xid = randomInt(0x1_0000_0000);
+
+  /** @throws RpcError where the network cannot be used */
+  static async open({ address, port }: RpcServer): Promise<RpcClient> {
+    const socket = createSocket("udp4");
+    // so that nobody else's answers come in, and it is heard of where nobody listens
+    socket.connect(port, address);
+    try {
+      await once(socket, "connect");
+    } catch (cause) {
+      socket.close();
+      throw new RpcError(explain(cause), { cause });
+    }
+    return new RpcClient(socket);
+  }
+
+  private constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on("message", (bytes) => this.#receive(bytes));
+    // ECONNREFUSED: it does not say to which call
+    socket.on("error", (cause) => this.#fail(new RpcError(explain(cause), { cause })));
+  }
+
+  /**
+   * Calls a procedure and returns its result.
+   *
+   * @param deadline milliseconds
+   * @throws RpcError
+   */
+  async call(call: Omit<Call, "xid">, deadline: number): Promise<Buffer> {
+    const xid = (this.#xid = (this.#xid + 1) >>> 0);
+    const message = encodeCall({ ...call, xid });
+    const { promise, resolve, reject } = Promise.withResolvers<Reply>();
+    this.#waiting.set(xid, { resolve, reject });
+    const end = setTimeout(
+      () => reject(new NoAnswerError(`no answer within ${deadline / 1_000} s`)),
+      deadline,
+    );
+    let again: NodeJS.Timeout | undefined;
+    const send = (pause: number) => {
+      this.#socket.send(message, (cause) => {
+        if (cause) reject(new RpcError(explain(cause), { cause }));
+      });
+      again = setTimeout(() => send(pause * 2), pause);
+    };
+    send(AGAIN_MS);
+    try {
+      return resultOf(await promise);
+    } finally {
+      clearTimeout(end);
+      clearTimeout(again);
+      this.#waiting.delete(xid);
+    }
+  }
+
+  /** Calls that are not answered by then fail. */
+  [Symbol.dispose](): void {
+    this.#fail(new RpcError("closed"));
+    this.#socket.close();
+  }
+
+  #receive(bytes: Buffer): void {
+    try {
+      const reply = decodeReply(bytes);
+      this.#waiting.get(reply.xid)?.resolve(reply);
+    } catch (error) {
+      // not from who was asked, or from one who cannot answer: as good as none
+      if (!(error instanceof MalformedMessage)) throw error;
+    }
+  }
+
+  #fail(error: RpcError): void {
+    for (const { reject } of this.#waiting.values()) reject(error);
+  }
+}
+
+/** Throws RpcError where a reply has no result. */
+export function resultOf(reply: Reply): Buffer {
+  if ("result" in reply) return reply.result;
+  throw new RpcError(reply.trouble, { code: reply.code });
+}
+
+function explain(error: unknown): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ECONNREFUSED") return "nobody listens there";
+  return error instanceof Error ? error.message : String(error);
+}
