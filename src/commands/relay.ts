@@ -59,7 +59,7 @@ async function askStore(config: Config, address: Address): Promise<Verdict> {
 }
 
 /** Asks the daemon at its sockets, one after the other, until it says something. Undefined where it is not at work. */
-export async function askDaemon(
+async function askDaemon(
   { socketmap, policy }: Pick<Config["serve"], "socketmap" | "policy">,
   address: Address,
 ): Promise<Verdict | undefined> {

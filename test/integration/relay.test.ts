@@ -142,15 +142,9 @@ describe("nobody relays, and the server is started all the same,", () => {
   };
 
   it("where TCPREMOTEIP is missing or no address", async () => {
-    for (const env of [
-      {},
-      ...["", "x", "192.0.2.1.", "010.0.2.1", "../192.0.2.1"].map((ip) => ({ TCPREMOTEIP: ip })),
-    ]) {
-      const { env: left, stderr } = await relay(box, env);
-      assert.deepEqual(
-        left,
-        Object.entries(env).map(([name, value]) => `${name}=${value}`),
-      );
+    for (const ip of [undefined, "", "x", "192.0.2.1.", "010.0.2.1", "../192.0.2.1"]) {
+      const { env, stderr } = await relay(box, ip === undefined ? {} : { TCPREMOTEIP: ip });
+      assert.deepEqual(env, ip === undefined ? [] : [`TCPREMOTEIP=${ip}`]);
       assert.equal(stderr, "popbsmtp: no relay, since TCPREMOTEIP holds no IP address\n");
     }
   });
