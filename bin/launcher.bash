@@ -369,7 +369,7 @@ if [[ -n $p_program ]]; then
   become "$@"
 fi
 
-# popbsmtp relay [--relayclient VALUE] [--config FILE] PROGRAM [ARG]...
+# popbsmtp relay [--relayclient VALUE] [--wait MS] [--config FILE] PROGRAM [ARG]...
 #
 # becomes PROGRAM, qmail-smtpd for one, with RELAYCLIENT in its environment where the client may relay. Somebody waits to send mail,
 # perhaps to this very host: whatever fails, they may not relay, and that is all. Looking up is for another process, which can be
@@ -443,15 +443,16 @@ consult() {
 # Sets p_answer to what the process says that writes to standard input. That is gone when this returns.
 answer() {
   local p_process=$!
-  IFS= read -r -d '' -t 1 p_answer
-  (($? <= 128)) || p_answer='no answer within 1 s'
+  IFS= read -r -d '' -t "$p_patience" p_answer
+  (($? <= 128)) || p_answer="no answer within $p_wait ms"
   kill -9 "$p_process"
   wait "$p_process"
 }
 
 # May p_address relay? Sets p_trouble where nobody can tell.
 authorized() {
-  local p_answer= p_daemon= p_protocol=
+  local p_answer= p_daemon= p_protocol= p_patience
+  printf -v p_patience '%d.%03d' $((p_wait / 1000)) $((p_wait % 1000))
   places
   [[ -z $p_daemon ]] || answer < <(question </dev/null)
   [[ -n $p_answer ]] || answer < <(consult </dev/null)
@@ -474,16 +475,16 @@ strings() {
 }
 
 if [[ ${1-} == relay ]]; then
-  p_relayclient=${RELAY_CTRL_RELAYCLIENT-} p_export= p_directory=
+  p_relayclient=${RELAY_CTRL_RELAYCLIENT-} p_wait=1000 p_export= p_directory=
   while (($# > 1)); do
     shift
     case $1 in
-      --relayclient | --config)
+      --relayclient | --wait | --config)
         (($# > 1)) || break
         printf -v "p_${1:2}" %s "$2"
         shift
         ;;
-      --relayclient=* | --config=*)
+      --relayclient=* | --wait=* | --config=*)
         p_option=${1%%=*}
         printf -v "p_${p_option:2}" %s "${1#*=}"
         ;;
@@ -501,6 +502,10 @@ if [[ ${1-} == relay ]]; then
     esac
   done
   if [[ -n $p_program ]]; then
+    case $p_wait in
+      [1-9] | [1-9][0-9] | [1-9][0-9][0-9] | [1-9][0-9][0-9][0-9]) ;;
+      *) p_complaint="--wait $p_wait: expected milliseconds, 1 to 9999; waiting 1000" p_wait=1000 ;;
+    esac
     if [[ -z ${RELAYCLIENT+set} ]]; then
       p_text=${TCPREMOTEIP-} p_quad=${TCPREMOTEIP#::ffff:}
       ipv4 "$p_quad" && p_address=$p_quad || ipv6 "$p_text"

@@ -20,12 +20,13 @@ type Verdict = string;
 export function relayCommand(context: Context): Command {
   return new Command("relay")
     .summary("become an SMTP server; set RELAYCLIENT for who may relay")
-    .usage("[--relayclient VALUE] PROGRAM [ARG]...")
+    .usage("[--relayclient VALUE] [--wait MS] PROGRAM [ARG]...")
     .description(
-      "Becomes PROGRAM, with RELAYCLIENT set where the client in TCPREMOTEIP may relay: for qmail-smtpd and its like, in the place of relay-ctrl-check. Where RELAYCLIENT is set already, nobody is asked. Where nobody can tell within a second, it is not set.",
+      "Becomes PROGRAM, with RELAYCLIENT set where the client in TCPREMOTEIP may relay: for qmail-smtpd and its like, in the place of relay-ctrl-check. Where RELAYCLIENT is set already, nobody is asked. Where nobody can tell in time, it is not set.",
     )
     .argument("[program...]", "what to become, and its arguments")
     .option("--relayclient <value>", "what to set RELAYCLIENT to (default: nothing)")
+    .option("--wait <ms>", "how long to wait for an answer at most (default: 1000)")
     .addOption(new Option("--ask <address>").hideHelp())
     .allowUnknownOption()
     .addHelpText("after", examples("tcpserver 0 25 popbsmtp relay /var/qmail/bin/qmail-smtpd"))
