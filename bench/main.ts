@@ -10,10 +10,11 @@ import { policy } from "./policy.ts";
 import { processes } from "./processes.ts";
 import { purge } from "./purge.ts";
 import { openSite, type Site } from "./site.ts";
+import { watch } from "./watch.ts";
 
 const USAGE = `usage: npm run bench -- [--quick] [--expired ROWS] [TABLE]...
 
-Prints all tables, or those named: processes, logins, policy, memory, drain, purge. --quick measures less, and so less
+Prints all tables, or those named: processes, logins, policy, memory, drain, watch, purge. --quick measures less, and so less
 exactly. --expired: how many rows purge is to delete (default 200000).`;
 
 interface Amount {
@@ -42,6 +43,7 @@ const TABLES: Readonly<Record<string, Table>> = {
   memory: (site, { quick }, terminal) =>
     memory(site, { logins: quick ? 100_000 : 1_000_000 }, terminal),
   drain: (site, { quick }, terminal) => drain(site, { logins: quick ? 5_000 : 20_000 }, terminal),
+  watch: (site, { quick }, terminal) => watch(site, { megabytes: quick ? 10 : 100 }, terminal),
   purge: (site, { expired }, terminal) => purge(site, { expired }, terminal),
 };
 

@@ -19,6 +19,7 @@ import { relayCommand } from "./commands/relay.ts";
 import { revokeCommand } from "./commands/revoke.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
+import { watchCommand } from "./commands/watch.ts";
 import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
 
 const WRAPPER = `
@@ -70,6 +71,7 @@ export function createProgram(context: Context): Command {
     .addCommand(drainCommand(context))
     .addCommand(serveCommand(context))
     .addCommand(relayCommand(context))
+    .addCommand(watchCommand(context))
     .addCommand(purgeCommand(context))
     .addCommand(schemaCommand(context))
     .addCommand(listCommand(context))

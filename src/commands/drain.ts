@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
+import type { Config } from "../config/config.ts";
 import { StoreAwayError } from "../errors.ts";
 import { configOf, drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
 
@@ -24,10 +25,20 @@ export function drainCommand(context: Context): Command {
 }
 
 async function drain(context: Context, command: Command): Promise<void> {
-  const config = await enter(command);
-  const { drained, elsewhere } = await drainSpool(config, context);
+  await emptySpool(await enter(command), context);
+}
+
+/**
+ * Writes what is in the spool to the stores, or waits until the drain at work has done so.
+ *
+ * @throws StoreAwayError where that cannot be done
+ */
+export async function emptySpool(
+  config: Config,
+  { terminal, now }: Pick<Context, "terminal" | "now">,
+): Promise<void> {
+  const { drained, elsewhere } = await drainSpool(config, { terminal, now });
   for (const path of elsewhere) await othersDrain(path);
-  const { terminal } = context;
   if (terminal.interactive && !elsewhere.includes(config.spool)) {
     terminal.print(`${drained} logins drained`);
   }
@@ -80,7 +91,11 @@ async function linger({ now }: Context, command: Command, path: string): Promise
       now,
     );
     try {
-      await drainLingering(config, store, reopen, leaving.signal, { now, isNeeded: legs.isNeeded });
+      const { isNeeded } = legs;
+      const drainOn = () =>
+        drainLingering(config, store, reopen, leaving.signal, { now, isNeeded });
+      // what it writes at the very end may leave something for a store that is away
+      while ((await drainOn()) !== undefined && !leaving.signal.aborted && isNeeded());
     } finally {
       await legs.stop();
       await store.close();

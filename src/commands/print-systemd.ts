@@ -113,9 +113,10 @@ function directories(store: StoreConfig): readonly string[] {
 }
 
 /** Files it reads that may be anywhere. */
-function readable({ path, stores }: Config, program: readonly string[]): readonly string[] {
+function readable({ path, stores, watch }: Config, program: readonly string[]): readonly string[] {
   const sockets = stores.flatMap((store) => ("hosts" in store ? store.hosts : []));
-  return [...program, ...sockets, ...(path === undefined ? [] : [path])];
+  const logs = watch.inDaemon ? watch.files : [];
+  return [...program, ...sockets, ...logs, ...(path === undefined ? [] : [path])];
 }
 
 /** Whether something of popbsmtp's is in a home directory or in /tmp, which are hidden from services otherwise. */

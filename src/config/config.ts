@@ -1,5 +1,6 @@
 import type { Network } from "../address.ts";
 import type { Level } from "../daemon/log.ts";
+import type { Formats } from "../sources/mail-log/formats.ts";
 
 /** Where the configuration is unless `--config` names another. The only file that may be missing. */
 export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";
@@ -155,6 +156,16 @@ export interface ServeConfig {
   readonly logLevel: Level;
 }
 
+/** Which mail logs tell of logins. */
+export interface WatchConfig {
+  readonly files: readonly string[];
+  readonly formats: Formats;
+  /** How long nothing may be recognised while lines come, before that is told; 0: forever. Milliseconds. */
+  readonly quietAfter: number;
+  /** Whether the daemon watches them: the section is there. The command does without. */
+  readonly inDaemon: boolean;
+}
+
 /** Everything an administrator can set, checked. Times are milliseconds. */
 export interface Config {
   /** The file it came from; undefined where there is none and the defaults hold. */
@@ -170,4 +181,5 @@ export interface Config {
    */
   readonly stores: readonly StoreConfig[];
   readonly serve: ServeConfig;
+  readonly watch: WatchConfig;
 }

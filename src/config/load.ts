@@ -2,8 +2,11 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
+import type { Network } from "../address.ts";
 import { ConfigError, EX, PopbsmtpError } from "../errors.ts";
 import { DEFAULT_CONFIG_PATH, Secret, type Config } from "./config.ts";
+import { readMynetworks } from "./mynetworks.ts";
+import { POSTFIX } from "./networks.ts";
 import { configSchema } from "./schema.ts";
 import { whyUnreadable } from "./values.ts";
 
@@ -16,18 +19,21 @@ const SPOOL_LINE = /^[ \t]*spool[ \t]*=[ \t]*(?:"([^"\\]*)"|'([^']*)')[ \t\r]*(?
 /**
  * Reads, checks and freezes the configuration, and the password and certificate files it names.
  *
+ * `exclude = "postfix"` asks Postfix, as it is now.
+ *
  * @param path as `--config` gave it; undefined: `defaultPath`, and where that is missing, all the defaults
  * @throws ConfigError with every problem there is, each naming the file and the key; no message has a password in it
  * @throws PopbsmtpError (77) where this user may not read the file
  */
-export function loadConfig(
+export async function loadConfig(
   path: string | undefined,
   defaultPath: string = DEFAULT_CONFIG_PATH,
-): Config {
+): Promise<Config> {
   const subject = path ?? defaultPath;
   const text = read(subject, path === undefined);
-  if (text === undefined) return parseConfig("", subject, undefined);
-  return parseConfig(text, subject, resolve(subject));
+  return text === undefined
+    ? parseConfig("", subject, undefined)
+    : parseConfig(text, subject, resolve(subject));
 }
 
 function read(path: string, mayBeMissing: boolean): string | undefined {
@@ -55,7 +61,11 @@ function read(path: string, mayBeMissing: boolean): string | undefined {
   }
 }
 
-function parseConfig(text: string, subject: string, path: string | undefined): Config {
+async function parseConfig(
+  text: string,
+  subject: string,
+  path: string | undefined,
+): Promise<Config> {
   const raw = parseToml(text, subject);
   const result = v.safeParse(configSchema, raw);
   const problems = result.success ? [] : result.issues.map(describe);
@@ -64,8 +74,19 @@ function parseConfig(text: string, subject: string, path: string | undefined): C
   if (!result.success || problems.length > 0) {
     throw new ConfigError(problems.map((problem) => `${subject}: ${problem}`));
   }
-  const { store: stores, ...rest } = result.output;
-  return deepFreeze({ path, ...rest, stores });
+  const { store: stores, exclude: excluded, watch: logs, ...rest } = result.output;
+  const exclude: Network[] = [];
+  for (const network of excluded) {
+    exclude.push(network === POSTFIX ? await mynetworks(subject) : network);
+  }
+  const watch = { ...logs, inDaemon: "watch" in raw };
+  return deepFreeze({ path, ...rest, exclude, stores, watch });
+}
+
+async function mynetworks(subject: string): Promise<Network> {
+  const network = await readMynetworks();
+  if (typeof network === "string") throw new ConfigError([`${subject}: exclude: ${network}`]);
+  return network;
 }
 
 function parseToml(text: string, subject: string): Record<string, unknown> {

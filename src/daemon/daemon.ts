@@ -2,7 +2,8 @@
  * The daemon's inside: what it does with a connection, apart from where that comes from.
  *
  *     imap, pop3          -> Recorder -> store, or spool      (logins)
- *     spool               -> drain    -> store                (what wrappers and the Recorder left there)
+ *     mail logs           -> Watcher  -> spool                (logins)
+ *     spool               -> drain    -> store                (what wrappers, the Recorder and the Watcher left there)
  *     policy, socketmap   <- KnownAuthorizations <- store     (lookups)
  *
  * Logins, the drain and lookups each have a store handle, and so a connection, of their own: none queues behind another.
@@ -17,7 +18,7 @@ import { serveSocketmap } from "../lookups/socketmap.ts";
 import { servePostLogin } from "../sources/dovecot-service.ts";
 import { startLegDrains } from "../spool/drain-legs.ts";
 import { drainUntil, type DrainUntilOptions } from "../spool/drain-until.ts";
-import { Spool } from "../spool/spool.ts";
+import { GIVE_WAY, Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
 import type { Store } from "../stores/store.ts";
 import { KnownAuthorizations } from "./known.ts";
@@ -25,6 +26,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { startPurger, type Purger } from "./purger.ts";
 import { Recorder, type Outcome } from "./recorder.ts";
+import { startWatcher, type Watcher } from "./watcher.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -54,6 +56,7 @@ export class Daemon {
   #drain: { readonly ended: Promise<void>; readonly leave: AbortController };
   #isDrainFollowed = false;
   #purger: Purger;
+  #watcher: Watcher;
   #isAway = false;
 
   /** @throws PopbsmtpError (75) where another daemon drains the same spool */
@@ -88,6 +91,7 @@ export class Daemon {
     });
     this.#drain = this.#startDrain();
     this.#purger = this.#startPurger();
+    this.#watcher = this.#startWatcher();
   }
 
   /** As it is now: a reload changes it. */
@@ -166,11 +170,13 @@ export class Daemon {
     }
     const old = this.#stores;
     await this.#purger.stop();
+    await this.#watcher.stop();
     this.#config = config;
     this.#stores = stores;
     await this.#stopDrain({ isFollowed: true });
     this.#drain = this.#startDrain();
     this.#purger = this.#startPurger();
+    this.#watcher = this.#startWatcher();
     await this.#recorder.switched();
     await closeStores(old);
   }
@@ -178,6 +184,7 @@ export class Daemon {
   /** Finishes what is in hand, and writes what can be written. No connection may come in any more. */
   async stop(): Promise<void> {
     await this.#purger.stop();
+    await this.#watcher.stop();
     await this.#recorder.idle();
     await this.#stopDrain({ isFollowed: false });
     await closeStores(this.#stores);
@@ -267,6 +274,16 @@ export class Daemon {
     });
   }
 
+  #startWatcher(): Watcher {
+    const { log, metrics, now } = this.#options;
+    return startWatcher(this.#config, {
+      now,
+      log,
+      metrics,
+      onLogin: (login, outcome) => this.#recorder.found(login, outcome),
+    });
+  }
+
   #hooks(protocol: "policy" | "socketmap") {
     const { log, metrics } = this.#options;
     return {
@@ -295,11 +312,13 @@ function refuseAnother(spool: Spool): void {
 
 /** A drain that lingers is asked to leave, once: at a second signal it would not finish what it has in hand. */
 function makeRoom(spool: Spool): void {
-  const drain = spool.drainAtWork("drain");
-  try {
-    if (drain !== undefined) process.kill(drain, "SIGTERM");
-  } catch {
-    // it has just left, or is not ours to end: its lock is waited for all the same
+  for (const kind of ["drain", "watch"] as const) {
+    const drain = spool.drainAtWork(kind);
+    try {
+      if (drain !== undefined) process.kill(drain, GIVE_WAY[kind]);
+    } catch {
+      // it has just left, or is not ours to end: its lock is waited for all the same
+    }
   }
 }
 

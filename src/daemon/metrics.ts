@@ -1,5 +1,6 @@
 /** What the daemon counts and measures. */
 import type { Answer, KnownFrom } from "../lookups/lookup.ts";
+import type { LineCounts } from "../sources/mail-log/watch.ts";
 import { Counter, counter, gauge, gauges, Histogram } from "./exposition.ts";
 import type { Outcome } from "./recorder.ts";
 import type { SpoolDepth, StoreReading } from "./spool-depth.ts";
@@ -8,8 +9,8 @@ import type { SpoolDepth, StoreReading } from "./spool-depth.ts";
 export type Told = "drac" | "relay-ctrl";
 
 export interface Metrics {
-  /** A login came in through the post-login service and was answered after so many seconds. */
-  login(service: string, outcome: Outcome, seconds: number): void;
+  /** A login came in and was answered after so many seconds; undefined where nobody waits for an answer. */
+  login(service: string, outcome: Outcome, seconds: number | undefined): void;
   /** A statement committed (or not) so many logins in so many seconds. */
   batch(source: "live" | "spool", size: number, seconds: number, ok: boolean): void;
   /** Whether the store answered last. */
@@ -22,6 +23,8 @@ export interface Metrics {
   denied(protocol: Told): void;
   /** A purge deleted so many rows. */
   purged(rows: number): void;
+  /** So many lines of mail logs were what. */
+  lines(counts: LineCounts): void;
 }
 
 /** What is not counted but read when somebody asks. */
@@ -72,7 +75,7 @@ export function createMetrics(): RenderedMetrics {
 class PrometheusMetrics implements RenderedMetrics {
   readonly #logins = new Counter(
     "popbsmtp_logins_total",
-    "Logins answered, by service and by what became of them: in the store, in the spool, excluded by the configuration, or lost.",
+    "Logins, by service and by what became of them: in the store, in the spool, excluded by the configuration, or lost.",
   );
   readonly #loginSeconds = new Histogram(
     "popbsmtp_login_seconds",
@@ -114,6 +117,10 @@ class PrometheusMetrics implements RenderedMetrics {
     "popbsmtp_purged_total",
     "Expired authorizations that this daemon deleted from the store.",
   );
+  readonly #lines = new Counter(
+    "popbsmtp_watch_lines_total",
+    "Lines of watched mail logs, by what they are: a login, one that cannot count, other lines of the server's, another program's, or none that can be read.",
+  );
   readonly #families = [
     this.#logins,
     this.#loginSeconds,
@@ -125,6 +132,7 @@ class PrometheusMetrics implements RenderedMetrics {
     this.#malformed,
     this.#denied,
     this.#purged,
+    this.#lines,
   ];
   readonly #services = new Set(["imap", "pop3"]);
   #storeUp: boolean | undefined;
@@ -146,12 +154,13 @@ class PrometheusMetrics implements RenderedMetrics {
     for (const protocol of TOLD) this.#denied.add({ protocol }, 0);
     this.#batchesFailed.add({}, 0);
     this.#purged.add({}, 0);
+    this.lines({ login: 0, refused: 0, known: 0, other: 0, unknown: 0 });
   }
 
-  login(service: string, outcome: Outcome, seconds: number): void {
+  login(service: string, outcome: Outcome, seconds: number | undefined): void {
     if (this.#services.size < SERVICES) this.#services.add(service);
     this.#logins.add({ service: this.#services.has(service) ? service : "other", outcome });
-    this.#loginSeconds.observe({}, seconds);
+    if (seconds !== undefined) this.#loginSeconds.observe({}, seconds);
   }
 
   batch(source: "live" | "spool", size: number, seconds: number, ok: boolean): void {
@@ -183,6 +192,10 @@ class PrometheusMetrics implements RenderedMetrics {
 
   purged(rows: number): void {
     this.#purged.add({}, rows);
+  }
+
+  lines(counts: LineCounts): void {
+    for (const [kind, lines] of Object.entries(counts)) this.#lines.add({ kind }, lines);
   }
 
   render(readings: Readings): string {

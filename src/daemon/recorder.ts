@@ -49,20 +49,34 @@ export class Recorder {
 
   /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
   async record(login: Login): Promise<Outcome> {
-    const { config, log, metrics, note } = this.#options;
+    const { config } = this.#options;
     const start = performance.now();
     const outcome = config().exclude.some((network) => network.contains(login.address))
       ? "excluded"
       : await this.#keep(login);
-    if (outcome === "committed" || outcome === "spooled") note(login, outcome);
+    this.#note(login, outcome);
     const seconds = (performance.now() - start) / 1000;
     // first whoever waits to read mail
-    setImmediate(() => {
-      const { address, user, service } = login;
-      metrics.login(service, outcome, seconds);
-      log.info("login", { address, user, service, outcome });
-    });
+    setImmediate(() => this.#tell(login, outcome, seconds));
     return outcome;
+  }
+
+  /** A login that is in the spool, or excluded, before anybody here has heard of it. Nobody is held for it. */
+  found(login: Login, outcome: "spooled" | "excluded"): void {
+    this.#note(login, outcome);
+    this.#tell(login, outcome, undefined);
+  }
+
+  #note(login: Login, outcome: Outcome): void {
+    if (outcome === "committed" || outcome === "spooled") this.#options.note(login, outcome);
+  }
+
+  /** @param seconds how long it was held */
+  #tell(login: Login, outcome: Outcome, seconds: number | undefined): void {
+    const { log, metrics } = this.#options;
+    const { address, user, service } = login;
+    metrics.login(service, outcome, seconds);
+    log.info("login", { address, user, service, outcome });
   }
 
   /** The store answers again: the drain, which goes on trying, has seen it. */

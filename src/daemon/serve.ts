@@ -26,7 +26,7 @@ const LAST_ANSWERS_MS = 1_000;
 export interface ServeOptions {
   readonly version: string;
   /** Reads the configuration, at first and again; throws where it is wrong. */
-  readonly load: () => Config;
+  readonly load: () => Promise<Config>;
   readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
   /** This host's clock, in milliseconds since 1970. */
   readonly now: () => number;
@@ -48,13 +48,13 @@ export async function serve(options: ServeOptions): Promise<void> {
   using master = DovecotMaster.from(env);
   const systemd = Systemd.from(env, (reason) => log.warning("systemd-notify-failed", { reason }));
   const handed = master?.sockets ?? systemdSockets(env);
-  const begin = () => {
-    const config = load();
+  const begin = async () => {
+    const config = await load();
     return { config, owner: master?.account ?? (isRoot() ? accountOf(config.user) : undefined) };
   };
-  let begun: ReturnType<typeof begin>;
+  let begun: Awaited<ReturnType<typeof begin>>;
   try {
-    begun = begin();
+    begun = await begin();
   } catch (error) {
     if (handed.length === 0) throw error;
     systemd?.ready("the configuration is wrong: nothing is recorded");
@@ -148,7 +148,7 @@ async function reload(
   log: OwnedLog,
 ): Promise<void> {
   try {
-    const config = load();
+    const config = await load();
     await listeners.change(config.serve, () =>
       network.change(config.serve, () => daemon.reconfigure(config)),
     );

@@ -18,8 +18,8 @@ export interface StandInOptions {
   /** What is wrong. */
   readonly error: unknown;
   readonly handed: readonly HandedSocket[];
-  /** Throws while it is wrong. */
-  readonly attempt: () => unknown;
+  /** Rejected while it is wrong. */
+  readonly attempt: () => Promise<unknown>;
   /** Aborted when this process is to end. */
   readonly signal: AbortSignal;
   readonly now: () => number;
@@ -70,7 +70,7 @@ export async function standIn(options: StandInOptions): Promise<void> {
   while (!signal.aborted) {
     await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
     try {
-      attempt();
+      await attempt();
       break;
     } catch (problem) {
       log.error("not-recording", { reason: reasonOf(problem) });

@@ -40,7 +40,7 @@ export interface Scope {
 export async function* examine(scope: Scope): AsyncGenerator<Area> {
   const path = scope.configPath ?? DEFAULT_CONFIG_PATH;
   const secrets = findSecrets(textOf(path));
-  const loaded = load(scope.configPath);
+  const loaded = await load(scope.configPath);
   const config = "config" in loaded ? loaded.config : undefined;
   const account = config === undefined ? undefined : accountOf(config.user);
   const program = realpathSync(scope.program);
@@ -75,9 +75,9 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
 
 type Loaded = { readonly config: Config } | { readonly problems: readonly Finding[] };
 
-function load(configPath: string | undefined): Loaded {
+async function load(configPath: string | undefined): Promise<Loaded> {
   try {
-    return { config: loadConfig(configPath) };
+    return { config: await loadConfig(configPath) };
   } catch (error) {
     if (!(error instanceof PopbsmtpError)) throw error;
     const lines = error instanceof ConfigError ? error.problems : [error.message];

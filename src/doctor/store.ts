@@ -104,7 +104,7 @@ async function rights(
     );
     await purger.revoke({ address });
   } catch (error) {
-    if (!(error instanceof PopbsmtpError)) throw error;
+    if (!(error instanceof PopbsmtpError) || error instanceof UnsupportedError) throw error;
     return problem(
       `it is there, but: ${bare(error)}`,
       ...("path" in store ? [`ls -ld ${shellWord(store.path)}`] : [roles]),

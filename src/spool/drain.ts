@@ -7,7 +7,7 @@
  * for the lock.
  */
 import { watch } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { StoreAwayError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
@@ -111,6 +111,8 @@ export async function drainLingering(
           // without them wrappers look every 10 ms by themselves
           if (isAwaited) await spool.makeFifos().catch(() => undefined);
           await run.wait(linger, signal);
+          // what was announced together goes together: each is told apart, and a store may commit before the next one is
+          await nextTurn();
         } catch (error) {
           if (!(error instanceof StoreAwayError)) throw error;
           if (!stay && run.isUseless(config.lifetime)) throw error;

@@ -10,6 +10,7 @@
  *     .lock          held by the drain at work (lock.ts)
  *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
  *     .start-<s>     the second in which a wrapper started a drain
+ *     .watch-<hash>/ how far a mail log has been read (sources/mail-log/handover.ts)
  *     stores/        where there are several stores, a spool for each (legs.ts)
  */
 import { execFile } from "node:child_process";
@@ -43,8 +44,11 @@ const REMEMBERED = 10_000;
 /** How many FIFOs there are; the bash half knows it too. */
 const FIFOS = 64;
 
-/** What a drain at work is: one for a while, or the daemon. */
-export type DrainKind = "drain" | "serve";
+/** What a drain at work is: one for a while, a process that watches a log, or the daemon. */
+export type DrainKind = "drain" | "watch" | "serve";
+
+/** What a daemon that wants to drain sends to who does: a drain ends with it, and who watches a log only leaves the draining to others. */
+export const GIVE_WAY = { drain: "SIGTERM", watch: "SIGUSR2" } as const;
 
 export class Spool {
   readonly path: string;

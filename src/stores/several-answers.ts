@@ -1,5 +1,5 @@
 /** Several stores' answers to one question, put together. */
-import { PopbsmtpError, StoreAwayError } from "../errors.ts";
+import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../errors.ts";
 import type { Authorization } from "./store.ts";
 
 /** What was answered, and why others did not, both in the order of the questions. */
@@ -41,8 +41,11 @@ export function together(errors: readonly Error[], rest = ""): Error {
   if (ours.length === 1 && rest === "") return first;
   const message = joined(errors) + rest;
   const options = { cause: new AggregateError(errors) };
-  return ours.some((error) => error instanceof StoreAwayError)
-    ? new StoreAwayError(message, options)
+  if (ours.some((error) => error instanceof StoreAwayError)) {
+    return new StoreAwayError(message, options);
+  }
+  return ours.every((error) => error instanceof UnsupportedError)
+    ? new UnsupportedError(message, options)
     : new PopbsmtpError(message, first.exitStatus, options);
 }
 

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "../address.ts";
 import { RowRefusedError, StoreAwayError, UnsupportedError } from "../errors.ts";
 import type { Login } from "../login.ts";
+import { ClockOffset } from "./clock-offset.ts";
 import type { Attempt, Leg } from "./leg.ts";
 import { answersOf, byThisClock, merged, together } from "./several-answers.ts";
 import { SeveralLookup } from "./several-lookup.ts";
@@ -71,7 +72,7 @@ export class SeveralStores implements Store {
   /** What all know. One that is away is told of, unless all are. */
   async list(options?: { readonly all?: boolean }): Promise<readonly Authorization[]> {
     const { answers, errors } = await this.#ask(async (store) => {
-      const ahead = await store.clockOffset();
+      const ahead = await new ClockOffset(() => performance.now()).of(store);
       return (await store.list(options)).map((row) => byThisClock(row, ahead));
     });
     if (answers.length === 0) throw together(errors);
@@ -103,21 +104,16 @@ export class SeveralStores implements Store {
     return Math.max(...revoked);
   }
 
-  /** In all of them. Says how many rows that were together. */
+  /** In all of them. Says how many the store with the most has deleted, and while it goes on, had so far. */
   async purge({ onProgress, ...options }: PurgeOptions = {}): Promise<number> {
-    const purged = new Map<Store, number>();
-    const sum = () => [...purged.values()].reduce((total, rows) => total + rows, 0);
-    await this.#askAll(async (store) => {
-      const rows = await store.purge({
-        ...options,
-        onProgress: (deleted) => {
-          purged.set(store, deleted);
-          onProgress?.(sum());
-        },
-      });
-      purged.set(store, rows);
-    });
-    return sum();
+    let most = 0;
+    const note = (deleted: number) => {
+      if (deleted <= most) return;
+      most = deleted;
+      onProgress?.(most);
+    };
+    const purged = await this.#askAll((store) => store.purge({ ...options, onProgress: note }));
+    return Math.max(...purged);
   }
 
   async install(): Promise<Installed> {

@@ -11,7 +11,7 @@
  * - drain: the writer that carries logins from the spool into a store (src/spool/).
  *
  * The store's clock is the one that counts: it is the only one all hosts share. Every verb throws StoreAwayError in an outage;
- * absence is undefined or an empty list, never an exception.
+ * absence is undefined or an empty list, never an exception. A verb that a store has no way to do throws UnsupportedError.
  */
 import type { Address } from "../address.ts";
 import type { Login } from "../login.ts";

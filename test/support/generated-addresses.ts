@@ -1,3 +1,5 @@
+import { generator, pick, type Random } from "./random.ts";
+
 /** Texts that are addresses, and texts that nearly are: the same ones in every run. */
 export function generateAddresses(count: number): readonly string[] {
   const random = generator(4711);
@@ -6,22 +8,6 @@ export function generateAddresses(count: number): readonly string[] {
     const make = makers[index % makers.length] ?? ipv4;
     return make(random);
   });
-}
-
-/** A whole number from 0 to below `limit`. */
-type Random = (limit: number) => number;
-
-/** A linear congruential generator (Numerical Recipes): quick, and no two runs differ. */
-function generator(seed: number): Random {
-  let state = seed;
-  return (limit) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * limit);
-  };
-}
-
-function pick<T>(random: Random, values: readonly [T, ...T[]]): T {
-  return values[random(values.length)] ?? values[0];
 }
 
 function ipv4(random: Random): string {

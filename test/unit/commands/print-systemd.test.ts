@@ -14,7 +14,7 @@ async function configured(text = ""): Promise<Config> {
   await using directory = temporaryDirectory();
   const file = join(directory.path, "popbsmtp.toml");
   writeFileSync(file, text);
-  return { ...loadConfig(file), path: undefined };
+  return { ...(await loadConfig(file)), path: undefined };
 }
 
 /** A unit's lines of one key. */
@@ -76,6 +76,8 @@ test("what is in a home directory or in /tmp is not hidden from it", async () =>
   const unit = serviceUnit(await configured(), ["/home/mail/bin/popbsmtp"]);
   assert.deepEqual(values(unit, "PrivateTmp"), ["yes"]);
   assert.deepEqual(values(unit, "ProtectHome"), ["read-only"]);
+  const watching = await configured('[watch]\nfile = "/home/mail/mail.log"\n');
+  assert.deepEqual(values(serviceUnit(watching, PROGRAM), "ProtectHome"), ["read-only"]);
 });
 
 test("systemd takes the units without complaint, and finds little that they expose", async () => {

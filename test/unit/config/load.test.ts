@@ -7,6 +7,7 @@ import { parseAddress } from "../../../src/address.ts";
 import type { Config } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { ConfigError } from "../../../src/errors.ts";
+import { Formats } from "../../../src/sources/mail-log/formats.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const PASSWORD = "correct horse";
@@ -23,7 +24,7 @@ async function load(
   const path = join(directory.path, "popbsmtp.toml");
   writeFileSync(path, typeof text === "string" ? text.replaceAll("DIR", directory.path) : text);
   try {
-    return loadConfig(path);
+    return await loadConfig(path);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     assert.ok(!inspect(error, { depth: 9 }).includes(PASSWORD), "the password shows");
@@ -55,7 +56,7 @@ const SQLITE = '[store]\ndriver = "sqlite"\n';
 
 test("without a file at the default path the defaults hold: SQLite in /var/lib/popbsmtp", async () => {
   await using directory = temporaryDirectory();
-  const config = loadConfig(undefined, join(directory.path, "none", "popbsmtp.toml"));
+  const config = await loadConfig(undefined, join(directory.path, "none", "popbsmtp.toml"));
   assert.deepEqual(config, {
     path: undefined,
     spool: "/var/spool/popbsmtp",
@@ -93,6 +94,12 @@ test("without a file at the default path the defaults hold: SQLite in /var/lib/p
       purgeInterval: 3_600_000,
       logLevel: "info",
     },
+    watch: {
+      files: ["/var/log/mail.log"],
+      formats: Formats.named("auto"),
+      quietAfter: 6 * 3_600_000,
+      inDaemon: false,
+    },
   });
 });
 
@@ -105,16 +112,16 @@ test("an empty file means the defaults, too", async () => {
   );
 });
 
-test("a missing file that was named is a problem", () => {
-  assert.throws(() => loadConfig("/nonexistent/popbsmtp.toml"), {
+test("a missing file that was named is a problem", async () => {
+  await assert.rejects(loadConfig("/nonexistent/popbsmtp.toml"), {
     name: "ConfigError",
     exitStatus: 78,
     message: "/nonexistent/popbsmtp.toml: there is no such file",
   });
 });
 
-test("a directory in the file's place is a problem", () => {
-  assert.throws(() => loadConfig("/tmp"), { message: "/tmp: is a directory; expected a file" });
+test("a directory in the file's place is a problem", async () => {
+  await assert.rejects(loadConfig("/tmp"), { message: "/tmp: is a directory; expected a file" });
 });
 
 test("everything can be set", async () => {
@@ -254,7 +261,8 @@ const one: Readonly<Record<string, string>> = {
   "lifetime = 30": 'lifetime: expected a time such as "30m", "90s" or "1h30m"',
   'lifetme = "1h"': "lifetme: unknown key; did you mean lifetime?",
   'host = "db.example.org"': "host: belongs in the section [store]",
-  'exclude = "192.0.2.0/24"': 'exclude: expected a list of networks such as ["192.0.2.0/24"]',
+  'exclude = "192.0.2.0/24"':
+    'exclude: expected a list of networks such as ["192.0.2.0/24"], or "postfix"',
   'exclude = ["192.168.\\u001b"]':
     'exclude: "192.168.\\u001b" is no network; expected an address and a prefix length, such as "192.0.2.0/24" or "2001:db8::/32"',
   'user = "a b"': "user: expected the name of a system account",
@@ -312,7 +320,7 @@ const one: Readonly<Record<string, string>> = {
     "store.ssl.ca: DIR/popbsmtp.toml: expected certificates in PEM form",
   "[server]": "server: unknown key; did you mean serve?",
   "[milter]":
-    "milter: unknown key; known here: spool, lifetime, user, linger, exclude, store, serve",
+    "milter: unknown key; known here: spool, lifetime, user, linger, exclude, store, serve, watch",
 };
 
 for (const [text, problem] of Object.entries(one)) {
@@ -388,7 +396,7 @@ test("a file whose directory may not be entered is a matter of permissions", asy
   const root = process.getuid?.() === 0;
   if (root) process.seteuid?.("nobody");
   try {
-    assert.throws(() => loadConfig(join(closed, "popbsmtp.toml")), {
+    await assert.rejects(loadConfig(join(closed, "popbsmtp.toml")), {
       exitStatus: 77,
       message: /permission denied; run popbsmtp as root/,
     });

@@ -17,7 +17,7 @@ async function load(text: string): Promise<ServeConfig> {
   const path = join(directory.path, "popbsmtp.toml");
   writeFileSync(path, text);
   try {
-    return loadConfig(path).serve;
+    return (await loadConfig(path)).serve;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(error.problems.map((problem) => problem.replace(`${path}: `, "")));

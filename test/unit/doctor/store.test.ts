@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { storeFindings } from "../../../src/doctor/store.ts";
-import { StoreAwayError } from "../../../src/errors.ts";
+import { StoreAwayError, UnsupportedError } from "../../../src/errors.ts";
 import type { Store } from "../../../src/stores/store.ts";
 import { memoryStore } from "../commands/memory-store.ts";
 import { config as defaults, pgsql, subject as defaultSubject } from "./subject.ts";
@@ -69,4 +69,23 @@ test("a store that is away is one problem, of its own kind", async () => {
     findings.map(({ level, text, outage }) => [level, text, outage]),
     [["problem", "pgsql db.example.org: gone", "store"]],
   );
+});
+
+test("a store that tells nothing is not asked for more than whether it is there", async () => {
+  const store = memoryStore();
+  const mute: Store = {
+    ...store,
+    schemaVersion: async () => undefined,
+    revoke: () => Promise.reject(new UnsupportedError("store: drac host: no way to revoke")),
+  };
+  const findings = await storeFindings(
+    subject,
+    { driver: "drac", host: "host" },
+    { writer: mute, purger: mute, version: 2 },
+  );
+  assert.deepEqual(
+    findings.map(({ level, text }) => [level, text]),
+    [["ok", "memory: reached; only a login shows whether this host may tell it"]],
+  );
+  assert.equal(store.recorded.length, 0);
 });

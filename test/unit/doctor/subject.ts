@@ -1,3 +1,4 @@
+import { Formats } from "../../../src/sources/mail-log/formats.ts";
 import type { Config, ServerStoreConfig, SqliteStoreConfig } from "../../../src/config/config.ts";
 import type { Subject } from "../../../src/doctor/subject.ts";
 
@@ -41,6 +42,7 @@ export const config: Config = {
   linger: 60_000,
   exclude: [],
   stores: [sqlite],
+  watch: { files: [], formats: Formats.named("auto"), quietAfter: 0, inDaemon: false },
   serve: {
     imap: { path: "/run/popbsmtp/imap" },
     pop3: { path: "/run/popbsmtp/pop3" },

@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import { watchLog, type Selection } from "../sources/mail-log/watch.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** Before a log is tried again that could not be read: doubles from the first to the last. Milliseconds. */
+const AGAIN_MS = { first: 1_000, last: 60_000 };
+
+export interface WatcherOptions {
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, "lines">;
+  /** Told of logins once they are in the spool, or excluded. */
+  readonly onLogin: NonNullable<Selection["onLogin"]>;
+}
+
+export interface Watcher {
+  /** No login comes any more when this resolves. */
+  stop(): Promise<void>;
+}
+
+/** Watches the configured mail logs until it is stopped. What goes wrong is logged, and tried again. */
+export function startWatcher(config: Config, options: WatcherOptions): Watcher {
+  const leave = new AbortController();
+  const paths = config.watch.inDaemon ? config.watch.files : [];
+  const ended = Promise.all(paths.map((path) => watchUntil(leave.signal, path, config, options)));
+  return {
+    stop: async () => {
+      leave.abort();
+      await ended;
+    },
+  };
+}
+
+async function watchUntil(
+  signal: AbortSignal,
+  path: string,
+  { spool, lifetime, exclude, watch }: Config,
+  { now, log, metrics, onLogin }: WatcherOptions,
+): Promise<void> {
+  let wait = AGAIN_MS.first;
+  while (!signal.aborted) {
+    try {
+      await watchLog({
+        path,
+        spool,
+        signal,
+        formats: watch.formats,
+        lifetime,
+        exclude,
+        now,
+        quietAfter: watch.quietAfter,
+        onRefused: (why, sample) =>
+          log.warning("watch-refused", { file: path, reason: why, sample }),
+        onQuiet: ({ lines, sample }) => log.warning("watch-quiet", { file: path, lines, sample }),
+        onGap: ({ offset }) => log.warning("watch-gap", { file: path, read: offset }),
+        onLogin,
+        onLines: (counts) => {
+          metrics.lines(counts);
+          wait = AGAIN_MS.first;
+        },
+      });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log.error("watch-failed", { file: path, reason });
+      await sleep(wait, undefined, { signal }).catch(() => undefined);
+      wait = Math.min(wait * 2, AGAIN_MS.last);
+    }
+  }
+}

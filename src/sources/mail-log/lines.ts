@@ -1,0 +1,44 @@
+/** The lines in a stream of bytes. */
+
+export const LF = 0x0a;
+
+/** A longer line is nobody's login. Bytes. */
+const LINE_BYTES = 8 * 1024;
+
+const NO_LINE = Buffer.alloc(0);
+
+/**
+ * The lines that end in `bytes`, without their newlines, as parts of it; one that is too long is empty.
+ *
+ * @param inLine the bytes begin within a line that is too long
+ */
+export function splitLines(bytes: Buffer, inLine = false): readonly Buffer[] {
+  const lines: Buffer[] = [];
+  for (let start = 0; ;) {
+    const end = bytes.indexOf(LF, start);
+    if (end < 0) return lines;
+    const isLine = end - start <= LINE_BYTES && !(inLine && start === 0);
+    lines.push(isLine ? bytes.subarray(start, end) : NO_LINE);
+    start = end + 1;
+  }
+}
+
+/** The lines of a stream, some at a time; at its end also one that lacks its newline. */
+export async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[]> {
+  let rest: Buffer = NO_LINE;
+  let inLine = false;
+  for await (const chunk of stream) {
+    const bytes = Buffer.concat([rest, chunk]);
+    const end = bytes.lastIndexOf(LF) + 1;
+    if (end > 0) {
+      yield splitLines(bytes.subarray(0, end), inLine);
+      inLine = false;
+    }
+    rest = bytes.subarray(end);
+    if (rest.length > LINE_BYTES) {
+      rest = NO_LINE;
+      inLine = true;
+    }
+  }
+  if (rest.length > 0 && !inLine) yield [rest];
+}

@@ -1,0 +1,165 @@
+/** A log file that is being read: its lines, how far, and whether it is still the one it was. */
+import { createHash } from "node:crypto";
+import { fstatSync, readSync, type BigIntStats } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { LF, splitLines } from "./lines.ts";
+
+/** As much is read at once: more would keep who else is served by this process waiting for milliseconds. Bytes. */
+const CHUNK = 128 * 1024;
+
+/** By so many bytes at its beginning a file is told from another with its inode, and a copy is recognised. */
+const HEAD_BYTES = 1024;
+
+const NOTHING = Buffer.alloc(0);
+
+/** How far a log has been read. */
+export interface Place {
+  readonly device: string;
+  readonly inode: string;
+  /** The file's first bytes: how many, and their SHA-256. */
+  readonly head: { readonly bytes: number; readonly sha256: string };
+  /** Where the first line begins that has not been read. Bytes. */
+  readonly offset: number;
+  /** How many lines lie before that. */
+  readonly lines: number;
+  /** When the file was last written to. Milliseconds since 1970, with a fraction. */
+  readonly modified: number;
+}
+
+/** Some lines, one after the other. */
+export interface Lines {
+  /** Without their newlines; one that is too long is empty. Valid until the next read. */
+  readonly lines: readonly Buffer[];
+  /** How many lines of the file lie before the first of these. */
+  readonly before: number;
+  /** Where the file goes on. */
+  readonly next: Place;
+  /** How much of the file lies behind them. Bytes. */
+  readonly rest: number;
+}
+
+/** What {@link LogFile.read} found: lines, nothing new, or another content than before. */
+export type Found = Lines | "end" | "replaced";
+
+export class LogFile implements AsyncDisposable {
+  readonly path: string;
+  readonly #handle: FileHandle;
+  readonly #buffer = Buffer.alloc(CHUNK);
+  #head: Buffer;
+  #place: Place;
+  /** How much of an endless line has been passed over: it is not behind us until it ends. Bytes. */
+  #skipped = 0;
+
+  private constructor(path: string, handle: FileHandle, head: Buffer, place: Place) {
+    this.path = path;
+    this.#handle = handle;
+    this.#head = head;
+    this.#place = place;
+  }
+
+  /** Opens the file at its beginning; undefined where there is none. */
+  static async open(path: string): Promise<LogFile | undefined> {
+    const handle = await openFile(path);
+    if (handle === undefined) return undefined;
+    const stats = await handle.stat({ bigint: true });
+    const place = { ...identity(stats), head: headOf(NOTHING), offset: 0, lines: 0 };
+    return new LogFile(path, handle, NOTHING, { ...place, modified: modified(stats) });
+  }
+
+  /** Opens the file where `place` is in it; undefined where there is none, or it is another one. */
+  static async reopen(path: string, place: Place): Promise<LogFile | undefined> {
+    const handle = await openFile(path);
+    if (handle === undefined) return undefined;
+    const stats = await handle.stat({ bigint: true });
+    const head = beginning(handle, place.head.bytes);
+    if (headOf(head).sha256 !== place.head.sha256 || stats.size < place.offset) {
+      await handle.close();
+      return undefined;
+    }
+    return new LogFile(path, handle, head, { ...place, ...identity(stats) });
+  }
+
+  /** Where the first line begins that has not been passed. */
+  get place(): Place {
+    return this.#place;
+  }
+
+  /** When the file was last written to. */
+  get modified(): number {
+    return modified(fstatSync(this.#handle.fd, { bigint: true }));
+  }
+
+  /** The next complete lines. They come again until {@link pass} is called. */
+  async read(): Promise<Found> {
+    const { offset, lines: before } = this.#place;
+    for (;;) {
+      const from = offset + this.#skipped;
+      const { bytesRead } = await this.#handle.read(this.#buffer, 0, CHUNK, from);
+      // afterwards: had it been replaced before, that is to be seen now
+      const stats = fstatSync(this.#handle.fd, { bigint: true });
+      if (stats.size < from || !this.#hasItsHead()) return "replaced";
+      const bytes = this.#buffer.subarray(0, bytesRead);
+      const lines = splitLines(bytes, this.#skipped > 0);
+      const length = bytes.lastIndexOf(LF) + 1;
+      if (length > 0) {
+        const end = from + length;
+        this.#extendHead(end);
+        const next = {
+          ...this.#place,
+          head: headOf(this.#head),
+          offset: end,
+          lines: before + lines.length,
+          modified: modified(stats),
+        };
+        return { lines, before, next, rest: Math.max(0, Number(stats.size) - end) };
+      }
+      if (bytesRead < CHUNK) return "end";
+      this.#skipped += bytesRead;
+    }
+  }
+
+  /** Goes on behind the lines that were read last. */
+  pass({ next }: Lines): void {
+    this.#place = next;
+    this.#skipped = 0;
+  }
+
+  #hasItsHead(): boolean {
+    return this.#head.equals(beginning(this.#handle, this.#head.length));
+  }
+
+  #extendHead(end: number): void {
+    const wanted = Math.min(end, HEAD_BYTES);
+    if (this.#head.length < wanted) this.#head = beginning(this.#handle, wanted);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#handle.close();
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, "r");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function beginning({ fd }: FileHandle, bytes: number): Buffer {
+  const head = Buffer.alloc(bytes);
+  return head.subarray(0, readSync(fd, head, 0, bytes, 0));
+}
+
+function headOf(head: Buffer): Place["head"] {
+  return { bytes: head.length, sha256: createHash("sha256").update(head).digest("hex") };
+}
+
+function identity({ dev, ino }: BigIntStats): Pick<Place, "device" | "inode"> {
+  return { device: String(dev), inode: String(ino) };
+}
+
+function modified({ mtimeNs }: BigIntStats): number {
+  return Number(mtimeNs / 1000n) / 1000;
+}

@@ -1,0 +1,95 @@
+/** The time that a line begins with, in the spellings that syslog daemons, journalctl and mail servers have for it. */
+
+const DAY_MS = 86_400_000;
+
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+const FRACTION = String.raw`(?:[.,](?<fraction>\d{1,9}))?`;
+const CLOCK = String.raw`(?<hour>\d\d):(?<minute>\d\d):(?<second>\d\d)${FRACTION}`;
+const SPELLINGS = [
+  // syslog's (RFC 3164), Dovecot's own, journalctl -o short and short-precise; with weekday and year as ctime(3) has them
+  String.raw`^(?:[A-Z][a-z]{2} )?(?<name>[A-Z][a-z]{2}) (?<day>[ \d]\d) ${CLOCK}(?: (?<year>\d{4}))?$`,
+  // RFC 3339, which rsyslog writes, and what else is spelled as ISO 8601 wants it: journalctl -o short-iso, Dovecot's log_timestamp
+  String.raw`^(?<year>\d{4})-(?<month>\d\d)-(?<day>\d\d)[T ]${CLOCK}(?:(?<utc>Z)|(?<sign>[+-])(?<east>\d\d):?(?<eastMinute>\d\d))?$`,
+].map((spelling) => new RegExp(spelling));
+
+const SPACE = 0x20;
+const COLON = 0x3a;
+const DASH = 0x2d;
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
+
+/** Where the time at `start` ends; undefined where there is none. Whether it is a time shows only when it is parsed. */
+export function timestampEnd(line: string, start = 0): number | undefined {
+  if (line.charCodeAt(start + 4) === DASH && line.charCodeAt(start + 7) === DASH) {
+    return endOfWord(line, start + 19);
+  }
+  if (line.charCodeAt(start + 3) !== SPACE) return undefined;
+  if (line.charCodeAt(start + 9) === COLON) return endOfWord(line, start + 15);
+  if (line.charCodeAt(start + 13) !== COLON) return undefined;
+  // ctime(3)'s year
+  const end = endOfWord(line, start + 19);
+  const code = end === undefined ? 0 : line.charCodeAt(end + 1);
+  return end !== undefined && code >= DIGIT_0 && code <= DIGIT_9 ? endOfWord(line, end + 1) : end;
+}
+
+function endOfWord(line: string, from: number): number | undefined {
+  const end = line.indexOf(" ", from);
+  return end < 0 ? undefined : end;
+}
+
+/**
+ * The time, in milliseconds since 1970; undefined where `text` is none, or one that this host's time zone has not had.
+ *
+ * Without a year, it is the last one that is not more than a day after `latest`: so a line of the next year's first second is not taken
+ * for an old one, and one that is a few hours ahead, since its writer has another time zone, shows as that.
+ *
+ * Without a zone, it is local time. The hour that comes twice in autumn is the first of the two: it may end an authorization an hour
+ * early, where the other one might begin one for somebody who has been gone for an hour.
+ */
+export function parseTimestamp(text: string, latest: number): number | undefined {
+  const groups = SPELLINGS.map((spelling) => spelling.exec(text)?.groups).find(Boolean);
+  if (groups === undefined) return undefined;
+  const { name, month, day, hour, minute, second, fraction = "0", year } = groups;
+  const monthIndex = name === undefined ? Number(month) - 1 : MONTHS.indexOf(name);
+  const parts = [monthIndex, Number(day), Number(hour), Number(minute), Number(second)] as const;
+  const rest = Number(`0.${fraction}`) * 1000;
+  if (year !== undefined) return plus(timeOf(Number(year), parts, eastOf(groups)), rest);
+  const last = new Date(latest + DAY_MS).getFullYear();
+  // the 29th of February may be eight years ago
+  for (let candidate = last; candidate > last - 9; candidate--) {
+    const time = timeOf(candidate, parts, undefined);
+    if (time !== undefined && time <= latest + DAY_MS) return plus(time, rest);
+  }
+  return undefined;
+}
+
+function plus(time: number | undefined, milliseconds: number): number | undefined {
+  // microseconds, which is what there is of a Login's time
+  return time === undefined ? undefined : time + Math.floor(milliseconds * 1000) / 1000;
+}
+
+/** How far east of Greenwich, in minutes; undefined: local time. */
+function eastOf({ utc, sign, east, eastMinute }: Record<string, string | undefined>) {
+  if (utc !== undefined) return 0;
+  if (sign === undefined) return undefined;
+  const minutes = Number(east) * 60 + Number(eastMinute);
+  return sign === "-" ? -minutes : minutes;
+}
+
+type Parts = readonly [month: number, day: number, hour: number, minute: number, second: number];
+
+function timeOf(year: number, parts: Parts, east: number | undefined): number | undefined {
+  const [month, day, hour, minute, second] = parts;
+  const date =
+    east === undefined
+      ? new Date(year, month, day, hour, minute, second)
+      : new Date(Date.UTC(year, month, day, hour, minute, second));
+  // a date that is none (February the 30th, the hour left out in spring) has become another one
+  const isThat =
+    east === undefined
+      ? date.getMonth() === month && date.getDate() === day && date.getHours() === hour
+      : date.getUTCMonth() === month && date.getUTCDate() === day && date.getUTCHours() === hour;
+  if (!isThat || minute > 59 || second > 60) return undefined;
+  return date.getTime() - (east ?? 0) * 60_000;
+}

@@ -1,0 +1,71 @@
+/** A real Dovecot's log. */
+import assert from "node:assert/strict";
+import { chmodSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { startDovecot, type Dovecot } from "../support/dovecot.ts";
+import { install } from "../support/installation.ts";
+import { readMail } from "../support/mail-session.ts";
+import { askPolicy, startServe } from "../support/serve.ts";
+import { waitUntil } from "../support/wait-until.ts";
+import { startWatch } from "../support/watch.ts";
+
+const LOGINS = [
+  ["imap", "bob", "127.0.0.11"],
+  ["pop3", "eve@example.org", "127.0.0.12"],
+  ["imap", "ann", "::1"],
+  ["pop3", "joe", "::1"],
+] as const;
+
+/** Refused: neither the wrong password nor a connection authorizes. */
+const REFUSED = "127.0.0.66";
+
+/** Dovecot makes it root's alone. */
+function readableLog({ directory }: Dovecot): string {
+  const log = join(directory, "log");
+  chmodSync(log, 0o644);
+  return log;
+}
+
+for (const driver of ["sqlite", "pgsql", "mysql"] as const) {
+  test(`whoever logs in at Dovecot is in the store, and nobody else: ${driver}`, async () => {
+    await using box = await install(driver);
+    await using dovecot = await startDovecot();
+    await using watch = startWatch(box, readableLog(dovecot));
+    const start = Date.now();
+    {
+      using client = await dovecot.imap({ from: REFUSED });
+      await assert.rejects(client.login("mallory", "wrong"));
+    }
+    for (const [protocol, user, from] of LOGINS) await readMail(dovecot, protocol, user, from);
+    const wanted = LOGINS.map((login) => `${login.join(" ")} 1`);
+    await waitUntil("the logins to be recorded", async () => {
+      const rows = await box.rows();
+      const found = rows.map(
+        ({ service, user, address, logins }) => `${service} ${user} ${address} ${logins}`,
+      );
+      assert.deepEqual(new Set(found), new Set(wanted));
+      return true;
+    });
+    for (const { lastSeen } of await box.rows()) {
+      // the log has whole seconds
+      const age = Date.parse(lastSeen) - start;
+      assert.ok(age > -1_000 && age < Date.now() - start, lastSeen);
+    }
+    assert.equal(watch.log(), "");
+  });
+}
+
+test("the daemon watches the log, too, and Postfix hears of it", async () => {
+  await using box = await install("pgsql");
+  await using dovecot = await startDovecot();
+  const log = readableLog(dovecot);
+  await using serve = await startServe(box, `[watch]\nfile = "${log}"`);
+  await readMail(dovecot, "imap", "bob", "127.0.0.11");
+  await waitUntil("the login to count", async () => {
+    return (await askPolicy(serve.policy, "127.0.0.11")) === "OK";
+  });
+  assert.equal(await askPolicy(serve.policy, "127.0.0.12"), "DUNNO");
+  assert.match(serve.log(), / login address=127\.0\.0\.11 user=bob service=imap outcome=spooled\n/);
+  await waitUntil("the login to be in the store", async () => (await box.rows()).length === 1);
+});

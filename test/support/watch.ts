@@ -1,0 +1,56 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { atExit } from "./at-exit.ts";
+import type { Installation } from "./installation.ts";
+import { PLAIN_ENV } from "./run.ts";
+
+/** `popbsmtp watch` of an {@link Installation}. */
+export interface Watch extends AsyncDisposable {
+  readonly pid: number;
+  /** What it has written to stdout and stderr so far. */
+  log(): string;
+  /** SIGTERM. Returns the exit status once it is gone. */
+  stop(): Promise<number | undefined>;
+  /** Kills it as a crash does, and waits until it is gone. */
+  kill9(): Promise<void>;
+}
+
+/** Starts it as root. Ended at dispose, with a signal that it cannot ignore. */
+export function startWatch(box: Installation, ...args: readonly string[]): Watch {
+  const file = join(box.directory, "watch.log");
+  writeFileSync(file, "");
+  const log = openSync(file, "a");
+  const child: ChildProcess = spawn(box.program, ["--config", box.config, "watch", ...args], {
+    // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
+    detached: true,
+    cwd: "/",
+    env: { ...PLAIN_ENV },
+    stdio: ["ignore", log, log],
+  });
+  closeSync(log);
+  const { pid } = child;
+  if (pid === undefined) throw new Error("popbsmtp watch cannot be started");
+  const exit = atExit(() => void child.kill("SIGKILL"));
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, "exit");
+      child.kill(signal);
+      await exited;
+    }
+  };
+  return {
+    pid,
+    log: () => readFileSync(file, "utf8"),
+    stop: async () => {
+      await end("SIGTERM");
+      return child.exitCode ?? undefined;
+    },
+    kill9: () => end("SIGKILL"),
+    [Symbol.asyncDispose]: async () => {
+      await end("SIGKILL");
+      exit[Symbol.dispose]();
+    },
+  };
+}
