@@ -7,7 +7,8 @@
 #
 # records the login that the environment describes and becomes PROGRAM. This half does that alone and forks nothing while a
 # drain is alive: only a shell's exec keeps descriptors and process id, bash (unlike dash) keeps variables whose names are no
-# identifiers, and bash starts under Dovecot's 256 MiB of address space, where Node cannot. All else is Node's.
+# identifiers, and bash starts under Dovecot's 256 MiB of address space, where Node cannot. For the same reasons
+# `popbsmtp relay`, at the end, is here. All else is Node's.
 #
 # Somebody waits behind this program to read their mail. Whatever fails is said in one line on stderr; then comes the exec.
 #
@@ -67,11 +68,11 @@ await() {
   done
 }
 
-# Becomes PROGRAM. bash has variables of its own that hide, drop, change or add to those of the environment: where one of them
+# Becomes PROGRAM, with the variables in p_set as well. bash has variables of its own that hide, drop, change or add to those of the environment: where one of them
 # is in it, env(1) restores everything at the price of one more exec.
 become() {
   [[ -z $p_complaint$p_trouble ]] || printf 'popbsmtp: %s\n' "$p_complaint${p_complaint:+${p_trouble:+; }}$p_trouble" >&2
-  [[ -n $p_address ]] || p_export=
+  [[ -z $p_address || -z $p_export ]] || p_set+=("$p_export=$p_address")
   { mapfile -d '' -t p_environ </proc/self/environ; } 2>/dev/null || p_pwd=1 p_shlvl=1
   local IFS=$'\n'
   case $'\n'${p_environ[*]} in
@@ -95,13 +96,13 @@ become() {
       [[ ${p_environ[p_entry]} == [!=]*=* ]] || unset 'p_environ[p_entry]'
     done
     trap - PIPE XFSZ
-    exec /usr/bin/env -i -- "${p_environ[@]}" ${p_export:+"$p_export=$p_address"} "$@"
+    exec /usr/bin/env -i -- "${p_environ[@]}" "${p_set[@]}" "$@"
   fi
   [[ -n $p_pwd ]] || export -n PWD
   # exec counts SHLVL down and exports it; what ends up in an array is not exported
   [[ -n $p_shlvl ]] || unset SHLVL
   [[ -n $p_shlvl ]] || declare -gn SHLVL='p_environ[0]'
-  [[ -z $p_export ]] || export "$p_export=$p_address"
+  ((${#p_set[@]} == 0)) || export "${p_set[@]}"
   trap - PIPE XFSZ
   exec "$@"
 }
@@ -121,7 +122,7 @@ ipv4() {
 }
 
 p_config=/etc/popbsmtp/popbsmtp.toml p_spool=/var/spool/popbsmtp p_wait=200
-p_service= p_export= p_trouble= p_umask= p_exact= p_pwd= p_shlvl= p_sleep= p_program= p_complaint= p_address=
+p_service= p_export= p_trouble= p_umask= p_exact= p_pwd= p_shlvl= p_sleep= p_program= p_complaint= p_address= p_set=()
 p_arguments=("$@")
 while (($#)); do
   case $1 in
@@ -153,9 +154,12 @@ done
 if [[ -n $p_program ]]; then
   trap '' PIPE XFSZ
   p_text=${IP:-${TCPREMOTEIP-}}
-  # Dovecot 1.x asks imap for its capabilities once, at its start; Courier sets AUTHENTICATED to nothing while nobody is logged in
-  [[ -z ${DUMP_CAPABILITY+set} && ${AUTHENTICATED-somebody} != '' ]] || p_text=
+  # Dovecot 1.x asks imap for its capabilities once, at its start. While nobody is logged in, Courier sets AUTHENTICATED to nothing;
+  # old versions, to be told by the other two, do not set it
+  [[ -z ${DUMP_CAPABILITY+set} && ${AUTHENTICATED-somebody} != '' && ${AUTHUSER+${AUTHARGV0+.${AUTHENTICATED-}}} != . ]] || p_text=
   p_user=${AUTHENTICATED-${USER-}}
+  # checkpassword and its like; in Dovecot's environment it would be any field of the userdb
+  [[ -z ${DOMAIN-} || -n ${IP-} || -z $p_user || $p_user == *@* ]] || p_user+=@$DOMAIN
   [[ -n $p_service || ${p_program##*[/]} == script-login ]] || p_service=${p_program##*[/]}
   case $p_wait in
     [0-9] | [0-9][0-9] | [0-9][0-9][0-9] | [0-9][0-9][0-9][0-9]) p_wait=$((10#$p_wait)) ;;
@@ -299,6 +303,13 @@ leave_word() {
   printf '%s\n' "$1" >"$p_spool/.away"
 } 2>/dev/null
 
+# Takes as much address space as it may have. Sets p_limit to that; fails where Node does not start in it.
+room() {
+  ulimit -v unlimited 2>/dev/null || ulimit -Sv "$(ulimit -Hv)"
+  p_limit=$(ulimit -v)
+  [[ $p_limit == unlimited ]] || ((p_limit >= 1500000))
+}
+
 # Becomes a drain that has nothing of this process: no descriptor, no variable, no terminal, and as much address space as it
 # may have. Runs in a process of its own that is nobody's child.
 drain() {
@@ -307,9 +318,7 @@ drain() {
     leave_word "no Node beside $p_self and none on PATH"
     return
   fi
-  ulimit -v unlimited 2>/dev/null || ulimit -Sv "$(ulimit -Hv)"
-  p_limit=$(ulimit -v)
-  if [[ $p_limit != unlimited ]] && ((p_limit < 1500000)); then
+  if ! room; then
     leave_word "Node does not start in $((p_limit / 1024)) MiB of address space: set vsz_limit = 1T for this service, or see to it that popbsmtp drain runs"
     return
   fi
@@ -358,6 +367,157 @@ if [[ -n $p_program ]]; then
     fi
   fi
   become "$@"
+fi
+
+# popbsmtp relay [--relayclient VALUE] [--wait MS] [--config FILE] PROGRAM [ARG]...
+#
+# becomes PROGRAM, qmail-smtpd for one, with RELAYCLIENT in its environment where the client may relay. Somebody waits to send mail,
+# perhaps to this very host: whatever fails, they may not relay, and that is all. Looking up is for another process, which can be
+# killed when it takes too long, whatever it is that hangs.
+
+# Sets p_daemon to a port of the daemon's, HOST/PORT, and p_protocol to what is spoken there; p_directory to relay-ctrl's, where
+# that is a store. This is not all that TOML can say; what is not recognized here, Node finds.
+places() {
+  local p_line p_section= p_key= p_driver= p_path=
+  local p_port="[\"'](127[.][0-9.]+|\\[(::1)\\]):([0-9]+)[\"']"
+  while read -r p_line || [[ -n $p_line ]]; do
+    case $p_line in
+      '#'*) continue ;;
+      '['*)
+        p_section=${p_line%%]*}
+        p_section=${p_section##*[}
+        p_key= p_driver= p_path=/var/spool/relay-ctrl/allow
+        ;;
+      [a-z]*=*)
+        p_key=${p_line%%[!a-z]*}
+        ;;
+    esac
+    case $p_section.$p_key in
+      serve.policy | serve.socketmap)
+        [[ $p_line =~ $p_port ]] || continue
+        # of the two this one can say that the store is away
+        [[ -n $p_daemon && $p_protocol == socketmap ]] || p_protocol=$p_key p_daemon=${BASH_REMATCH[2]:-${BASH_REMATCH[1]}}/${BASH_REMATCH[3]}
+        ;;
+      store.driver | store.path)
+        [[ $p_line == *=*[\"\']*[\"\']* ]] || continue
+        p_line=${p_line#*[\"\']}
+        printf -v "p_$p_key" %s "${p_line%%[\"\']*}"
+        [[ $p_driver != relay-ctrl ]] || p_directory=$p_path
+        ;;
+    esac
+  done <"$p_config"
+}
+
+# Asks the daemon at p_daemon about p_address.
+question() {
+  exec 3<>"/dev/tcp/$p_daemon" || return
+  if [[ $p_protocol == policy ]]; then
+    printf 'request=smtpd_access_policy\nclient_address=%s\n\n' "$p_address" >&3
+    IFS= read -r p_answer <&3
+  else
+    p_answer="relay $p_address"
+    printf '%d:%s,' "${#p_answer}" "$p_answer" >&3
+    IFS= read -r -d , p_answer <&3
+  fi
+  case $p_answer in
+    action=OK | 5:OK\ OK) printf 'OK\0' ;;
+    action=DUNNO | 9:NOTFOUND\ ) printf 'NO\0' ;;
+    *:TEMP\ ?*) printf '%s\0' "${p_answer#*:TEMP }" ;;
+  esac
+}
+
+# Has Node ask: the daemon at its other sockets, or the store.
+consult() {
+  PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
+  if ! node; then
+    printf 'no Node beside %s and none on PATH\0' "$p_self"
+  elif ! room; then
+    printf 'Node does not start in %d MiB of address space\0' $((p_limit / 1024))
+  elif [[ $p_config == /etc/popbsmtp/popbsmtp.toml ]]; then
+    exec -c "$p_node" "$p_self" relay --ask "$p_address"
+  else
+    exec -c "$p_node" "$p_self" --config "$p_config" relay --ask "$p_address"
+  fi
+}
+
+# Sets p_answer to what the process says that writes to standard input. That is gone when this returns.
+answer() {
+  local p_process=$!
+  IFS= read -r -d '' -t "$p_patience" p_answer
+  (($? <= 128)) || p_answer="no answer within $p_wait ms"
+  kill -9 "$p_process"
+  wait "$p_process"
+}
+
+# May p_address relay? Sets p_trouble where nobody can tell.
+authorized() {
+  local p_answer= p_daemon= p_protocol= p_patience
+  printf -v p_patience '%d.%03d' $((p_wait / 1000)) $((p_wait % 1000))
+  places
+  [[ -z $p_daemon ]] || answer < <(question </dev/null)
+  [[ -n $p_answer ]] || answer < <(consult </dev/null)
+  case ${p_answer:=Node ended without an answer} in
+    OK) return 0 ;;
+    NO) return 1 ;;
+  esac
+  p_trouble="no relay, since nobody can tell whether $p_address may: ${p_answer//[^[:print:]]/?}"
+  return 1
+}
+
+# Puts the strings that relay-ctrl-allow, or a drain, has written about p_address into p_set, as relay-ctrl-check does; but only those
+# that these write.
+strings() {
+  local p_string p_file=$p_directory/$p_address p_count=0
+  [[ -n $p_directory && -f $p_file && ! -L $p_file ]] || return
+  while ((p_count++ < 8)) && IFS= read -r -d '' -n 4096 p_string; do
+    case $p_string in USER=* | DOMAIN=*) p_set+=("$p_string") ;; esac
+  done <"$p_file"
+}
+
+if [[ ${1-} == relay ]]; then
+  p_relayclient=${RELAY_CTRL_RELAYCLIENT-} p_wait=1000 p_export= p_directory=
+  while (($# > 1)); do
+    shift
+    case $1 in
+      --relayclient | --wait | --config)
+        (($# > 1)) || break
+        printf -v "p_${1:2}" %s "$2"
+        shift
+        ;;
+      --relayclient=* | --wait=* | --config=*)
+        p_option=${1%%=*}
+        printf -v "p_${p_option:2}" %s "${1#*=}"
+        ;;
+      -h | --help | --ask) break ;;
+      --)
+        shift
+        p_program=${1-}
+        break
+        ;;
+      -*) p_complaint="$1: no such option, passed over; see popbsmtp --help" ;;
+      *)
+        p_program=$1
+        break
+        ;;
+    esac
+  done
+  if [[ -n $p_program ]]; then
+    case $p_wait in
+      [1-9] | [1-9][0-9] | [1-9][0-9][0-9] | [1-9][0-9][0-9][0-9]) ;;
+      *) p_complaint="--wait $p_wait: expected milliseconds, 1 to 9999; waiting 1000" p_wait=1000 ;;
+    esac
+    if [[ -z ${RELAYCLIENT+set} ]]; then
+      p_text=${TCPREMOTEIP-} p_quad=${TCPREMOTEIP#::ffff:}
+      ipv4 "$p_quad" && p_address=$p_quad || ipv6 "$p_text"
+      if [[ -z $p_address ]]; then
+        p_trouble="no relay, since TCPREMOTEIP holds no IP address"
+      elif authorized 2>/dev/null; then
+        p_set=("RELAYCLIENT=$p_relayclient")
+        strings 2>/dev/null
+      fi
+    fi
+    become "$@"
+  fi
 fi
 
 # the daemon stays, and is to be small: see also src/start.ts. One arena (mallopt(3)) will do for what Node does outside its heap.

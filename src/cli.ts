@@ -15,6 +15,7 @@ import { drainCommand } from "./commands/drain.ts";
 import { listCommand } from "./commands/list.ts";
 import { printCommand } from "./commands/print.ts";
 import { purgeCommand } from "./commands/purge.ts";
+import { relayCommand } from "./commands/relay.ts";
 import { revokeCommand } from "./commands/revoke.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
@@ -69,6 +70,7 @@ export function createProgram(context: Context): Command {
     .exitOverride()
     .addCommand(drainCommand(context))
     .addCommand(serveCommand(context))
+    .addCommand(relayCommand(context))
     .addCommand(watchCommand(context))
     .addCommand(purgeCommand(context))
     .addCommand(schemaCommand(context))

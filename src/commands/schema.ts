@@ -65,7 +65,7 @@ function installCommand(context: Context): Command {
  */
 async function installEach(config: Config, context: Context): Promise<readonly Error[]> {
   const { accountOf, dropPrivileges, findAccount, isRoot } = await import("../privileges.ts");
-  const isFile = ({ driver }: StoreConfig) => driver === "sqlite";
+  const isFile = (store: StoreConfig) => "path" in store;
   const errors: Error[] = [];
   const installAll = async (which: (store: StoreConfig) => boolean, owner?: Owner) => {
     for (const store of config.stores.filter(which)) {
@@ -105,7 +105,7 @@ export async function install(
 }
 
 function outcome(from: number | undefined, to: number | undefined): string {
-  if (to === undefined) return "a table of your own, mapped by columns; left as it is";
+  if (to === undefined) return from === 0 ? "made" : "your own; left as it is";
   if (from === 0) return `schema version ${to} installed`;
   return from === to
     ? `schema version ${to} is there already`

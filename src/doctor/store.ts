@@ -57,7 +57,7 @@ function unreachable(store: StoreConfig, error: StoreAwayError): Finding {
   const [text = "", remedy] = bare(error).split("; run: ");
   if (remedy !== undefined) return problem(text, remedy);
   // a file is no server that comes back by itself
-  if (store.driver === "sqlite") return problem(text, `namei -l ${shellWord(store.path)}`);
+  if ("path" in store) return problem(text, `namei -l ${shellWord(store.path)}`);
   const advice = "logins wait in the spool meanwhile, and no new one opens the relay";
   return { ...problem(text, advice), outage: "store" };
 }
@@ -107,7 +107,7 @@ async function rights(
     if (!(error instanceof PopbsmtpError) || error instanceof UnsupportedError) throw error;
     return problem(
       `it is there, but: ${bare(error)}`,
-      ...(store.driver === "sqlite" ? [`ls -l ${shellWord(store.path)}`] : [roles]),
+      ...("path" in store ? [`ls -ld ${shellWord(store.path)}`] : [roles]),
     );
   }
   return ok("a row could be written and deleted");
@@ -120,8 +120,8 @@ function trialAddress(): Address {
 }
 
 function clockFindings(store: StoreConfig, offset: number): readonly Finding[] {
-  // SQLite's clock is this host's
-  if (store.driver === "sqlite") return [];
+  // a file's clock is this host's
+  if ("path" in store) return [];
   const off = Math.abs(offset);
   if (off <= CLOCK_MS.warning) return [ok("its clock agrees with this host's")];
   const text = `its clock is ${span(off)} ${offset > 0 ? "ahead of" : "behind"} this host's`;

@@ -1,10 +1,10 @@
-import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
-import { ConfigError } from "../errors.ts";
+import type { Config, StoreConfig } from "../config/config.ts";
 import { legsOf } from "../spool/legs.ts";
 import { DracStore } from "./drac.ts";
 import { Leg } from "./leg.ts";
 import { MysqlStore } from "./mysql.ts";
 import { PgsqlStore } from "./pgsql.ts";
+import { RelayCtrlStore } from "./relay-ctrl.ts";
 import { RelayCtrlRemoteStore } from "./relay-ctrl-remote.ts";
 import { SeveralStores, type SeveralOptions } from "./several.ts";
 import { SqliteStore } from "./sqlite.ts";
@@ -22,7 +22,10 @@ export interface OpenOptions {
   readonly lifetime: number;
   /** Which of a database server's accounts to use. Default: the writer's. */
   readonly role?: "writer" | "purger" | undefined;
-  /** To whom `install` gives a SQLite file when root runs it: who writes it, and the group that may read it. Default: the directory's. */
+  /**
+   * To whom `install` gives a SQLite file, or relay-ctrl's directory, when root runs it: who writes it, and the group that may
+   * read it. Default: whose the directory is, or will be.
+   */
   readonly owner?: Owner | undefined;
 }
 
@@ -49,11 +52,9 @@ export function openStore(
   config: StoreConfig,
   { lifetime, role = "writer", owner }: OpenOptions,
 ): Store {
+  if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime, owner);
   if (config.driver === "drac") return new DracStore(config, lifetime);
   if (config.driver === "relay-ctrl-udp") return new RelayCtrlRemoteStore(config, lifetime);
-  if (!hasTable(config)) {
-    throw new ConfigError([`store.driver: "${config.driver}" is not there yet`]);
-  }
   if (config.driver === "sqlite") return new SqliteStore(config, lifetime, owner);
   const account = (role === "purger" ? config.purger : undefined) ?? config.writer;
   return config.driver === "pgsql"

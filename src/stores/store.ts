@@ -43,7 +43,7 @@ export interface PurgeOptions {
   readonly onProgress?: (deleted: number) => void;
 }
 
-/** What an installation did: the schema version found (0: no table; undefined: a mapped table, not ours to change) and left. */
+/** What an installation did: the schema version found (0: nothing; undefined: a mapped table, or a directory of relay-ctrl's, where there are no versions) and left. */
 export interface Installed {
   readonly from: number | undefined;
   readonly to: number | undefined;
@@ -89,7 +89,7 @@ export interface Store {
   /** Creates or upgrades the tables. Idempotent; safe to run on a store in use. */
   install(): Promise<Installed>;
 
-  /** The schema version in the store: 0 without tables, undefined for a mapped table that exists (throws StoreAwayError where it does not). */
+  /** The schema version in the store: 0 without tables, undefined for a mapped table or a directory that exists (throws StoreAwayError where it does not). */
   schemaVersion(): Promise<number | undefined>;
 
   /** The store's clock minus this host's, in milliseconds, to about the round trip's accuracy. */

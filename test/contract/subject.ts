@@ -36,15 +36,19 @@ export function twoColumns(address: string, lastSeen: string): Columns {
   };
 }
 
-/** A table that is nobody else's, and what a test needs besides a store's verbs. */
-export interface Subject {
-  readonly config: TableStoreConfig;
+/** A store that is nobody else's, and what the contract needs besides its verbs. */
+export interface ContractSubject {
   /** A handle of its own, not yet connected. */
   readonly open: () => Store;
-  /** Runs SQL past the store; returns a single statement's rows. */
-  readonly sql: (text: string) => Promise<readonly Record<string, unknown>[]>;
   /** Sets an address's last_seen to so many seconds from now, past the store. */
   readonly shift: (address: string, seconds: number) => Promise<void>;
+}
+
+/** The same where the store is a table. */
+export interface Subject extends ContractSubject {
+  readonly config: TableStoreConfig;
+  /** Runs SQL past the store; returns a single statement's rows. */
+  readonly sql: (text: string) => Promise<readonly Record<string, unknown>[]>;
 }
 
 export interface Mapped {

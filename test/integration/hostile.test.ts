@@ -1,6 +1,14 @@
 /** What the wrapper makes of addresses, near-addresses, and whatever else may stand in the variables it reads. */
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { parseAddress } from "../../src/address.ts";
@@ -167,6 +175,13 @@ describe("what is no login", () => {
     "no address": { USER: "bob" },
     "Dovecot 1.x asking for capabilities": { IP: "192.0.2.1", USER: "root", DUMP_CAPABILITY: "1" },
     "Courier before the login": { TCPREMOTEIP: "192.0.2.1", AUTHENTICATED: "" },
+    "an old Courier before the login": { TCPREMOTEIP: "192.0.2.1", AUTHUSER: "x", AUTHARGV0: "y" },
+    "one that sets all three": {
+      TCPREMOTEIP: "192.0.2.1",
+      AUTHUSER: "x",
+      AUTHARGV0: "y",
+      AUTHENTICATED: "",
+    },
   })) {
     it(`${what}: nothing is recorded, the program runs`, async () => {
       await using there = installation();
@@ -174,6 +189,42 @@ describe("what is no login", () => {
       const { status, stdout } = await run(POPBSMTP, args, { env });
       assert.deepEqual([status, stdout.toString()], [0, "mail\n"]);
       assert.deepEqual(readdirSync(there.spool), []);
+    });
+  }
+});
+
+describe("who a login is of", () => {
+  const from = { TCPREMOTEIP: "192.0.2.1" };
+  const cases: readonly (readonly [string, Readonly<Record<string, string>>, string])[] = [
+    ["checkpassword's USER", { ...from, USER: "bob" }, "bob"],
+    ["USER and DOMAIN", { ...from, USER: "bob", DOMAIN: "example.org" }, "bob@example.org"],
+    ["a USER that has a domain", { ...from, USER: "bob@a.example", DOMAIN: "b" }, "bob@a.example"],
+    ["nobody, in a DOMAIN", { ...from, DOMAIN: "example.org" }, ""],
+    [
+      "Dovecot's USER, whatever field DOMAIN is",
+      { IP: "192.0.2.1", USER: "bob", DOMAIN: "x" },
+      "bob",
+    ],
+    ["Courier's AUTHENTICATED", { ...from, USER: "root", AUTHENTICATED: "bob" }, "bob"],
+    [
+      "an old Courier's",
+      { ...from, USER: "root", AUTHUSER: "x", AUTHARGV0: "y", AUTHENTICATED: "bob" },
+      "bob",
+    ],
+    ["only one of an old Courier's variables", { ...from, USER: "bob", AUTHUSER: "x" }, "bob"],
+  ];
+  for (const [what, env, user] of cases) {
+    it(what, async () => {
+      await using there = installation();
+      // a drain that is alive, so that none is started, and none that drains
+      const lock = openSync(join(there.spool, ".lock"), "w");
+      symlinkSync(`/proc/${process.pid}/fd/${lock}`, join(there.spool, ".drain"));
+      await runOk(POPBSMTP, ["--config", there.config, "--no-wait", "/bin/true"], { env });
+      closeSync(lock);
+      const [entry = "", ...others] = readdirSync(there.spool).filter((name) => /^\d/.test(name));
+      assert.equal(others.length, 0);
+      const fields = readFileSync(join(there.spool, entry), "utf8").split("\0");
+      assert.deepEqual(fields, ["1", "192.0.2.1", "true", user, "\n"]);
     });
   }
 });

@@ -45,9 +45,9 @@ export interface Installation extends AsyncDisposable {
   readonly spool: string;
   /** The configured user: post-login services, wrappers and drains run as this one. */
   readonly user: Account;
-  /** Where the store is; undefined for sqlite. */
+  /** Where the store is; undefined for sqlite and relay-ctrl. */
   readonly server: DatabaseServer | undefined;
-  /** Where the store is; for sqlite only. */
+  /** Where the store is, for sqlite: a file. For relay-ctrl: a directory. */
   readonly database: string;
   /** Runs SQL past the program, as the store's superuser. */
   sql(text: string): Promise<void>;
@@ -71,14 +71,15 @@ export interface Installation extends AsyncDisposable {
  *
  * @param top lines for the top of the configuration
  */
-export async function install(driver: Driver, top = ""): Promise<Installation> {
+export async function install(driver: Driver | "relay-ctrl", top = ""): Promise<Installation> {
   requireRoot("a program that becomes somebody else");
   const user = account("nobody");
   await using stack = new AsyncDisposableStack();
   const { path: directory } = stack.use(temporaryDirectory({ mode: 0o755 }));
   const [config, spool] = [join(directory, "popbsmtp.toml"), join(directory, "spool")];
-  const database = join(directory, "db", "popbsmtp.db");
-  const server = driver === "sqlite" ? undefined : stack.use(await START[driver]());
+  const database = join(directory, "db", driver === "relay-ctrl" ? "allow" : "popbsmtp.db");
+  const server =
+    driver === "sqlite" || driver === "relay-ctrl" ? undefined : stack.use(await START[driver]());
   const program = layOut(directory, user);
   mkdirSync(spool, { mode: 0o700 });
   chownSync(spool, user.uid, user.gid);

@@ -9,7 +9,8 @@ const outcomes: readonly (readonly [string, Installed])[] = [
   ["schema version 2 installed", { from: 0, to: 2 }],
   ["upgraded from schema version 1 to 2", { from: 1, to: 2 }],
   ["schema version 2 is there already", { from: 2, to: 2 }],
-  ["a table of your own, mapped by columns; left as it is", { from: undefined, to: undefined }],
+  ["made", { from: 0, to: undefined }],
+  ["your own; left as it is", { from: undefined, to: undefined }],
 ];
 
 for (const [words, installed] of outcomes) {

@@ -1,0 +1,110 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { requireRoot, type Account } from "./accounts.ts";
+import { freePort } from "./free-port.ts";
+import { ImapClient } from "./imap-client.ts";
+import { Pop3Client } from "./pop3-client.ts";
+import { startServerProcess } from "./server-process.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+export interface CourierOptions {
+  /** As whom mail is read. */
+  readonly user: Account;
+  /** Lines of a shell that run before imapd or pop3d starts, as its parent: `exec popbsmtp ... "$@"`. Default: just exec. */
+  readonly link?: string;
+}
+
+/** Debian's Courier, with one mail user. */
+export interface Courier extends AsyncDisposable {
+  readonly login: { readonly user: string; readonly password: string };
+  imap(): Promise<ImapClient>;
+  pop3(): Promise<Pop3Client>;
+  log(): string;
+}
+
+const COURIER = fileURLToPath(new URL("../../.cache/courier", import.meta.url));
+const AUTHDAEMOND = "/usr/lib/courier/courier-authlib/authdaemond";
+
+/**
+ * Starts couriertcpd for IMAP and for POP3, and the daemon that knows the mail user.
+ *
+ * Their paths are compiled in: /etc and /run are others in a mount namespace of their own.
+ */
+export async function startCourier({ user, link = 'exec "$@"' }: CourierOptions): Promise<Courier> {
+  requireRoot("Courier");
+  if (!existsSync(COURIER)) throw new Error("Courier is not there: run scripts/setup servers");
+  await using stack = new AsyncDisposableStack();
+  const { path } = stack.use(temporaryDirectory({ mode: 0o755 }));
+  const login = { user: "bob@example.org", password: "secret" };
+  const home = join(path, "home");
+  for (const directory of [
+    home,
+    ...["", "cur", "new", "tmp"].map((d) => join(home, "Maildir", d)),
+  ]) {
+    mkdirSync(directory);
+    chownSync(directory, user.uid, user.gid);
+  }
+  const fields = [`uid=${user.uid}`, `gid=${user.gid}`, `home=${home}`, `mail=${home}/Maildir`];
+  // imaplogin and courierpop3login take one program and one argument
+  const imapd = script(path, "imapd", link, join(COURIER, "usr/bin/imapd"));
+  const pop3d = script(path, "pop3d", link, join(COURIER, "usr/lib/courier/courier/courierpop3d"));
+  const [imapPort, pop3Port] = [await freePort(), await freePort()];
+  const logFile = join(path, "log");
+  const connect = {
+    imap: () => ImapClient.connect({ host: "127.0.0.1", port: imapPort }),
+    pop3: () => Pop3Client.connect({ host: "127.0.0.1", port: pop3Port }),
+  };
+  const serve = (port: number, front: string, back: string) =>
+    `${COURIER}/usr/sbin/couriertcpd -address=127.0.0.1 -nodnslookup -noidentlookup -maxprocs=10 -maxperip=10 ${port} ${COURIER}/usr/lib/courier/courier/${front} ${back} Maildir &`;
+  const program = `
+set -e
+cp -a /etc '${path}/etc'
+cp -a '${COURIER}/etc/courier' '${path}/etc/courier'
+printf '%s\\n' 'authmodulelist="authuserdb"' daemons=1 authdaemonvar=/run/courier/authdaemon >'${path}/etc/courier/authdaemonrc'
+password=$(userdbpw <<<'${login.password}')
+umask 077
+printf '%s\\t%s|imappw=%s|pop3pw=%s\\n' '${login.user}' '${fields.join("|")}' "$password" "$password" >'${path}/etc/courier/userdb'
+umask 022
+mount --bind '${path}/etc' /etc
+mount -t tmpfs tmpfs /run
+mkdir -p /run/courier/authdaemon
+makeuserdb
+${AUTHDAEMOND} &
+set -a
+. /etc/courier/imapd
+. /etc/courier/pop3d
+${serve(imapPort, "imaplogin", imapd)}
+${serve(pop3Port, "courierpop3login", pop3d)}
+wait
+`;
+  const server = await startServerProcess(
+    "unshare",
+    ["--mount", "--propagation", "private", "/bin/bash", "-c", program],
+    {
+      logFile,
+      cwd: path,
+      ready: async () => {
+        for (const client of await Promise.all([connect.imap(), connect.pop3()])) {
+          client[Symbol.dispose]();
+        }
+        return true;
+      },
+    },
+  );
+  stack.defer(() => server.kill());
+  const resources = stack.move();
+  return {
+    login,
+    ...connect,
+    log: () => readFileSync(logFile, "utf8"),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+function script(directory: string, name: string, link: string, program: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, `#!/bin/sh\nset -- '${program}' "$@"\n${link}\n`);
+  chmodSync(path, 0o755);
+  return path;
+}
