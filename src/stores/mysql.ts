@@ -9,7 +9,7 @@ import { installMysql, mysqlVersion } from "./mysql-install.ts";
 import { statements } from "./mysql-sql.ts";
 import { revoked } from "./revocation.ts";
 import { purgeInBatches } from "./purge.ts";
-import { StoreClock } from "./store-clock.ts";
+import { StoreClock, ticking } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Found extends RowDataPacket {
@@ -42,9 +42,10 @@ export class MysqlStore implements Store {
 
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
+    const clock = ticking(now);
     const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#connection.use(async (link) => {
-      const chunks = inChunks(spelled(rows, await this.#clock.spelling(link, now)));
+      const chunks = inChunks(spelled(rows, await this.#clock.spelling(link, clock())));
       const write = async () => {
         for (const chunk of chunks) {
           await link.execute(this.#sql.upsert(chunk.length), this.#sql.upsertValues(chunk));

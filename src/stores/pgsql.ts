@@ -9,7 +9,7 @@ import { driver, isUnkeyed } from "./pgsql-driver.ts";
 import { statements } from "./pgsql-sql.ts";
 import { revoked } from "./revocation.ts";
 import { purgeInBatches } from "./purge.ts";
-import { StoreClock } from "./store-clock.ts";
+import { StoreClock, ticking } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
 interface Row extends QueryResultRow {
@@ -44,9 +44,10 @@ export class PgsqlStore implements Store {
 
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
+    const clock = ticking(now);
     const merged = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#connection.use(async (client) => {
-      const rows = spelled(merged, await this.#clock.spelling(client, now));
+      const rows = spelled(merged, await this.#clock.spelling(client, clock()));
       const values = [
         rows.map((row) => row.address),
         rows.map((row) => row.user),

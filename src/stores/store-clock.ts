@@ -57,6 +57,12 @@ export class StoreClock<Link> {
   }
 }
 
+/** This host's clock, going on from `now` (milliseconds since 1970): what is told the time may have to wait for its turn. */
+export function ticking(now: number): () => number {
+  const start = performance.now();
+  return () => now + (performance.now() - start);
+}
+
 /**
  * How to spell this host's times for a store: as they are where the clocks agree, so that a login that comes twice has the same time
  * twice; otherwise as the store's now less the time's age. The future is now.

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseAddress } from "../../src/address.ts";
 import { Secret, type ServerStoreConfig } from "../../src/config/config.ts";
 import { RowRefusedError, StoreAwayError } from "../../src/errors.ts";
@@ -74,6 +75,23 @@ for (const driver of ["pgsql", "mysql"] as const) {
     after(async () => {
       await Promise.all(stores.map((store) => store.close()));
       await server[Symbol.asyncDispose]();
+    });
+
+    it("may hang for a while: logins that waited for their turn have their own time", async () => {
+      const store = open();
+      await authorize(store, "first");
+      server.pause();
+      const start = Date.now();
+      const waiting = ["first", "second"].map((user) => authorize(store, user));
+      const end = Date.now();
+      // more than by how much the clocks of two hosts may differ
+      await sleep(3_000);
+      server.resume();
+      await Promise.all(waiting);
+      for (const { user, lastSeen } of await store.list()) {
+        const time = lastSeen.getTime();
+        assert.ok(time >= start && time <= end, `${user}: ${time - start} ms`);
+      }
     });
 
     it("may be stopped and started again: the next verb reconnects", async () => {
