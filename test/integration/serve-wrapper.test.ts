@@ -10,7 +10,7 @@ import { waitUntil } from "../support/wait-until.ts";
 /** Nothing here is about the deadline; and a busy machine may take longer than the 200 ms that it is. */
 const WAIT = ["--wait", "9000"];
 
-/** Logs in through the wrapper, which becomes `program`; returns what that writes, once the wrapper has had nothing to say. */
+/** Logs in through the wrapper, which becomes `program`; returns what that writes, once the login is in the store. */
 async function login(
   box: Installation,
   user: string,
@@ -18,7 +18,10 @@ async function login(
 ): Promise<string> {
   const env = { IP: "192.0.2.1", USER: user };
   const { status, stdout, stderr } = await box.wrapper(env, [...WAIT, ...program]);
-  assert.deepEqual([status, stderr.toString()], [0, ""]);
+  assert.equal(status, 0);
+  // on a busy machine a drain may say so of its first statement, and then nobody waits
+  assert.match(stderr.toString(), /^(?:popbsmtp: .* takes long to answer\n)?$/);
+  await waitUntil("the login to be in the store", () => box.waiting().length === 0);
   return stdout.toString();
 }
 
