@@ -1,6 +1,6 @@
 /**
  * What is known of addresses, for so many of them: like {@link Recent} it forgets what was set longest ago, and is two generations. But
- * the values are numbers in arrays, not objects: a hundred thousand authorizations are then 10 MB, not 20.
+ * the values are numbers in arrays, not objects: fifty thousand authorizations are then 5 MB, not 10.
  */
 import type { Address } from "../address.ts";
 

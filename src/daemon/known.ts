@@ -35,7 +35,7 @@ export interface KnownOptions {
   readonly now: () => number;
   /** How long a lookup may wait for the store. Milliseconds; default 500. */
   readonly deadline?: number;
-  /** So many addresses of each kind are remembered for certain, twice as many at most. Default 50,000. */
+  /** So many addresses of each kind are remembered for certain, twice as many at most. Default 25,000. */
   readonly limit?: number;
   /** Told after each question put to the store: why it did not answer, undefined where it did. Default: nobody is told. */
   readonly onStore?: (problem: string | undefined) => void;
@@ -55,7 +55,7 @@ export class KnownAuthorizations implements Lookup {
     store,
     now,
     deadline = 500,
-    limit = 50_000,
+    limit = 25_000,
     onStore = () => undefined,
   }: KnownOptions) {
     this.#config = config;
