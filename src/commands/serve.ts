@@ -18,7 +18,12 @@ export function serveCommand(context: Context): Command {
         const roles = { imap, pop3, policy, socketmap, metrics, drac };
         for (const [role, endpoints] of Object.entries({ ...roles, "relay-ctrl": relayCtrlUdp })) {
           for (const endpoint of [endpoints ?? []].flat()) {
-            context.terminal.print(`${role} ${endpointName(endpoint)}`);
+            // DRAC's clients ask rpcbind for the port
+            const where =
+              "port" in endpoint && endpoint.port === 0
+                ? `${endpoint.host}, any port`
+                : endpointName(endpoint);
+            context.terminal.print(`${role} ${where}`);
           }
         }
         return;

@@ -365,6 +365,25 @@ for (const [driver, start] of [
   }
 }
 
+test("serve --check says where the daemon would listen", async () => {
+  const top = `[serve]
+policy = ["/run/x/policy", "127.0.0.1:10040"]
+socketmap = false
+drac = true
+relay-ctrl-udp = "127.0.0.1:811"`;
+  await using box = await setup({ top, install: false });
+  const { status, out, err } = await box.popbsmtp("serve", "--check");
+  assert.deepEqual([status, err], [0, ""]);
+  assert.deepEqual(out.trimEnd().split("\n"), [
+    "imap /run/popbsmtp/imap",
+    "pop3 /run/popbsmtp/pop3",
+    "policy /run/x/policy",
+    "policy 127.0.0.1:10040",
+    "drac 0.0.0.0, any port",
+    "relay-ctrl 127.0.0.1:811",
+  ]);
+});
+
 test("Postfix finds who has logged in by the map that print postfix makes, and nobody else", async () => {
   await using box = await setup();
   const { out } = await box.popbsmtp("print", "postfix", "map");
