@@ -19,12 +19,14 @@ export async function startMariadb(): Promise<DatabaseServer> {
   const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
   const data = join(path, "data");
   const socket = join(path, "socket");
+  // not /tmp: a server that starts deletes the temporary tables of others that it finds there
+  const temporary = `--tmpdir=${path}`;
   // by default it writes a log of 96 MB first
   const sizes = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"];
   await runOk(
     "mariadb-install-db",
-    ["--no-defaults", `--datadir=${data}`, "--skip-test-db", "--skip-name-resolve"].concat(
-      ["--auth-root-authentication-method=normal"],
+    ["--no-defaults", `--datadir=${data}`, temporary, "--skip-test-db"].concat(
+      ["--skip-name-resolve", "--auth-root-authentication-method=normal"],
       sizes,
     ),
     { cwd: path, uid: owner?.uid, gid: owner?.gid },
@@ -58,7 +60,7 @@ export async function startMariadb(): Promise<DatabaseServer> {
   const spawn = () =>
     startServerProcess(
       "mariadbd",
-      ["--no-defaults", "--skip-name-resolve", ...sizes].concat(
+      ["--no-defaults", "--skip-name-resolve", temporary, ...sizes].concat(
         Object.entries(settings).map(([key, value]) => `--${key}=${value}`),
       ),
       {
