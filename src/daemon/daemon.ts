@@ -130,7 +130,7 @@ export class Daemon {
     servePostLogin(socket, {
       service,
       record: (login) => this.record(login),
-      now: this.#loginClock,
+      now: () => this.loginTime(),
       onMalformed: (why) => {
         metrics.malformed("post-login");
         log.warning("malformed-request", { protocol: "post-login", service, reason: why });

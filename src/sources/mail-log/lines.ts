@@ -1,9 +1,7 @@
 /** The lines in a stream of bytes. */
+import { LINE_BYTES } from "./line.ts";
 
 export const LF = 0x0a;
-
-/** A longer line is nobody's login. Bytes. */
-const LINE_BYTES = 8 * 1024;
 
 const NO_LINE = Buffer.alloc(0);
 
