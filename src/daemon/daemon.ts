@@ -15,7 +15,7 @@ import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts
 import { loginClock, type Login } from "../login.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
-import { servePostLogin } from "../sources/dovecot-service.ts";
+import { servePostLogin } from "../sources/dovecot/post-login.ts";
 import { startLegDrains } from "../spool/drain-legs.ts";
 import { drainUntil, type DrainUntilOptions } from "../spool/drain-until.ts";
 import { GIVE_WAY, Spool } from "../spool/spool.ts";

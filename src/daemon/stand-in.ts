@@ -6,7 +6,7 @@
  */
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { servePostLogin } from "../sources/dovecot-service.ts";
+import { servePostLogin } from "../sources/dovecot/post-login.ts";
 import { Listeners, type HandedSocket, type Role } from "./listeners.ts";
 import type { Log } from "./log.ts";
 import { isNetworkSource } from "./network-sources.ts";

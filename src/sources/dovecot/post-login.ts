@@ -11,9 +11,9 @@
  * refuses the login, and Dovecot gives up after 60 s.
  */
 import type { Socket } from "node:net";
-import { parseAddress, type Address } from "../address.ts";
-import { cutUser, type Login } from "../login.ts";
-import { decodeText } from "../spool/entry.ts";
+import { parseAddress, type Address } from "../../address.ts";
+import { cutUser, type Login } from "../../login.ts";
+import { decodeText } from "../../spool/entry.ts";
 
 /** A request may be this long: userdb fields are in it. Bytes. */
 const REQUEST_BYTES = 128 * 1024;

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import type { Login } from "../../../src/login.ts";
-import { parsePostLogin, servePostLogin } from "../../../src/sources/dovecot-service.ts";
-import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import type { Login } from "../../../../src/login.ts";
+import { parsePostLogin, servePostLogin } from "../../../../src/sources/dovecot/post-login.ts";
+import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const VERSION = "VERSION\tscript-login\t1\t0\n";
 
