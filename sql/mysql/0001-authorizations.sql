@@ -1,6 +1,6 @@
 -- popbsmtp, schema version 1, for MariaDB 10.2 or MySQL 5.7 or newer.
 --
---   cat 0001-authorizations.sql 0002-last-seen.sql | mariadb mail
+--   cat 000*.sql | mariadb mail
 --
 -- The same as `popbsmtp schema install`; doing it again changes nothing. Then roles.sql.
 
@@ -11,8 +11,7 @@ CREATE TABLE IF NOT EXISTS `popbsmtp_schema` (
 ) ENGINE=InnoDB;
 
 -- One relay authorization for each address and user. The address is text in Postfix's spelling, because Postfix
--- asks for host names too. Times are UTC: local time would grant an hour extra when summer time ends. Users are
--- compared byte by byte.
+-- asks for host names too. Times are UTC: local time would grant an hour extra when summer time ends.
 CREATE TABLE IF NOT EXISTS `popbsmtp` (
   `address` varchar(45) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   `user` varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,

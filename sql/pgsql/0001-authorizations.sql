@@ -1,6 +1,6 @@
 -- popbsmtp, schema version 1, for PostgreSQL 9.5 or newer.
 --
---   psql -v ON_ERROR_STOP=1 -1 -d mail -f 0001-authorizations.sql -f 0002-last-seen.sql
+--   cat 000*.sql | psql -v ON_ERROR_STOP=1 -1 -d mail
 --
 -- The same as `popbsmtp schema install`; doing it again changes nothing. Then roles.sql.
 

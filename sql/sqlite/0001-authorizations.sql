@@ -1,6 +1,6 @@
 -- popbsmtp, schema version 1, for SQLite 3.24 or newer.
 --
---   cat 0001-authorizations.sql 0002-last-seen.sql | sqlite3 /var/lib/popbsmtp/popbsmtp.db
+--   cat 000*.sql | sqlite3 /var/lib/popbsmtp/popbsmtp.db
 --
 -- The same as `popbsmtp schema install`, which also gives the file its owner; doing it again changes nothing.
 -- File modes play the part of accounts: 0640 and Postfix's group, in a directory 2750 of the same group. Use the

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../src/address.ts";
+import type { TableStoreConfig } from "../../src/config/config.ts";
 import { StoreAwayError } from "../../src/errors.ts";
-import { schemaText } from "../../src/stores/open.ts";
+import { SCHEMA_VERSION, schemaText } from "../../src/stores/open.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";
@@ -96,9 +97,9 @@ for (const [driver, kind] of Object.entries(kinds)) {
   describe(`the schema in ${driver}`, () => {
     it("is installed, once", () =>
       withStore(kind, async (store) => {
-        assert.deepEqual(await store.install(), { from: 0, to: 2 });
-        assert.equal(await store.schemaVersion(), 2);
-        assert.deepEqual(await store.install(), { from: 2, to: 2 });
+        assert.deepEqual(await store.install(), { from: 0, to: SCHEMA_VERSION });
+        assert.equal(await store.schemaVersion(), SCHEMA_VERSION);
+        assert.deepEqual(await store.install(), { from: SCHEMA_VERSION, to: SCHEMA_VERSION });
       }));
 
     it("is installed once by two hosts at the same time", () =>
@@ -106,22 +107,31 @@ for (const [driver, kind] of Object.entries(kinds)) {
         const other = subject.open();
         try {
           const done = await Promise.all([store.install(), other.install()]);
-          assert.deepEqual(new Set(done.map(({ from }) => from)), new Set([0, 2]));
+          assert.deepEqual(new Set(done.map(({ from }) => from)), new Set([0, SCHEMA_VERSION]));
         } finally {
           await other.close();
         }
       }));
 
-    it("is upgraded, and keeps its rows", () =>
-      withStore(kind, async (store, subject) => {
-        const [first = ""] = schemaText(subject.config).split(/(?=-- popbsmtp, schema version 2)/);
-        await kind.client(subject, first);
-        assert.equal(await kind.indexes(subject), 0);
-        await authorizeOne(store);
-        assert.deepEqual(await store.install(), { from: 1, to: 2 });
-        assert.equal(await kind.indexes(subject), 1);
-        assert.equal((await store.list()).length, 1);
-      }));
+    for (const from of [1, 2]) {
+      it(`is upgraded from version ${String(from)}, keeps its rows, and tells "bob" from "bob " afterwards`, () =>
+        withStore(kind, async (store, subject) => {
+          await kind.client(subject, versionsOf(subject.config).slice(0, from).join(""));
+          assert.equal(await kind.indexes(subject), from - 1);
+          await authorize(store, "192.0.2.1", "bob");
+          await authorize(store, "192.0.2.2", "bob ");
+          assert.deepEqual(await store.install(), { from, to: SCHEMA_VERSION });
+          assert.equal(await kind.indexes(subject), 1);
+          assert.equal((await store.list()).length, 2);
+          await authorize(store, "192.0.2.2", "bob");
+          assert.equal((await store.list()).length, 3);
+          assert.equal(await store.revoke({ user: "bob" }), 2);
+          assert.deepEqual(
+            (await store.list()).map(({ user }) => user),
+            ["bob "],
+          );
+        }));
+    }
 
     it("is the same from the database's own client, also fed twice", () =>
       withStore(kind, async (_, subject) => {
@@ -133,7 +143,7 @@ for (const [driver, kind] of Object.entries(kinds)) {
         });
         const again = subject.open();
         try {
-          assert.deepEqual(await again.install(), { from: 2, to: 2 });
+          assert.deepEqual(await again.install(), { from: SCHEMA_VERSION, to: SCHEMA_VERSION });
         } finally {
           await again.close();
         }
@@ -148,7 +158,7 @@ for (const [driver, kind] of Object.entries(kinds)) {
           `CREATE TABLE ${table} (address varchar(39) PRIMARY KEY, last_seen ${type});` +
             `INSERT INTO ${table} VALUES ('192.0.2.1', ${time});`,
         );
-        assert.deepEqual(await store.install(), { from: 0, to: 2 });
+        assert.deepEqual(await store.install(), { from: 0, to: SCHEMA_VERSION });
         await store.install();
         const [row, ...more] = await store.list();
         assert.equal(more.length, 0);
@@ -174,11 +184,16 @@ for (const [driver, kind] of Object.entries(kinds)) {
       withStore(kind, async (store, subject) => {
         await store.install();
         await subject.sql(
-          `UPDATE ${subject.config.table}_schema SET version = 3 WHERE version = 2`,
+          `UPDATE ${subject.config.table}_schema SET version = version + 1 WHERE version = ${String(SCHEMA_VERSION)}`,
         );
         await assert.rejects(store.install(), (error: Error) => {
           assert.ok(error instanceof StoreAwayError);
-          assert.match(error.message, /version 3, .* knows 2: upgrade popbsmtp/);
+          assert.match(
+            error.message,
+            new RegExp(
+              `version ${String(SCHEMA_VERSION + 1)}, .* knows ${String(SCHEMA_VERSION)}: upgrade popbsmtp`,
+            ),
+          );
           return true;
         });
       }));
@@ -219,9 +234,18 @@ async function withStore(
   }
 }
 
-async function authorizeOne(store: Store): Promise<void> {
-  const address = parseAddress("192.0.2.7");
+/** The SQL of versions 1, 2, ... */
+function versionsOf(config: TableStoreConfig): readonly string[] {
+  return schemaText(config).split(/(?=^-- popbsmtp, schema version \d)/m);
+}
+
+function authorizeOne(store: Store): Promise<void> {
+  return authorize(store, "192.0.2.7", "bob");
+}
+
+async function authorize(store: Store, from: string, user: string): Promise<void> {
+  const address = parseAddress(from);
   assert.ok(address !== undefined);
   const now = Date.now();
-  await store.authorize([{ address, user: "bob", service: "imap", time: now }], now);
+  await store.authorize([{ address, user, service: "imap", time: now }], now);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../src/address.ts";
 import { Secret, type ServerStoreConfig } from "../../src/config/config.ts";
-import { openStore, rolesText } from "../../src/stores/open.ts";
+import { openStore, rolesText, SCHEMA_VERSION } from "../../src/stores/open.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";
@@ -67,7 +67,7 @@ for (const driver of ["pgsql", "mysql"] as const) {
       await authorize(writer, Date.now());
       assert.equal((await writer.lookup(address))?.logins, 2);
       assert.equal((await writer.list()).length, 1);
-      assert.equal(await writer.schemaVersion(), 2);
+      assert.equal(await writer.schemaVersion(), SCHEMA_VERSION);
       await assert.rejects(
         writer.revoke({ address }),
         /denied.*see popbsmtp's accounts in roles.sql/,
@@ -79,7 +79,7 @@ for (const driver of ["pgsql", "mysql"] as const) {
       const purger = as("popbsmtp_purger", "purger");
       await authorize(as("popbsmtp"), Date.now() - LIFETIME - 10_000);
       await authorize(as("popbsmtp"), Date.now());
-      assert.equal(await purger.schemaVersion(), 2);
+      assert.equal(await purger.schemaVersion(), SCHEMA_VERSION);
       assert.equal(await purger.purge(), 0);
       assert.equal(await purger.purge({ olderThan: 0 }), 1);
       assert.equal(await purger.revoke({ user: "bob" }), 0);

@@ -399,9 +399,9 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
   });
 
   await t.test("an older schema, and none", async () => {
-    await database.query("DELETE FROM popbsmtp_schema WHERE version = 2");
+    await database.query("DELETE FROM popbsmtp_schema WHERE version > 1");
     const remedy = `popbsmtp --config ${box.config} schema install`;
-    assertProblem(await doctor(), /schema version 1; this popbsmtp needs 2/, remedy);
+    assertProblem(await doctor(), /schema version 1; this popbsmtp needs \d/, remedy);
     await box.popbsmtp("schema", "install");
     await database.query("ALTER TABLE popbsmtp_schema RENAME TO gone");
     assertProblem(await doctor(), /there are no tables/, remedy);

@@ -1,0 +1,41 @@
+-- popbsmtp, schema version 3: users are compared byte by byte. utf8mb4_bin ignores trailing spaces; the collation that
+-- does not is called utf8mb4_nopad_bin in MariaDB and utf8mb4_0900_bin in MySQL. MySQL before 8.0.17 has neither, and
+-- gets varbinary columns, which clients display as text too.
+--
+-- The table is rebuilt: until that is done (seconds for a million rows) writers wait and readers do not. Older versions of popbsmtp go on
+-- writing to it afterwards. Where a transaction has the table open for longer than five seconds, this fails rather than
+-- make every query wait behind it: run it again.
+SET SESSION lock_wait_timeout = 5;
+SET @popbsmtp_collation = (
+  SELECT max(collation_name) FROM information_schema.collations
+  WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin')
+);
+SET @popbsmtp_address = IF(
+  @popbsmtp_collation IS NULL,
+  'varbinary(45)',
+  CONCAT('varchar(45) CHARACTER SET utf8mb4 COLLATE ', @popbsmtp_collation)
+);
+SET @popbsmtp_user = IF(
+  @popbsmtp_collation IS NULL,
+  'varbinary(1020)',
+  CONCAT('varchar(255) CHARACTER SET utf8mb4 COLLATE ', @popbsmtp_collation)
+);
+SET @popbsmtp_step = IF(
+  EXISTS (
+    SELECT 1 FROM information_schema.columns
+    WHERE table_schema = DATABASE() AND table_name = 'popbsmtp' AND column_name = 'user'
+    AND collation_name = 'utf8mb4_bin'
+  ),
+  CONCAT(
+    'ALTER TABLE `popbsmtp` MODIFY `address` ', @popbsmtp_address, ' NOT NULL, ',
+    'MODIFY `user` ', @popbsmtp_user, ' NOT NULL'
+  ),
+  'DO 0'
+);
+PREPARE popbsmtp_step FROM @popbsmtp_step;
+EXECUTE popbsmtp_step;
+DEALLOCATE PREPARE popbsmtp_step;
+
+INSERT INTO `popbsmtp_schema` (version, installed)
+SELECT 3, UTC_TIMESTAMP() FROM (SELECT 1) AS one
+WHERE NOT EXISTS (SELECT 1 FROM `popbsmtp_schema` WHERE version = 3);
