@@ -37,7 +37,7 @@ export async function installMysql(
   }
 }
 
-/** The installed version, 0 without tables; undefined for a mapped table, which has to exist. */
+/** The installed version, 0 where a table is missing; undefined for a mapped table, which has to exist. */
 export async function mysqlVersion(
   link: Link,
   config: ServerStoreConfig,
@@ -48,8 +48,9 @@ export async function mysqlVersion(
     await link.query(`SELECT ${names} FROM ${identifier(config)} LIMIT 0`);
     return undefined;
   }
-  const columns = await columnsOf(link, `${config.table}_schema`);
-  if (columns.size === 0) return 0;
+  for (const table of [`${config.table}_schema`, config.table]) {
+    if ((await columnsOf(link, table)).size === 0) return 0;
+  }
   const [rows] = await link.query<(RowDataPacket & { version: number | null })[]>(
     `SELECT max(version) AS version FROM ${identifier(config, "_schema")}`,
   );

@@ -18,7 +18,7 @@ export async function installPgsql(
   return { from, to: SCHEMA_VERSION };
 }
 
-/** The installed version, 0 without tables; undefined for a mapped table, which has to exist. */
+/** The installed version, 0 where a table is missing; undefined for a mapped table, which has to exist. */
 export async function pgsqlVersion(
   client: Client,
   config: ServerStoreConfig,
@@ -32,7 +32,9 @@ export async function pgsqlVersion(
     return undefined;
   }
   const record = identifier(config, "_schema");
-  if (!(await exists(client, record))) return 0;
+  for (const table of [record, identifier(config)]) {
+    if (!(await exists(client, table))) return 0;
+  }
   const { rows } = await client.query<{ version: number | null }>(
     `SELECT max(version) AS version FROM ${record}`,
   );

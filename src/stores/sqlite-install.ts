@@ -23,7 +23,7 @@ export function installSqlite(
   });
 }
 
-/** The installed version, 0 without tables; undefined for a mapped table, which has to exist. */
+/** The installed version, 0 where a table is missing; undefined for a mapped table, which has to exist. */
 export function sqliteVersion(writer: DatabaseSync, config: SqliteStoreConfig): number | undefined {
   if (config.mapped) {
     const columns = Object.values(config.columns).filter((column) => column !== undefined);
@@ -31,7 +31,9 @@ export function sqliteVersion(writer: DatabaseSync, config: SqliteStoreConfig): 
     writer.prepare(`SELECT ${names} FROM ${identifier(config)} LIMIT 0`).all();
     return undefined;
   }
-  if (columnsOf(writer, `${config.table}_schema`).length === 0) return 0;
+  for (const table of [`${config.table}_schema`, config.table]) {
+    if (columnsOf(writer, table).length === 0) return 0;
+  }
   const record = identifier(config, "_schema");
   const row = writer.prepare(`SELECT max(version) AS version FROM ${record}`).get();
   return Number(row?.["version"] ?? 0);

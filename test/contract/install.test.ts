@@ -102,6 +102,18 @@ for (const [driver, kind] of Object.entries(kinds)) {
         assert.deepEqual(await store.install(), { from: SCHEMA_VERSION, to: SCHEMA_VERSION });
       }));
 
+    for (const suffix of ["", "_schema"]) {
+      it(`is repaired where only the table popbsmtp${suffix} is gone`, () =>
+        withStore(kind, async (store, subject) => {
+          await store.install();
+          await subject.sql(`DROP TABLE ${subject.config.table}${suffix}`);
+          assert.equal(await store.schemaVersion(), 0);
+          assert.deepEqual(await store.install(), { from: 0, to: SCHEMA_VERSION });
+          await authorizeOne(store);
+          assert.equal(await store.schemaVersion(), SCHEMA_VERSION);
+        }));
+    }
+
     it("is installed once by two hosts at the same time", () =>
       withStore(kind, async (store, subject) => {
         const other = subject.open();
