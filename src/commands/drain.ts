@@ -95,7 +95,7 @@ async function linger({ now }: Context, command: Command, path: string): Promise
       const drainOn = () =>
         drainLingering(config, store, reopen, leaving.signal, { now, isNeeded });
       // what it writes at the very end may leave something for a store that is away
-      while ((await drainOn()) !== undefined && !leaving.signal.aborted && isNeeded());
+      while ((await drainOn()) !== undefined && !leaving.signal.aborted && (await isNeeded()));
     } finally {
       await legs.stop();
       await store.close();

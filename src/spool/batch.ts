@@ -5,9 +5,13 @@ import type { Login } from "../login.ts";
 import type { Store } from "../stores/store.ts";
 import { parseEntry, type EntryName } from "./entry.ts";
 import type { Spool } from "./spool.ts";
+import { inTurns } from "./turns.ts";
 
-/** An entry that is still incomplete after so long (milliseconds) will never be completed: its writer was killed. */
-const INCOMPLETE_MS = 10_000;
+/**
+ * An entry that is still incomplete after so long will never be completed: its writer was killed, or found the disk full. A writer that
+ * is alive may only be slow, or stopped, and has longer. Milliseconds.
+ */
+const INCOMPLETE_MS = { gone: 10_000, alive: 3_600_000 };
 
 /** Shorter than what a wrapper waits for: the next ones need not. */
 const SLOW_MS = 150;
@@ -41,7 +45,7 @@ export async function drainBatch(
   entries: readonly EntryName[],
 ): Promise<number> {
   const batch: Recorded[] = [];
-  for (const entry of entries) {
+  for await (const entry of inTurns(entries)) {
     const login = take(context, entry);
     if (login === undefined) continue;
     if (context.exclude.some((network) => network.contains(login.address))) {
@@ -59,11 +63,27 @@ function take({ spool, now, report }: BatchContext, entry: EntryName): Login | u
     const bytes = spool.read(entry.name);
     if (bytes === undefined) return undefined;
     const login = parseEntry(entry, bytes);
-    if (login === undefined && now() - entry.time > INCOMPLETE_MS) throw new Error("incomplete");
-    return login;
+    if (login !== undefined || !isAbandoned(entry, now())) return login;
+    if (bytes.length > 0) throw new Error("incomplete");
+    spool.remove(entry);
+    return undefined;
   } catch (error) {
     report(spool.setAside(entry.name, error instanceof Error ? error.message : String(error)));
     return undefined;
+  }
+}
+
+function isAbandoned({ time, pid }: EntryName, now: number): boolean {
+  return now - time > (isAlive(pid) ? INCOMPLETE_MS.alive : INCOMPLETE_MS.gone);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // another user's process
+    return error instanceof Error && "code" in error && error.code === "EPERM";
   }
 }
 
@@ -89,7 +109,7 @@ async function commit(context: BatchContext, batch: readonly Recorded[]): Promis
     clearTimeout(timer);
     if (slow) spool.setAway(undefined);
   }
-  for (const { entry } of batch) {
+  for await (const { entry } of inTurns(batch)) {
     try {
       spool.remove(entry);
     } catch (error) {

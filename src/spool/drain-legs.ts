@@ -12,7 +12,7 @@ import { Spool } from "./spool.ts";
 /** Drains at work. */
 export interface LegDrains {
   /** Whether a login waits for a store that is away, and would still be of use there. */
-  readonly isNeeded: () => boolean;
+  readonly isNeeded: () => Promise<boolean>;
   /** Writes what can be written, and resolves when all have ended. */
   stop(): Promise<void>;
 }
@@ -38,7 +38,10 @@ export function startLegDrains(
     }),
   );
   return {
-    isNeeded: () => legs.some((leg) => isOfUse(leg, now())),
+    isNeeded: async () => {
+      for (const leg of legs) if (await isOfUse(leg, now())) return true;
+      return false;
+    },
     stop: async () => {
       leave.abort();
       await Promise.all(drains);
@@ -83,7 +86,7 @@ export async function drainAllOnce(
   return { drained: spool.answers[0] ?? 0, elsewhere };
 }
 
-function isOfUse(leg: Config, now: number): boolean {
-  const newest = new Spool(leg.spool).scan().entries.at(-1);
+async function isOfUse(leg: Config, now: number): Promise<boolean> {
+  const { newest } = (await new Spool(leg.spool).survey()).backlog;
   return newest !== undefined && now - newest.time <= leg.lifetime;
 }

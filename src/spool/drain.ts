@@ -9,19 +9,24 @@
 import { watch } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
-import { StoreAwayError } from "../errors.ts";
+import { EX, PopbsmtpError, StoreAwayError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import { drainBatch, type BatchContext, type OnCommit } from "./batch.ts";
+import { Backlog } from "./backlog.ts";
 import { parseEntryName, type EntryName } from "./entry.ts";
 import { reclaim } from "./legs.ts";
-import { lockSpoolSoon } from "./lock.ts";
+import { lockSpoolSoon, type SpoolLock } from "./lock.ts";
 import { Spool, type DrainKind } from "./spool.ts";
+import { inTurns } from "./turns.ts";
 
 /** Logins a transaction. */
 const BATCH = 500;
 
 /** How often to look into the spool although nothing was announced: inotify(7) may lose events. Milliseconds. */
 const RESCAN_MS = 2_000;
+
+/** How long a drain that is told to leave goes on writing what waits. The rest is the next one's. Milliseconds. */
+const LEAVE_MS = 1_000;
 
 /** Between two tries while the store is away: doubles from the first to the last, less up to half by chance. Milliseconds. */
 const BACKOFF_MS = { first: 100, last: 5_000 };
@@ -36,7 +41,7 @@ export interface DrainOptions {
   /**
    * Asked when it would leave, the last login being so long ago: is there a reason to stay? Default: there is none.
    */
-  readonly isNeeded?: () => boolean;
+  readonly isNeeded?: () => Promise<boolean>;
   /** Whether wrappers wait for what it drains. Default true. */
   readonly isAwaited?: boolean;
   /** Stay in an outage even where no login that waits is of use any more. Default false. */
@@ -70,9 +75,9 @@ export async function drainOnce(
   store: Store,
   options: DrainOptions = {},
 ): Promise<Drained | undefined> {
-  return atWork(config, options, async (spool) => {
-    const run = new Run(spool, store, config, options);
-    run.scan();
+  return atWork(config, options, undefined, async (work) => {
+    const run = new Run(work, store, config, options);
+    await run.scan();
     await run.drainAll();
     return leave(run);
   });
@@ -83,7 +88,8 @@ export async function drainOnce(
  * says so. In an outage it stays, trying again and again, while there is a login waiting that could still be of use.
  *
  * @param reopen called before each new try, so that it is made with the configuration as it is then
- * @throws StoreAwayError where the outage outlasted every login's use, or `signal`
+ * @throws StoreAwayError where the outage outlasted every login's use
+ * @throws PopbsmtpError (77) where the spool is missing, may not be written to, or was moved away
  */
 export async function drainLingering(
   config: Config,
@@ -98,16 +104,18 @@ export async function drainLingering(
     isAwaited = true,
     isFollowed = () => false,
   } = options;
-  return atWork(config, options, async (spool) => {
-    const run = new Run(spool, store, config, options);
+  return atWork(config, options, signal, async (work) => {
+    const { spool } = work;
+    const run = new Run(work, store, config, options);
     const unwatch = run.watch();
+    let failures = 0;
     try {
-      run.scan();
-      let failures = 0;
-      while (!signal.aborted && (failures > 0 || !run.isDone(linger))) {
+      await run.scan();
+      while (!signal.aborted && (failures > 0 || !(await run.isDone(linger)))) {
         try {
           await run.drainAll(signal);
           failures = 0;
+          work.advertise();
           // without them wrappers look every 10 ms by themselves
           if (isAwaited) await spool.makeFifos().catch(() => undefined);
           await run.wait(linger, signal);
@@ -115,45 +123,60 @@ export async function drainLingering(
           await nextTurn();
         } catch (error) {
           if (!(error instanceof StoreAwayError)) throw error;
-          if (!stay && run.isUseless(config.lifetime)) throw error;
+          if (!stay && (await run.isUseless(config.lifetime))) throw error;
           spool.setAway(error.message);
           await pause(failures++, signal);
+          if (signal.aborted) break;
           run.store = await reopen();
-          run.scan();
+          await run.scan();
         }
       }
     } finally {
       unwatch();
     }
-    if (signal.aborted && isFollowed()) return { drained: run.drained };
-    return leave(run);
+    if (!signal.aborted) return leave(run);
+    // a store that was away a moment ago is not waited for again
+    if (failures > 0 || isFollowed()) return { drained: run.drained };
+    return leave(run, AbortSignal.timeout(LEAVE_MS));
   });
+}
+
+/** A spool that this process has locked. */
+interface Work {
+  readonly spool: Spool;
+  readonly lock: SpoolLock;
+  /** {@link Spool.advertise} */
+  readonly advertise: () => void;
 }
 
 async function atWork(
   config: Config,
   { kind = "drain", report = () => undefined }: DrainOptions,
-  work: (spool: Spool) => Promise<Drained>,
+  signal: AbortSignal | undefined,
+  work: (work: Work) => Promise<Drained>,
 ): Promise<Drained | undefined> {
   const spool = new Spool(config.spool);
   // a daemon has asked a drain to leave, and waits until it has: else the next login would start another
   const stays = kind === "serve" ? "serve" : undefined;
-  const lock = await lockSpoolSoon(spool.path, () => spool.drainAtWork(stays) === undefined);
+  const isLeaving = () => spool.drainAtWork(stays) === undefined;
+  const lock = await lockSpoolSoon(spool.path, isLeaving, signal);
   if (lock === undefined) return undefined;
+  const advertise = () => spool.advertise(lock.descriptor, kind);
   try {
-    spool.advertise(lock.descriptor, kind);
-    reclaim(config, report);
-    return await work(spool);
+    advertise();
+    await reclaim(config, report);
+    return await work({ spool, lock, advertise });
   } finally {
     spool.withdraw();
     lock.release();
   }
 }
 
-async function leave(run: Run): Promise<Drained> {
+/** @param signal when to go without what still waits */
+async function leave(run: Run, signal?: AbortSignal): Promise<Drained> {
   run.spool.withdraw();
-  run.scan();
-  await run.drainAll();
+  await run.scan();
+  await run.drainAll(signal);
   return { drained: run.drained };
 }
 
@@ -169,32 +192,40 @@ class Run {
   drained = 0;
   readonly #context: Omit<BatchContext, "store">;
   readonly #onProgress: DrainOptions["onProgress"];
-  readonly #isNeeded: () => boolean;
-  /** Found in the spool, oldest first; from #next on still to be done. */
-  #found: readonly EntryName[] = [];
-  #next = 0;
+  readonly #isNeeded: () => Promise<boolean>;
+  readonly #lock: SpoolLock;
+  /** Found in the spool, and still to be done. */
+  #found = new Backlog();
   /** Announced since: these go first, so that nobody who waits now queues behind a backlog. */
   readonly #announced = new Map<string, EntryName>();
   #awaken: () => void = () => undefined;
   #lastLogin: number;
 
-  constructor(spool: Spool, store: Store, config: Config, options: DrainOptions) {
+  constructor({ spool, lock }: Work, store: Store, config: Config, options: DrainOptions) {
     const { now = Date.now, report = () => undefined, onCommit = () => undefined } = options;
     this.spool = spool;
+    this.#lock = lock;
     this.store = store;
     this.#context = { spool, exclude: config.exclude, now, report, onCommit };
     this.#onProgress = options.onProgress;
-    this.#isNeeded = options.isNeeded ?? (() => false);
+    this.#isNeeded = options.isNeeded ?? (() => Promise.resolve(false));
     this.#lastLogin = now();
   }
 
-  /** Looks what is in the spool; what is no login's is set aside. */
-  scan(): void {
-    const { entries, foreign } = this.spool.scan();
-    this.#found = entries;
-    this.#next = 0;
-    for (const name of foreign)
+  /**
+   * Finds what is in the spool; what is no login's is set aside.
+   *
+   * @throws PopbsmtpError (77) where the spool cannot be read, or is another one by now, whose lock is for the next drain to take
+   */
+  async scan(): Promise<void> {
+    const { backlog, foreign } = await this.spool.survey();
+    if (!this.#lock.isInPlace()) {
+      throw new PopbsmtpError(`spool: ${this.spool.path}: was moved or made anew`, EX.NOPERM);
+    }
+    this.#found = backlog;
+    for await (const name of inTurns(foreign)) {
       this.#context.report(this.spool.setAside(name, "not a login's file"));
+    }
   }
 
   /** Listens for what comes in, until the function returned is called. */
@@ -212,45 +243,48 @@ class Run {
 
   /** Commits all that was found and announced; goes no further than the next batch once `signal` has come. */
   async drainAll(signal?: AbortSignal): Promise<void> {
-    while (this.#next < this.#found.length || this.#announced.size > 0) {
+    while (this.#found.length > 0 || this.#announced.size > 0) {
       if (signal?.aborted === true) return;
-      // by name: what was announced may have been found, too, and is one login all the same
-      const entries = new Map(this.#announced);
-      this.#announced.clear();
-      const end = this.#next + Math.max(0, BATCH - entries.size);
-      for (const entry of this.#found.slice(this.#next, end)) entries.set(entry.name, entry);
-      this.#next = end;
-      const drained = await drainBatch({ ...this.#context, store: this.store }, [
-        ...entries.values(),
-      ]);
+      const drained = await drainBatch({ ...this.#context, store: this.store }, this.#take());
       this.drained += drained;
       if (drained > 0) this.#lastLogin = this.#context.now();
-      const waiting = Math.max(0, this.#found.length - this.#next);
-      this.#onProgress?.({ drained: this.drained, waiting });
+      this.#onProgress?.({ drained: this.drained, waiting: this.#found.length });
+      await nextTurn();
     }
     this.spool.setAway(undefined);
   }
 
+  /** The next batch. By name: what was announced may have been found, too, and is one login all the same. */
+  #take(): readonly EntryName[] {
+    const entries = new Map<string, EntryName>();
+    for (const entry of this.#announced.values()) {
+      if (entries.size === BATCH) break;
+      entries.set(entry.name, entry);
+      this.#announced.delete(entry.name);
+    }
+    for (const entry of this.#found.take(BATCH - entries.size)) entries.set(entry.name, entry);
+    return [...entries.values()];
+  }
+
   /** Resolves when something was announced, or `linger` after the last login; now and then looks for itself. */
   async wait(linger: number, signal: AbortSignal): Promise<void> {
+    const isToStay = linger > this.#idleFor() || (await this.#isNeeded());
     if (this.#announced.size > 0 || signal.aborted) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
     const left = linger - this.#idleFor();
-    const rest = left > 0 ? Math.min(RESCAN_MS, left) : this.#isNeeded() ? RESCAN_MS : 0;
-    const timer = setTimeout(() => {
-      this.scan();
-      resolve();
-    }, rest);
-    this.#awaken = resolve;
+    const rest = left > 0 ? Math.min(RESCAN_MS, left) : isToStay ? RESCAN_MS : 0;
+    const { promise, resolve } = Promise.withResolvers<"due" | undefined>();
+    const timer = setTimeout(resolve, rest, "due");
+    this.#awaken = () => resolve(undefined);
     signal.addEventListener("abort", this.#awaken, { once: true });
-    await promise;
+    const woken = await promise;
     signal.removeEventListener("abort", this.#awaken);
     clearTimeout(timer);
+    if (woken === "due") await this.scan();
   }
 
   /** Whether the last login was so long ago, and nothing else is to be waited for. */
-  isDone(linger: number): boolean {
-    return this.#idleFor() >= linger && !this.#isNeeded();
+  async isDone(linger: number): Promise<boolean> {
+    return this.#idleFor() >= linger && !(await this.#isNeeded());
   }
 
   /** Milliseconds since the last login. */
@@ -259,8 +293,8 @@ class Run {
   }
 
   /** Whether every login that waits is past the lifetime: to keep trying would authorize nobody. */
-  isUseless(lifetime: number): boolean {
-    const newest = this.spool.scan().entries.at(-1);
+  async isUseless(lifetime: number): Promise<boolean> {
+    const { newest } = (await this.spool.survey()).backlog;
     return newest === undefined || this.#context.now() - newest.time > lifetime;
   }
 }

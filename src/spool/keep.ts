@@ -1,12 +1,14 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Login } from "../login.ts";
 import { formatEntry } from "./entry.ts";
 
-/** Makes one of several stores' spool where it is missing. */
+/** Makes one of several stores' spool where it is missing; not the spool that it is part of, which is only elsewhere for a while. */
 export function makeSpool(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  for (const directory of [dirname(path), path]) {
+    if (!existsSync(directory)) mkdirSync(directory, { mode: 0o700 });
+  }
 }
 
 /**
@@ -23,8 +25,13 @@ export function keep(path: string, logins: readonly Login[]): void {
     const bytes = formatEntry(login);
     const file = placeFor(path, Math.round(login.time * 1000), bytes);
     if (file === undefined) continue;
-    writeFileSync(unfinished, bytes, { mode: 0o600 });
-    renameSync(unfinished, file);
+    try {
+      writeFileSync(unfinished, bytes, { mode: 0o600 });
+      renameSync(unfinished, file);
+    } catch (error) {
+      rmSync(unfinished, { force: true });
+      throw error;
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import { basename, join } from "node:path";
 import type { Config, StoreConfig } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { Spool } from "./spool.ts";
+import { inTurns } from "./turns.ts";
 
 /** The part of a spool that belongs to one of several stores. */
 const HOME = "stores";
@@ -44,21 +45,22 @@ function directoryName(store: StoreConfig): string {
  *
  * @param report takes a line about what could not be moved
  */
-export function reclaim(config: Config, report: (line: string) => void): void {
+export async function reclaim(config: Config, report: (line: string) => void): Promise<void> {
   const kept = new Set(legsOf(config).map(({ spool }) => basename(spool)));
   for (const name of directories(join(config.spool, HOME))) {
     if (kept.has(name)) continue;
     const path = join(config.spool, HOME, name);
     try {
-      moveLogins(path, config.spool);
+      await moveLogins(path, config.spool);
     } catch (error) {
       report(`spool: ${path}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 }
 
-function moveLogins(from: string, to: string): void {
-  for (const { name } of new Spool(from).scan().entries) {
+async function moveLogins(from: string, to: string): Promise<void> {
+  const { backlog } = await new Spool(from).survey();
+  for await (const { name } of inTurns(backlog.take(backlog.length))) {
     renameSync(join(from, name), join(to, name));
   }
   // what was set aside there is for people to look at

@@ -1,5 +1,5 @@
 /** At most one drain at a time works on a spool. */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, lstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EX, PopbsmtpError } from "../errors.ts";
@@ -8,6 +8,8 @@ import { EX, PopbsmtpError } from "../errors.ts";
 export interface SpoolLock {
   /** A descriptor of the lock's file, open as long as the lock is held: by it others can tell that the holder is alive. */
   readonly descriptor: number;
+  /** Whether this is still the lock of what is at the spool's path now, which may have been moved away, or made anew. */
+  isInPlace(): boolean;
   release(): void;
 }
 
@@ -33,7 +35,12 @@ async function lockSpool(path: string): Promise<SpoolLock | undefined> {
     descriptor = openSync(file, "a", 0o600);
     database = new DatabaseSync(file);
     database.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
-    return { descriptor, release };
+    const { dev, ino } = fstatSync(descriptor, { bigint: true });
+    const isInPlace = () => {
+      const there = lstatSync(file, { bigint: true, throwIfNoEntry: false });
+      return there?.ino === ino && there.dev === dev;
+    };
+    return { descriptor, isInPlace, release };
   } catch (cause) {
     release();
     if (isBusy(cause)) return undefined;
@@ -45,14 +52,19 @@ async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   }
 }
 
-/** The same, but waits while the holder is on its way out: it has withdrawn, and may not see a login written now. */
+/**
+ * The same, but waits while the holder is on its way out: it has withdrawn, and may not see a login written now.
+ *
+ * @param signal ends the waiting
+ */
 export async function lockSpoolSoon(
   path: string,
   isLeaving: () => boolean,
+  signal?: AbortSignal,
 ): Promise<SpoolLock | undefined> {
   for (let attempt = 0; attempt < 500; attempt++) {
     const lock = await lockSpool(path);
-    if (lock !== undefined || !isLeaving()) return lock;
+    if (lock !== undefined || !isLeaving() || signal?.aborted === true) return lock;
     await sleep(10);
   }
   return undefined;

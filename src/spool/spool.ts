@@ -32,14 +32,19 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { EX, PopbsmtpError } from "../errors.ts";
 import type { Login } from "../login.ts";
+import { Backlog } from "./backlog.ts";
 import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
 
 /** How many names of removed files are remembered. */
 const REMEMBERED = 10_000;
+
+/** Names read from the directory at a time. */
+const PAGE = 512;
 
 /** How many FIFOs there are; the bash half knows it too. */
 const FIFOS = 64;
@@ -58,6 +63,7 @@ export class Spool {
   readonly #removed = new Set<string>();
   readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
   #hasFifos = false;
+  #isAdvertised = false;
 
   constructor(path: string) {
     this.path = path;
@@ -81,17 +87,50 @@ export class Spool {
     try {
       return readdirSync(this.path, { withFileTypes: true });
     } catch (cause) {
-      throw new PopbsmtpError(`spool: ${reason(cause)}`, EX.NOPERM, { cause });
+      throw failed(cause);
     }
+  }
+
+  /**
+   * The same, read page by page: for a process that has others to answer meanwhile.
+   *
+   * @throws PopbsmtpError (77) where the spool is missing or cannot be read
+   */
+  async survey(): Promise<{ readonly backlog: Backlog; readonly foreign: readonly string[] }> {
+    const backlog = new Backlog();
+    const foreign: string[] = [];
+    try {
+      for await (const file of await opendir(this.path, { bufferSize: PAGE })) {
+        const { name } = file;
+        if (this.#stuck.has(name)) continue;
+        if (parseEntryName(name) !== undefined) backlog.add(name);
+        else if (!name.startsWith(".") && !file.isDirectory()) foreign.push(name);
+      }
+    } catch (cause) {
+      throw failed(cause);
+    }
+    return { backlog, foreign };
   }
 
   /** Records a login, as a wrapper does. Throws where that cannot be done: the login is then not recorded. */
   write(login: Login): void {
-    for (let time = Math.round(login.time * 1000); ; time++) {
+    const { path, descriptor } = this.#create(login.time);
+    try {
+      writeFileSync(descriptor, formatEntry(login));
+    } catch (error) {
+      // the disk is full: what is left of the login is of no use to anybody
+      rmSync(path, { force: true });
+      throw error;
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  #create(loginTime: number): { readonly path: string; readonly descriptor: number } {
+    for (let time = Math.round(loginTime * 1000); ; time++) {
       const path = join(this.path, `${time}.${process.pid}`);
       try {
-        writeFileSync(path, formatEntry(login), { flag: "wx", mode: 0o600 });
-        return;
+        return { path, descriptor: openSync(path, "wx", 0o600) };
       } catch (error) {
         // two logins came at the same time
         if (!isCode(error, "EEXIST")) throw error;
@@ -173,23 +212,38 @@ export class Spool {
     }
   }
 
-  /** Tells wrappers that this process, which has `lock` open, drains. */
+  /**
+   * Tells wrappers that this process, which has `lock` open, drains; once. On a full disk that has to wait: what is in the spool is
+   * drained all the same, which makes room.
+   */
   advertise(lock: number, kind: DrainKind): void {
+    if (this.#isAdvertised) return;
     const startTime = processStartTime(process.pid);
-    this.#replace(".pid", (path) =>
-      writeFileSync(path, `${process.pid} ${startTime}\n${kind}\n`, { flag: "wx" }),
-    );
-    this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}/fd/${lock}`, path));
+    try {
+      this.#replace(".pid", (path) =>
+        writeFileSync(path, `${process.pid} ${startTime}\n${kind}\n`, { flag: "wx" }),
+      );
+      this.#replace(".drain", (path) => symlinkSync(`/proc/${process.pid}/fd/${lock}`, path));
+    } catch (error) {
+      if (isFull(error)) return;
+      throw failed(error);
+    }
+    this.#isAdvertised = true;
     // the start that they announced has taken place: should this process be killed, the next may follow at once
     for (const { name } of this.#names()) {
       if (name.startsWith(".start-")) rmSync(join(this.path, name), { force: true });
     }
   }
 
-  /** Takes that back. A login written before is in the spool already; one written after starts another drain. */
+  /**
+   * Takes that back. A login written before is in the spool already; one written after starts another drain. In a spool that is gone or
+   * closed to this process it stays, and leads nowhere once the lock is released.
+   */
   withdraw(): void {
-    rmSync(join(this.path, ".drain"), { force: true });
-    rmSync(join(this.path, ".pid"), { force: true });
+    this.#isAdvertised = false;
+    for (const name of [".drain", ".pid"]) {
+      quietly(() => rmSync(join(this.path, name), { force: true }));
+    }
   }
 
   /** The process id of the drain at work, if there is one; with `kind`, only if it is of that kind. */
@@ -204,15 +258,21 @@ export class Spool {
     }
   }
 
-  /** Tells wrappers not to wait, and what to say instead; undefined: all is well. */
+  /**
+   * Tells wrappers not to wait, and what to say instead; undefined: all is well. Never throws: where the disk is full or the spool
+   * gone, they wait as long as they would for a slow store.
+   */
   setAway(why: string | undefined): void {
-    if (why === undefined) {
-      // also what somebody else has written: it is the drain that knows
-      if (existsSync(join(this.path, ".away"))) rmSync(join(this.path, ".away"), { force: true });
-    } else {
-      const line = why.replaceAll(/\s+/g, " ").slice(0, 500);
-      this.#replace(".away", (path) => writeFileSync(path, `${line}\n`, { flag: "wx" }));
-    }
+    const path = join(this.path, ".away");
+    quietly(() => {
+      if (why === undefined) {
+        // also what somebody else has written: it is the drain that knows
+        if (existsSync(path)) rmSync(path, { force: true });
+      } else {
+        const line = why.replaceAll(/\s+/g, " ").slice(0, 500);
+        this.#replace(".away", (file) => writeFileSync(file, `${line}\n`, { flag: "wx" }));
+      }
+    });
   }
 
   /** What {@link setAway} was last told. */
@@ -240,13 +300,27 @@ export class Spool {
 
   #replace(name: string, create: (path: string) => void): void {
     const unfinished = join(this.path, `${name}.${process.pid}`);
+    rmSync(unfinished, { force: true });
     try {
-      rmSync(unfinished, { force: true });
       create(unfinished);
       renameSync(unfinished, join(this.path, name));
-    } catch (cause) {
-      throw new PopbsmtpError(`spool: ${reason(cause)}`, EX.NOPERM, { cause });
+    } catch (error) {
+      quietly(() => rmSync(unfinished, { force: true }));
+      throw error;
     }
+  }
+}
+
+function failed(cause: unknown): PopbsmtpError {
+  return new PopbsmtpError(`spool: ${reason(cause)}`, EX.NOPERM, { cause });
+}
+
+/** For what is of no consequence where it fails. */
+function quietly(act: () => void): void {
+  try {
+    act();
+  } catch {
+    // see above
   }
 }
 
@@ -259,6 +333,10 @@ function processStartTime(pid: number): string | undefined {
 
 function isGone(error: unknown): boolean {
   return isCode(error, "ENOENT");
+}
+
+function isFull(error: unknown): boolean {
+  return isCode(error, "ENOSPC") || isCode(error, "EDQUOT");
 }
 
 function isCode(error: unknown, code: string): boolean {

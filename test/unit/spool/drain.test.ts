@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it, type TestContext } from "node:test";
+import { loadConfig } from "../../../src/config/load.ts";
+import { drainOnce } from "../../../src/spool/drain.ts";
+import { Spool } from "../../../src/spool/spool.ts";
+import { A_TURN } from "../../../src/spool/turns.ts";
+import { openStores } from "../../../src/stores/open.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+
+const FILES = 2_000;
+
+/** No process has this id: pid_max is at most 2^22. */
+const GONE = 4_194_305;
+
+interface Drain extends AsyncDisposable {
+  readonly spool: string;
+  /** What waits there. */
+  waiting(): readonly string[];
+  /** Drains once; returns how many logins that were. */
+  drain(): Promise<number | undefined>;
+}
+
+/** A spool and a SQLite store. */
+async function setUp(): Promise<Drain> {
+  const directory = temporaryDirectory();
+  const spool = join(directory.path, "spool");
+  const file = join(directory.path, "popbsmtp.toml");
+  mkdirSync(spool);
+  writeFileSync(
+    file,
+    `spool = "${spool}"\nuser = "root"\nexclude = ["198.51.100.0/24"]\n[store]\ndriver = "sqlite"\npath = "${directory.path}/db/popbsmtp.db"\n`,
+  );
+  const config = await loadConfig(file);
+  const store = openStores(config);
+  await store.install();
+  return {
+    spool,
+    waiting: () => readdirSync(spool).filter((name) => !name.startsWith(".") && name !== "bad"),
+    drain: async () => (await drainOnce(config, store))?.drained,
+    [Symbol.asyncDispose]: async () => {
+      await store.close();
+      await directory[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The name of a file written `age` milliseconds ago by a process that is gone. */
+function entryName(number: number, age = 60_000): string {
+  return `${String((Date.now() - age) * 1_000 + number)}.${String(GONE)}`;
+}
+
+function login(address: string, number: number): string {
+  return `1\0${address}\0imap\0user${String(number)}\0\n`;
+}
+
+/** The most calls of any of Spool's methods that touch a file, between two turns of the event loop. */
+function mostInOneTurn(t: TestContext): { readonly most: () => number; readonly stop: () => void } {
+  let most = 0;
+  let running = true;
+  const mocks = (["read", "remove", "setAside"] as const).map((name) =>
+    t.mock.method(Spool.prototype, name),
+  );
+  const turn = () => {
+    for (const { mock } of mocks) {
+      most = Math.max(most, mock.callCount());
+      mock.resetCalls();
+    }
+    if (running) setImmediate(turn);
+  };
+  turn();
+  return { most: () => most, stop: () => (running = false) };
+}
+
+describe("a drain", () => {
+  const kinds = [
+    { kind: "good", name: entryName, content: (n: number) => login("192.0.2.1", n), left: 0 },
+    {
+      kind: "excluded",
+      name: entryName,
+      content: (n: number) => login("198.51.100.1", n),
+      left: 0,
+    },
+    { kind: "empty", name: entryName, content: () => "", left: 0 },
+    { kind: "malformed", name: entryName, content: () => "2\0x\0y\0z\0\n", left: 0 },
+    { kind: "foreign", name: (n: number) => `core.${String(n)}`, content: () => "", left: 0 },
+    { kind: "unfinished", name: (n: number) => entryName(n, 0), content: () => "1", left: FILES },
+  ];
+  for (const { kind, name, content, left } of kinds) {
+    it(`lets the event loop turn after every ${String(A_TURN)} of many ${kind} files`, async (t) => {
+      await using there = await setUp();
+      for (let n = 0; n < FILES; n++) writeFileSync(join(there.spool, name(n)), content(n));
+      const counted = mostInOneTurn(t);
+      await there.drain();
+      counted.stop();
+      assert.equal(there.waiting().length, left);
+      assert.ok(counted.most() >= 10, "nothing was counted");
+      assert.ok(counted.most() <= A_TURN, `${String(counted.most())} in one turn`);
+    });
+  }
+
+  it("removes an empty file whose writer is gone, and leaves one that may still be written", async () => {
+    await using there = await setUp();
+    const [gone, alive] = [entryName(1), `${String((Date.now() - 60_000) * 1_000)}.${process.pid}`];
+    const partial = entryName(2);
+    for (const name of [gone, alive]) writeFileSync(join(there.spool, name), "");
+    writeFileSync(join(there.spool, partial), "1\0");
+    assert.equal(await there.drain(), 0);
+    assert.deepEqual(there.waiting(), [alive]);
+    assert.deepEqual(readdirSync(join(there.spool, "bad")), [partial, `${partial}.why`]);
+    writeFileSync(join(there.spool, alive), login("192.0.2.1", 1));
+    assert.equal(await there.drain(), 1);
+    assert.deepEqual(there.waiting(), []);
+  });
+});
