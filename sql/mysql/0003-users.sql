@@ -1,11 +1,11 @@
 -- popbsmtp, schema version 3: users are compared byte by byte. utf8mb4_bin ignores trailing spaces; the collation that
 -- does not is called utf8mb4_nopad_bin in MariaDB and utf8mb4_0900_bin in MySQL. MySQL before 8.0.17 has neither, and
--- gets varbinary columns, which clients display as text too.
+-- gets varbinary columns.
 --
--- The table is rebuilt: until that is done (seconds for a million rows) writers wait and readers do not. Older versions of popbsmtp go on
--- writing to it afterwards. Where a transaction has the table open for longer than five seconds, this fails rather than
--- make every query wait behind it: run it again.
-SET SESSION lock_wait_timeout = 5;
+-- The table is rebuilt, in seconds for a million rows: meanwhile Postfix's lookups go on and logins wait in the spool.
+-- Older versions of popbsmtp can write to it afterwards. Where another transaction holds the table for more than two
+-- seconds, this fails, so that lookups do not queue behind it: run it again.
+SET SESSION lock_wait_timeout = 2;
 SET @popbsmtp_collation = (
   SELECT max(collation_name) FROM information_schema.collations
   WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin')

@@ -36,6 +36,7 @@ export async function storeFindings(
     if (schema.level === "problem") return [schema];
     return [
       schema,
+      ...((await stores.writer.caveats?.()) ?? []).map(({ text, remedy }) => warning(text, remedy)),
       await rights(stores, config, store, now),
       ...clockFindings(store, await stores.writer.clockOffset()),
       await rows(config, daemon, stores.writer, now),

@@ -11,6 +11,11 @@ export interface Dialect {
   readonly least: string;
   /** The time in a minute, by the store's clock. */
   readonly inAMinute: string;
+  /**
+   * Whether the table's key may take two users for one ("bob" and "Bob" in an administrator's own table). The row then names the one
+   * who logged in last, so that a revocation ends what that login has begun, and nothing else.
+   */
+  readonly isLoose: boolean;
 }
 
 /**
@@ -20,7 +25,7 @@ export interface Dialect {
  * A last_seen that lies in the future has not happened: the table was once written in local time. It is replaced.
  */
 export function assignments(columns: Columns, dialect: Dialect): string {
-  const { quote, old, given, greatest, least, inAMinute } = dialect;
+  const { quote, old, given, greatest, least, inAMinute, isLoose } = dialect;
   const last = quote(columns.lastSeen);
   const future = `${old(last)} > ${inAMinute}`;
   const set: string[] = [];
@@ -30,8 +35,9 @@ export function assignments(columns: Columns, dialect: Dialect): string {
     const more = `CASE WHEN ${given(last)} = ${old(last)} THEN 0 ELSE ${given(name)} END`;
     set.push(`${name} = ${old(name)} + ${more}`);
   }
-  if (columns.service !== undefined) {
-    const name = quote(columns.service);
+  for (const column of [columns.service, isLoose ? columns.user : undefined]) {
+    if (column === undefined) continue;
+    const name = quote(column);
     const later = `${future} OR ${given(last)} >= ${old(last)}`;
     set.push(`${name} = CASE WHEN ${later} THEN ${given(name)} ELSE ${old(name)} END`);
   }

@@ -1,6 +1,7 @@
 import type { ServerStoreConfig } from "../config/config.ts";
 import { utcText, type Row } from "./batch.ts";
 import { assignments } from "./merge.ts";
+import type { Condition } from "./revocation.ts";
 import { identifier, quoter } from "./schema.ts";
 
 /** The server's clock, in UTC on both sides: NOW() is local time, and grants an hour extra when summer time ends. */
@@ -40,6 +41,8 @@ export function statements(config: ServerStoreConfig) {
     greatest: "GREATEST",
     least: "LEAST",
     inAMinute: `${NOW} + INTERVAL 1 MINUTE`,
+    // so are our own tables up to schema version 2
+    isLoose: true,
   });
 
   return {
@@ -55,7 +58,9 @@ export function statements(config: ServerStoreConfig) {
     count:
       `SELECT count(CASE WHEN ${live} THEN 1 END) AS live, count(*) AS \`all\`, ` +
       `min(${lastSeen}) AS oldest FROM ${table}`,
-    revoke: `DELETE FROM ${table} WHERE `,
+    /** Each value twice where bytes are compared. */
+    revoke: (conditions: readonly Condition[]) =>
+      `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
     /** LIMIT takes no placeholder: mysql2 sends numbers as DOUBLE. */
     purge: (rows: number) =>
       `DELETE FROM ${table} WHERE ${lastSeen} <= ${NOW} - INTERVAL ? SECOND ` +
@@ -63,6 +68,12 @@ export function statements(config: ServerStoreConfig) {
     optimize: `OPTIMIZE TABLE ${table}`,
     clock: `SELECT ${NOW} AS now`,
   };
+}
+
+/** The column may have any character set and collation: the first comparison may use an index, the second compares bytes. */
+function comparison({ column, bytes }: Condition): string {
+  if (!bytes) return `${column} = ?`;
+  return `${column} = ? AND CAST(CONVERT(${column} USING utf8mb4) AS BINARY) = CAST(? AS BINARY)`;
 }
 
 function written({ columns, mapped }: ServerStoreConfig): readonly Written[] {

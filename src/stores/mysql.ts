@@ -3,7 +3,9 @@ import { parseAddress, type Address } from "../address.ts";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import type { Login } from "../login.ts";
 import { mergeLogins, spelled, type Row } from "./batch.ts";
+import type { Caveat } from "./caveat.ts";
 import { Connection, MAINTENANCE_MS } from "./connection.ts";
+import { mysqlCaveats } from "./mysql-caveats.ts";
 import { driver } from "./mysql-driver.ts";
 import { installMysql, mysqlVersion } from "./mysql-install.ts";
 import { statements } from "./mysql-sql.ts";
@@ -12,10 +14,13 @@ import { purgeInBatches } from "./purge.ts";
 import { StoreClock, ticking } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
+/** A varbinary column comes as bytes. */
+type Text = string | Buffer;
+
 interface Found extends RowDataPacket {
-  readonly address: string;
-  readonly user: string | null;
-  readonly service: string | null;
+  readonly address: Text;
+  readonly user: Text | null;
+  readonly service: Text | null;
   readonly first_seen: Date | null;
   readonly last_seen: Date;
   readonly logins: number | null;
@@ -86,11 +91,10 @@ export class MysqlStore implements Store {
 
   async revoke(which: Revocation): Promise<number> {
     const conditions = revoked(this.#config, which);
-    const where = conditions.map(({ column }) => `${column} = ?`);
     const [{ affectedRows }] = await this.#connection.use((link) =>
       link.execute<ResultSetHeader>(
-        this.#sql.revoke + where.join(" AND "),
-        conditions.map(({ value }) => value),
+        this.#sql.revoke(conditions),
+        conditions.flatMap(({ value, bytes }) => (bytes ? [value, value] : [value])),
       ),
     );
     return affectedRows;
@@ -124,6 +128,11 @@ export class MysqlStore implements Store {
 
   schemaVersion(): Promise<number | undefined> {
     return this.#connection.use((link) => mysqlVersion(link, this.#config));
+  }
+
+  async caveats(): Promise<readonly Caveat[]> {
+    if (!this.#config.mapped) return [];
+    return this.#connection.use((link) => mysqlCaveats(link, this.#config));
   }
 
   clockOffset(): Promise<number> {
@@ -170,13 +179,13 @@ async function transaction<T>(link: Link, work: () => Promise<T>): Promise<T> {
 
 /** None for a mapped table's row that is not about an address. */
 function authorization(row: Found): readonly Authorization[] {
-  const address = parseAddress(row.address);
+  const address = parseAddress(row.address.toString());
   if (address === undefined) return [];
   return [
     {
       address,
-      user: row.user ?? undefined,
-      service: row.service ?? undefined,
+      user: row.user?.toString(),
+      service: row.service?.toString(),
       firstSeen: row.first_seen ?? undefined,
       lastSeen: row.last_seen,
       logins: row.logins ?? undefined,

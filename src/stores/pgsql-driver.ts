@@ -76,8 +76,9 @@ function explain(error: unknown): Complaint {
     case "55P03": // lock_not_available
       return { kind: "transient", text };
     default:
-      // 22 data exception, 23 integrity constraint violation
-      return { kind: /^2[23]/.test(state) ? "row" : "away", text };
+      // 21 cardinality violation: two users of one batch whom the column's collation takes for one; 22 data exception, 23
+      // integrity constraint violation
+      return { kind: /^2[123]/.test(state) ? "row" : "away", text };
   }
 }
 

@@ -1,10 +1,11 @@
-import type { Columns, ServerStoreConfig } from "../config/config.ts";
+import type { ServerStoreConfig } from "../config/config.ts";
 import { assignments } from "./merge.ts";
+import type { Condition } from "./revocation.ts";
 import { identifier, quoter } from "./schema.ts";
 
 /**
  * The SQL for a table. The server's clock is now(). Times have a zone until they meet the column: a mapped one of the type
- * `timestamp` is in the session's zone, as it is for every other program that uses the table.
+ * `timestamp` holds the session's local time, as it does for every other program that uses the table (see {@link lastSeenValue}).
  */
 export function statements(config: ServerStoreConfig) {
   const table = identifier(config);
@@ -21,7 +22,7 @@ export function statements(config: ServerStoreConfig) {
     `${lastSeen} > now() - make_interval(secs => ${seconds}) AND ${lastSeen} <= now() + interval '1 minute'`;
   const expired = `${lastSeen} <= now() - make_interval(secs => $1)`;
 
-  const inserted = insertion(columns);
+  const inserted = insertion(config);
   const names = inserted.map(({ column }) => quote(column)).join(", ");
   // the arrays keep the order of the rows, in which every writer takes its locks
   const batch =
@@ -37,6 +38,7 @@ export function statements(config: ServerStoreConfig) {
       greatest: "greatest",
       least: "least",
       inAMinute: "now() + interval '1 minute'",
+      isLoose: config.mapped,
     });
   const same = (other: string) =>
     key.map((column) => `${other}.${column} = new.${column}`).join(" AND ");
@@ -60,7 +62,8 @@ export function statements(config: ServerStoreConfig) {
     count:
       `SELECT count(*) FILTER (WHERE ${live("$1")})::float8 AS live, count(*)::float8 AS "all", ` +
       `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
-    revoke: `DELETE FROM ${table} WHERE `,
+    revoke: (conditions: readonly Condition[]) =>
+      `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
     /**
      * $1: seconds, $2: rows. A row that is renewed meanwhile is looked at again before it is deleted. SKIP LOCKED would
      * be shorter, but wants the right to UPDATE, with which a purger could authorize somebody.
@@ -88,13 +91,40 @@ interface Inserted {
   readonly value: string;
 }
 
-function insertion(columns: Columns): readonly Inserted[] {
+/** The column may have any type and collation: the first comparison may use an index, the second compares bytes. */
+function comparison({ column, bytes }: Condition, index: number): string {
+  const value = `$${String(index + 1)}`;
+  if (!bytes) return `${column} = ${value}`;
+  return `${column} = ${value}::text AND ${column}::text COLLATE "C" = ${value}::text`;
+}
+
+/**
+ * Where summer time ends, an hour of local time occurs twice, and a column of the type `timestamp` cannot say which is meant: readers
+ * take it for the second. A login in the first is therefore written an hour early. It does not count then, and none counts for an
+ * hour too long.
+ */
+function lastSeenValue(config: ServerStoreConfig): string {
+  const time = "login.last_seen";
+  if (!config.mapped) return time;
+  const literal = (text: string) => `'${text.replaceAll("'", "''")}'`;
+  const isLocal =
+    "(SELECT atttypid = 'timestamp'::regtype FROM pg_attribute " +
+    `WHERE attrelid = ${literal(identifier(config))}::regclass AND attname = ${literal(config.columns.lastSeen)})`;
+  const readBack = `${time}::timestamp::timestamptz`;
+  return (
+    `CASE WHEN ${readBack} > ${time} AND ${isLocal} ` +
+    `THEN ${time} - (${readBack} - ${time}) ELSE ${time} END`
+  );
+}
+
+function insertion(config: ServerStoreConfig): readonly Inserted[] {
+  const { columns } = config;
   return [
     { column: columns.address, value: "address" },
     { column: columns.user, value: "usr" },
     { column: columns.service, value: "service" },
     { column: columns.firstSeen, value: "login.first_seen" },
-    { column: columns.lastSeen, value: "login.last_seen" },
+    { column: columns.lastSeen, value: lastSeenValue(config) },
     { column: columns.logins, value: "logins" },
   ].filter((each): each is Inserted => each.column !== undefined);
 }

@@ -3,7 +3,9 @@ import { parseAddress, type Address } from "../address.ts";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import type { Login } from "../login.ts";
 import { mergeLogins, spelled, utcText } from "./batch.ts";
+import type { Caveat } from "./caveat.ts";
 import { Connection, MAINTENANCE_MS } from "./connection.ts";
+import { pgsqlCaveats } from "./pgsql-caveats.ts";
 import { installPgsql, pgsqlVersion } from "./pgsql-install.ts";
 import { driver, isUnkeyed } from "./pgsql-driver.ts";
 import { statements } from "./pgsql-sql.ts";
@@ -102,10 +104,9 @@ export class PgsqlStore implements Store {
 
   async revoke(which: Revocation): Promise<number> {
     const conditions = revoked(this.#config, which);
-    const where = conditions.map(({ column }, index) => `${column} = $${String(index + 1)}`);
     const { rowCount } = await this.#connection.use((client) =>
       client.query(
-        this.#sql.revoke + where.join(" AND "),
+        this.#sql.revoke(conditions),
         conditions.map(({ value }) => value),
       ),
     );
@@ -145,6 +146,11 @@ export class PgsqlStore implements Store {
 
   schemaVersion(): Promise<number | undefined> {
     return this.#connection.use((client) => pgsqlVersion(client, this.#config));
+  }
+
+  async caveats(): Promise<readonly Caveat[]> {
+    if (!this.#config.mapped) return [];
+    return this.#connection.use((client) => pgsqlCaveats(client, this.#config));
   }
 
   async clockOffset(): Promise<number> {

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { SqliteStoreConfig } from "../config/config.ts";
+import { looseUsers, type Caveat } from "./caveat.ts";
 import { identifier, quoter, refuseNewer, SCHEMA_VERSION, upgrades } from "./schema.ts";
 import type { SqliteFile } from "./sqlite-driver.ts";
 import type { Installed } from "./store.ts";
@@ -37,6 +38,21 @@ export function sqliteVersion(writer: DatabaseSync, config: SqliteStoreConfig): 
   const record = identifier(config, "_schema");
   const row = writer.prepare(`SELECT max(version) AS version FROM ${record}`).get();
   return Number(row?.["version"] ?? 0);
+}
+
+/** The user column's collation, where a key of an administrator's own table has one that ignores something. */
+export function sqliteCaveats(writer: DatabaseSync, config: SqliteStoreConfig): readonly Caveat[] {
+  const { user } = config.columns;
+  if (!config.mapped || user === undefined) return [];
+  const loose = writer
+    .prepare(
+      "SELECT 1 FROM pragma_index_list(?) AS list, pragma_index_xinfo(list.name) AS info " +
+        "WHERE list.\"unique\" AND info.name = ? COLLATE NOCASE AND info.coll <> 'BINARY' LIMIT 1",
+    )
+    .get(config.table, user);
+  if (loose === undefined) return [];
+  const remedy = `-- create ${identifier(config)} anew, with ${quoter(config)(user)} text COLLATE BINARY`;
+  return [looseUsers(config, user, remedy)];
 }
 
 function columnsOf(writer: DatabaseSync, table: string): readonly unknown[] {

@@ -1,6 +1,7 @@
 import type { SqliteStoreConfig } from "../config/config.ts";
 import { utcText, type Row } from "./batch.ts";
 import { assignments } from "./merge.ts";
+import type { Condition } from "./revocation.ts";
 import { identifier, quoter } from "./schema.ts";
 
 /** The time, in milliseconds since 1970. */
@@ -37,6 +38,7 @@ export function statements(config: SqliteStoreConfig) {
     greatest: "max",
     least: "min",
     inAMinute: time("'+1 minute'"),
+    isLoose: config.mapped,
   });
 
   const live = `julianday(${lastSeen}) > julianday('now', ?) AND julianday(${lastSeen}) <= julianday('now', '+1 minute')`;
@@ -52,7 +54,8 @@ export function statements(config: SqliteStoreConfig) {
     count:
       `SELECT count(*) FILTER (WHERE ${live}) AS live, count(*) AS "all", ` +
       `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
-    revoke: `DELETE FROM ${table} WHERE `,
+    revoke: (conditions: readonly Condition[]) =>
+      `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
     purge:
       `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ` +
       `WHERE ${lastSeen} <= ${time("?")} ORDER BY ${lastSeen} LIMIT ?)`,
@@ -63,6 +66,14 @@ export function statements(config: SqliteStoreConfig) {
       ? "NULL"
       : `round((julianday(${quote(column)}) - 2440587.5) * 86400000)`;
   }
+}
+
+/** The column may have any collation: the first comparison may use an index, the second compares bytes. */
+function comparison({ column, bytes }: Condition, index: number): string {
+  const value = `?${String(index + 1)}`;
+  return bytes
+    ? `${column} = ${value} AND CAST(${column} AS TEXT) = ${value} COLLATE BINARY`
+    : `${column} = ${value}`;
 }
 
 /** A time, some modifier away from now, as the columns have it. */

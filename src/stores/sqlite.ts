@@ -5,10 +5,11 @@ import type { SqliteStoreConfig } from "../config/config.ts";
 import { PopbsmtpError, RowRefusedError } from "../errors.ts";
 import type { Login } from "../login.ts";
 import { mergeLogins, spelled } from "./batch.ts";
+import type { Caveat } from "./caveat.ts";
 import { revoked } from "./revocation.ts";
 import { isBusy, SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
 import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
-import { installSqlite, sqliteVersion } from "./sqlite-install.ts";
+import { installSqlite, sqliteCaveats, sqliteVersion } from "./sqlite-install.ts";
 import { ago, CLOCK, statements } from "./sqlite-sql.ts";
 import { spelling } from "./store-clock.ts";
 import { purgeInBatches } from "./purge.ts";
@@ -73,10 +74,9 @@ export class SqliteStore implements Store {
 
   async revoke(which: Revocation): Promise<number> {
     const conditions = revoked(this.#config, which);
-    const where = conditions.map(({ column }) => `${column} = ?`).join(" AND ");
     const values = conditions.map(({ value }) => value);
     return this.#use(({ writer }) =>
-      Number(writer.prepare(this.#sql.revoke + where).run(...values).changes),
+      Number(writer.prepare(this.#sql.revoke(conditions)).run(...values).changes),
     );
   }
 
@@ -114,6 +114,10 @@ export class SqliteStore implements Store {
 
   schemaVersion(): Promise<number | undefined> {
     return this.#use(({ writer }) => sqliteVersion(writer, this.#config));
+  }
+
+  caveats(): Promise<readonly Caveat[]> {
+    return this.#use(({ writer }) => sqliteCaveats(writer, this.#config));
   }
 
   async clockOffset(): Promise<number> {

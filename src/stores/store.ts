@@ -15,6 +15,7 @@
  */
 import type { Address } from "../address.ts";
 import type { Login } from "../login.ts";
+import type { Caveat } from "./caveat.ts";
 
 /** A row. What the store's table has no column for is undefined. */
 export interface Authorization {
@@ -91,6 +92,9 @@ export interface Store {
 
   /** The schema version in the store: 0 without tables, undefined for a mapped table or a directory that exists (throws StoreAwayError where it does not). */
   schemaVersion(): Promise<number | undefined>;
+
+  /** What an administrator's own table costs, for `doctor`. Default: there is nothing to say. */
+  caveats?(): Promise<readonly Caveat[]>;
 
   /** The store's clock minus this host's, in milliseconds, to about the round trip's accuracy. */
   clockOffset(): Promise<number>;

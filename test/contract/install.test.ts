@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import mysql from "mysql2/promise";
 import { parseAddress } from "../../src/address.ts";
 import type { TableStoreConfig } from "../../src/config/config.ts";
 import { StoreAwayError } from "../../src/errors.ts";
@@ -232,6 +233,65 @@ for (const [driver, kind] of Object.entries(kinds)) {
       }));
   });
 }
+
+it("MySQL without a collation that compares bytes gets varbinary columns", () => {
+  const kind = kinds["mysql"];
+  assert.ok(kind !== undefined);
+  return withStore(kind, async (store, subject) => {
+    const old = schemaText(subject.config).replaceAll(/'utf8mb4_(?:nopad|0900)_bin'/g, "'none'");
+    await kind.client(subject, old);
+    await authorize(store, "192.0.2.1", "bøb ");
+    await authorize(store, "192.0.2.1", "bøb");
+    const rows = await store.list();
+    assert.deepEqual(
+      rows.map(({ address, user }) => [address, user]),
+      [
+        ["192.0.2.1", "bøb"],
+        ["192.0.2.1", "bøb "],
+      ],
+    );
+    assert.equal(await store.revoke({ user: "bøb" }), 1);
+    assert.equal((await store.lookup(rows[0]?.address ?? assert.fail()))?.user, "bøb ");
+  });
+});
+
+it("MySQL's tables are upgraded while logins go on, and not behind a transaction that stays open", async () => {
+  const kind = kinds["mysql"];
+  assert.ok(kind !== undefined);
+  await withStore(kind, async (store, subject) => {
+    await kind.client(subject, versionsOf(subject.config).slice(0, 2).join(""));
+    const { table } = subject.config;
+    await subject.sql(
+      `INSERT INTO ${table} SELECT concat('198.51.', seq DIV 256, '.', seq MOD 256), 'ann', 'imap', ` +
+        "UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), 1 FROM seq_1_to_50000",
+    );
+    const holder = await mysql.createConnection({
+      socketPath: mariadb.socket,
+      user: "root",
+      database: "mail",
+    });
+    try {
+      await holder.query("BEGIN");
+      await holder.query(`SELECT 1 FROM ${table} LIMIT 1`);
+      await assert.rejects(kind.client(subject, schemaText(subject.config)), /Lock wait timeout/);
+    } finally {
+      await holder.end();
+    }
+    const writer = subject.open();
+    try {
+      const done = new AbortController();
+      const installing = store.install().finally(() => done.abort());
+      let logins = 0;
+      while (!done.signal.aborted) {
+        await authorize(writer, `192.0.2.${String(logins++ % 250)}`, "bob");
+      }
+      assert.deepEqual(await installing, { from: 2, to: SCHEMA_VERSION });
+      assert.equal((await store.count()).all, 50_000 + Math.min(logins, 250));
+    } finally {
+      await writer.close();
+    }
+  });
+});
 
 async function withStore(
   kind: Kind,
