@@ -15,7 +15,12 @@ declare global {
 export interface Account {
   readonly uid: number;
   readonly gid: number;
+  /** Undefined where only the numbers are known: then it has no groups but `gid`. */
+  readonly name?: string;
 }
+
+/** Whom root becomes where the configuration does not say, in this order. */
+const FALLBACKS = ["popbsmtp", "nobody"] as const;
 
 /**
  * Becomes the configured user, for good: groups, group, user. Does nothing where this process is not root, or is meant to stay it.
@@ -25,24 +30,48 @@ export interface Account {
  * @throws ConfigError where there is no such user
  */
 export function dropPrivileges(user: string): void {
-  const { initgroups, setgid, setuid } = process;
-  if (!isRoot() || user === "root") return;
-  if (initgroups === undefined || setgid === undefined || setuid === undefined) return;
-  const { uid, gid } = accountOf(user);
+  if (isRoot() && user !== "root") becomeAccount(accountOf(user));
+}
+
+/**
+ * Becomes an account for good: groups, group, user. Only root may.
+ *
+ * @throws PopbsmtpError (77) where the kernel does not let this process
+ */
+export function becomeAccount(account: Account): void {
+  const { uid, gid, name = `user id ${uid}` } = account;
   try {
-    initgroups(user, gid);
-    setgid(gid);
-    setuid(uid);
+    takeGroups(account);
+    process.setgid?.(gid);
+    process.setuid?.(uid);
   } catch (cause) {
-    throw new PopbsmtpError(`user: cannot become ${user}: ${String(cause)}`, EX.NOPERM, { cause });
+    throw new PopbsmtpError(`user: cannot become ${name}: ${String(cause)}`, EX.NOPERM, { cause });
   }
 }
 
-/** Becomes an account that is named by its numbers, for good, with no other groups. Only root may. */
-export function becomeAccount({ uid, gid }: Account): void {
-  process.setgroups?.([gid]);
-  process.setgid?.(gid);
-  process.setuid?.(uid);
+/**
+ * Does `work` with the rights of an account and no others, and is root again afterwards: so the kernel itself says what that account
+ * may do, and no link leads further than that. Where this process is not root it stays what it is.
+ */
+export function asAccount<T>(account: Account, work: () => T): T {
+  if (!isRoot() || process.geteuid?.() !== 0) return work();
+  const groups = process.getgroups?.() ?? [];
+  const group = process.getegid?.() ?? 0;
+  try {
+    takeGroups(account);
+    process.setegid?.(account.gid);
+    process.seteuid?.(account.uid);
+    return work();
+  } finally {
+    process.seteuid?.(0);
+    process.setegid?.(group);
+    process.setgroups?.(groups);
+  }
+}
+
+function takeGroups({ name, gid }: Account): void {
+  if (name === undefined) process.setgroups?.([gid]);
+  else process.initgroups?.(name, gid);
 }
 
 /** Whether this process is root, who may become and give files to anybody. */
@@ -59,24 +88,42 @@ export function accountOf(user: string): Account {
   ]);
 }
 
+/** The account to become where the configured one is not known. Only root may ask. */
+export function fallbackAccount(): Account {
+  for (const user of FALLBACKS) {
+    const account = findAccount(user);
+    if (account !== undefined) return account;
+  }
+  return { uid: 65_534, gid: 65_534 };
+}
+
 /**
  * The user and group of an account, from wherever the system has its accounts, or undefined. Only root may ask.
  *
  * Node has no getpwnam(3), but becoming somebody by name, and asking who that is, goes through the same name service.
  */
 export function findAccount(user: string): Account | undefined {
+  if (!hasAccount(user)) return undefined;
   try {
     process.seteuid?.(user);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_UNKNOWN_CREDENTIAL") {
-      return undefined;
-    }
-    throw error;
-  }
-  try {
     const { uid, gid } = userInfo();
-    return { uid, gid };
+    return { uid, gid, name: user };
   } finally {
     process.seteuid?.(0);
   }
+}
+
+/** Whether there is such a user. Anybody may ask. */
+export function hasAccount(user: string): boolean {
+  const self = process.geteuid?.();
+  try {
+    process.seteuid?.(user);
+  } catch (error) {
+    // it is looked up before the kernel is asked, which says EPERM to all but root
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ERR_UNKNOWN_CREDENTIAL") return false;
+    if (code !== "EPERM") throw error;
+  }
+  if (self !== undefined) process.seteuid?.(self);
+  return true;
 }

@@ -24,6 +24,7 @@ import type { Store } from "../stores/store.ts";
 import { KnownAuthorizations } from "./known.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import { anotherDaemon, whyNotWritable } from "./spool-problems.ts";
 import { startPurger, type Purger } from "./purger.ts";
 import { Recorder, type Outcome } from "./recorder.ts";
 import { startWatcher, type Watcher } from "./watcher.ts";
@@ -109,9 +110,14 @@ export class Daemon {
     return this.#config.serve.deadline;
   }
 
-  /** What waits in the spool. */
-  get spool(): Spool {
-    return this.#spool;
+  /**
+   * What keeps it from recording and draining, apart from the store.
+   *
+   * @param isAlone whether another daemon at work is one of them
+   */
+  problems(isAlone: boolean): readonly string[] {
+    const another = isAlone ? anotherDaemon(this.#spool) : undefined;
+    return [whyNotWritable(this.#spool.path) ?? another ?? []].flat();
   }
 
   /** The time of a login that is happening now. */
@@ -302,12 +308,8 @@ function message(error: unknown): string {
 
 /** Another daemon stays, so this one cannot. */
 function refuseAnother(spool: Spool): void {
-  const served = spool.drainAtWork("serve");
-  if (served === undefined) return;
-  throw new PopbsmtpError(
-    `spool: ${spool.path}: another popbsmtp serve (process ${served}) is at work there; stop it first`,
-    EX.TEMPFAIL,
-  );
+  const another = anotherDaemon(spool);
+  if (another !== undefined) throw new PopbsmtpError(another, EX.TEMPFAIL);
 }
 
 /** A drain that lingers is asked to leave, once: at a second signal it would not finish what it has in hand. */

@@ -5,7 +5,8 @@ import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises"
 import { parseAddress, type Address } from "../address.ts";
 import { endpointName, type PortEndpoint } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
-import { listening, patiently } from "./endpoint.ts";
+import { patiently } from "./endpoint.ts";
+import { listening } from "./listening.ts";
 
 /** So many datagrams may be in hand; those that come then are dropped, and their senders try again. */
 const IN_HAND = 1_000;

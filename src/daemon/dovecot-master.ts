@@ -30,6 +30,8 @@ export class DovecotMaster implements Disposable {
   readonly account: Account | undefined;
   readonly #generation: number;
   readonly #clientLimit: number;
+  /** Resolves when the master wants this process to finish what is in hand and end, or is gone. At a reload another one has been started by then. */
+  readonly ended: Promise<void>;
   readonly #end: Socket;
   #sent: number | undefined;
   #available: number;
@@ -57,18 +59,13 @@ export class DovecotMaster implements Disposable {
     this.account = takeAccount(env);
     this.sockets = takeSockets(env);
     this.#end = readEnd();
+    // from the start: the master may have closed its end before this process had read a line of its configuration
+    this.ended = endOf(this.#end);
     delete env["DOVECOT_CHILD_PROCESS"];
   }
 
-  /**
-   * Says to the master that this process is up.
-   *
-   * @param onEnd called once, when the master wants this process to finish what is in hand and end, or is gone. At a reload
-   * another process has been started by then.
-   */
-  attend(onEnd: () => void): void {
-    this.#end.on("error", () => this.#end.destroy()).once("close", onEnd);
-    this.#end.resume();
+  /** Says to the master that this process is up. */
+  attend(): void {
     this.#send();
   }
 
@@ -83,7 +80,7 @@ export class DovecotMaster implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
-    this.#end.removeAllListeners("close").destroy();
+    this.#end.destroy();
   }
 
   #send(): void {
@@ -148,6 +145,13 @@ function readEnd(): Socket {
   }
   closeSync(MASTER_DEAD);
   return new Socket({ fd, readable: true, writable: false });
+}
+
+function endOf(pipe: Socket): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  pipe.on("error", () => pipe.destroy()).once("close", () => resolve());
+  pipe.resume();
+  return promise;
 }
 
 /** The number in a variable, which is then removed. */

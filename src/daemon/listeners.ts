@@ -11,8 +11,10 @@ import { createServer, type Server, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { endpointName, type Endpoint, type ServeConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
-import { BACKLOG, listenAt, listening, type EndpointOptions } from "./endpoint.ts";
+import { listenAt, type EndpointOptions } from "./endpoint.ts";
+import { BACKLOG, listening } from "./listening.ts";
 import type { Log } from "./log.ts";
+import { Missing, named } from "./missing.ts";
 
 const ROLES = ["imap", "pop3", "policy", "socketmap", "metrics"] as const;
 
@@ -38,12 +40,16 @@ export interface Listener {
   readonly where: string;
 }
 
-export interface ListenersOptions extends Omit<EndpointOptions, "mode"> {
-  /** Sockets from Dovecot's master or systemd. */
-  readonly handed: readonly HandedSocket[];
+export interface ListenersOptions {
   /** Told of how many connections to imap and pop3 are open, whenever that changes. */
   readonly onLogins?: (open: number) => void;
   readonly log: Log;
+}
+
+/** How to make the sockets that were not handed over. */
+export interface OpenOptions extends Omit<EndpointOptions, "mode"> {
+  /** Whether the daemon does without such a socket while it cannot be made. */
+  readonly mayMiss: (role: Role) => boolean;
 }
 
 /**
@@ -57,9 +63,10 @@ interface Open extends Listener {
   readonly stop: () => void;
 }
 
-/** All the sockets the daemon listens at. */
+/** All the sockets the daemon listens at. Connections wait until {@link Listeners.start}. */
 export class Listeners {
   readonly #options: ListenersOptions;
+  readonly #missing: Missing<Open>;
   #open: readonly Open[] = [];
   #handler: Handler | undefined;
   /** Connections that came before there was a handler. */
@@ -67,26 +74,59 @@ export class Listeners {
   #accepted = 0;
   #logins = 0;
 
-  private constructor(options: ListenersOptions) {
+  constructor(options: ListenersOptions) {
     this.#options = options;
+    this.#missing = new Missing(options.log);
   }
 
   /**
-   * Listens everywhere. To be called before root's privileges are dropped; connections wait until {@link start}.
+   * Listens at a socket from Dovecot's master or systemd.
    *
-   * @throws ConfigError where a socket that was handed over has no role's name
-   * @throws PopbsmtpError (73, 77) where one cannot be made; then there are none
+   * @throws ConfigError where it has no role's name
    */
-  static async open(serve: ServeConfig, options: ListenersOptions): Promise<Listeners> {
-    const listeners = new Listeners(options);
+  async take({ name, fd }: HandedSocket): Promise<void> {
+    const role = roleOf(name);
+    const server = this.#server(role, name);
+    await listening(server.listen({ fd }, BACKLOG), name);
+    this.#open = [...this.#open, { role, where: name, handed: true, stop: () => server.close() }];
+  }
+
+  /**
+   * Listens where `serve` says, and there was no socket for handed over. To be called before root's privileges are dropped.
+   *
+   * @throws PopbsmtpError (73, 77) where one cannot be made that must not be missing; then none is
+   */
+  async open(serve: ServeConfig, options: OpenOptions): Promise<void> {
+    const made: Open[] = [];
     try {
-      for (const handed of options.handed) await listeners.#take(handed);
-      await listeners.change(serve);
+      for (const [role, endpoint] of this.#wanted(serve)) {
+        const make = (patience: number) => this.#make(role, endpoint, { ...options, patience });
+        const name = nameOf(role, endpoint);
+        const open = options.mayMiss(role)
+          ? await this.#missing.attempt(name, make, options.patience)
+          : await make(options.patience);
+        if (open !== undefined) made.push(open);
+      }
     } catch (error) {
-      for (const { stop } of listeners.#open) stop();
+      for (const { stop } of made) stop();
       throw error;
     }
-    return listeners;
+    this.#open = [...this.#open, ...made];
+  }
+
+  /** What could not be made, and why. */
+  get problems(): readonly string[] {
+    return this.#missing.problems;
+  }
+
+  /** Whether something could not be made as root, for a reason that has gone, and only root can make it. */
+  get needsRoot(): boolean {
+    return this.#missing.needsRoot;
+  }
+
+  /** Tries to make what is missing. */
+  async retry(): Promise<void> {
+    this.#open = [...this.#open, ...(await this.#missing.retry())];
   }
 
   /** Where it listens now. */
@@ -108,16 +148,17 @@ export class Listeners {
    * @throws PopbsmtpError (73, 77) where a new one cannot be made, or what `agreed` throws; then everything stays as it was
    */
   async change(serve: ServeConfig, agreed = () => Promise.resolve()): Promise<void> {
-    const handed = this.#open.filter((open) => open.handed);
-    const wanted = endpoints(serve).filter(([role]) => handed.every((open) => open.role !== role));
-    const kept: Open[] = [...handed];
+    const kept = this.#open.filter((open) => open.handed);
     const made: Open[] = [];
+    const wanted = this.#wanted(serve);
     try {
       for (const [role, endpoint] of wanted) {
         const where = endpointName(endpoint);
         const same = this.#open.find((open) => open.role === role && open.where === where);
-        if (same === undefined) made.push(await this.#make(role, endpoint));
-        else kept.push(same);
+        if (same !== undefined) kept.push(same);
+        else if (!this.#missing.has(nameOf(role, endpoint))) {
+          made.push(await this.#make(role, endpoint, { patience: 0, owner: undefined }));
+        }
       }
       await agreed();
     } catch (error) {
@@ -126,6 +167,7 @@ export class Listeners {
     }
     for (const open of this.#open) if (!kept.includes(open)) open.stop();
     this.#open = [...kept, ...made];
+    this.#missing.keep(wanted.map(([role, endpoint]) => nameOf(role, endpoint)));
   }
 
   /** Stops listening, once whoever is connecting right now has been let in. Open connections stay open. */
@@ -142,19 +184,26 @@ export class Listeners {
     for (const [socket] of this.#early) socket.destroy();
   }
 
-  async #take({ name, fd }: HandedSocket): Promise<void> {
-    const role = roleOf(name);
-    const server = this.#server(role, name);
-    await listening(server.listen({ fd }, BACKLOG), name);
-    this.#open = [...this.#open, { role, where: name, handed: true, stop: () => server.close() }];
+  /** Where `serve` wants it to listen, but for the roles that a socket was handed over for. */
+  #wanted(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
+    const handed = this.#open.filter((open) => open.handed);
+    return endpoints(serve).filter(([role]) => handed.every((open) => open.role !== role));
   }
 
-  async #make(role: Role, endpoint: Endpoint): Promise<Open> {
+  async #make(
+    role: Role,
+    endpoint: Endpoint,
+    options: Omit<EndpointOptions, "mode">,
+  ): Promise<Open> {
     const where = endpointName(endpoint);
     const server = this.#server(role, where);
     const mode = isLogin(role) ? 0o600 : 0o666;
-    const stop = await listenAt(endpoint, server, { ...this.#options, mode });
-    return { role, where, handed: false, stop };
+    try {
+      const stop = await listenAt(endpoint, server, { ...options, mode });
+      return { role, where, handed: false, stop };
+    } catch (error) {
+      throw named(`serve.${role}`, error);
+    }
   }
 
   #server(role: Role, where: string): Server {
@@ -181,7 +230,8 @@ export class Listeners {
   }
 }
 
-function isLogin(role: Role): boolean {
+/** Whether logins are held at this socket until they are answered. */
+export function isLogin(role: Role | undefined): role is "imap" | "pop3" {
   return role === "imap" || role === "pop3";
 }
 
@@ -189,6 +239,10 @@ function endpoints(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
   return ROLES.flatMap((role) =>
     [serve[role] ?? []].flat().map((endpoint: Endpoint) => [role, endpoint] as const),
   );
+}
+
+function nameOf(role: Role, endpoint: Endpoint): string {
+  return `${role}=${endpointName(endpoint)}`;
 }
 
 /** The role that ends a socket's name; systemd calls one by its unit's name, "popbsmtp-imap.socket", unless told otherwise. */
@@ -201,6 +255,6 @@ function roleOf(name: string): Role {
   const role = roleNamed(name);
   if (role !== undefined) return role;
   throw new ConfigError([
-    `${name}: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
+    `${name}: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-imap, or by another of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
   ]);
 }

@@ -9,10 +9,12 @@ import { isThisHost } from "../sources/callers.ts";
 import { answerDrac } from "../sources/drac.ts";
 import { answerRelayCtrl } from "../sources/relay-ctrl.ts";
 import { Datagrams, type Answer } from "./datagrams.ts";
+import { deniedOrOccupied } from "./endpoint.ts";
 import { DracListener } from "./drac-listener.ts";
 import type { HandedSocket } from "./listeners.ts";
 import type { Log } from "./log.ts";
 import type { Metrics, Told } from "./metrics.ts";
+import { Missing, named } from "./missing.ts";
 
 /** What a source does with what comes in. */
 export interface SourceHooks {
@@ -36,6 +38,8 @@ export interface NetworkSourcesOptions {
   readonly handed: readonly HandedSocket[];
   /** How long to wait where another daemon listens, for it to go away. Milliseconds. */
   readonly patience: number;
+  /** Whether the daemon does without one of them while it cannot listen. */
+  readonly mayMiss: boolean;
   readonly log: Log;
 }
 
@@ -49,10 +53,13 @@ export interface NetworkHooks {
 }
 
 interface Open {
+  readonly role: Told;
   /** As the configuration says it; undefined: it was handed over. */
   readonly endpoint: string | undefined;
   readonly source: NetworkSource;
 }
+
+const KEY = { drac: "serve.drac", "relay-ctrl": "serve.relay-ctrl-udp" } as const;
 
 const ANSWER = { drac: answerDrac, "relay-ctrl": answerRelayCtrl };
 
@@ -63,24 +70,20 @@ export function isNetworkSource({ name }: HandedSocket): boolean {
 
 export class NetworkSources {
   readonly #options: NetworkSourcesOptions;
+  readonly #missing: Missing<Open>;
   #serve: ServeConfig;
-  #open: ReadonlyMap<Told, Open> = new Map();
+  #open: readonly Open[] = [];
   #hooks: NetworkHooks | undefined;
 
   /**
    * Listens everywhere. To be called before root's privileges are dropped; what comes in waits until {@link start}.
    *
-   * @throws PopbsmtpError (73, 77) where a socket cannot be made; then there are none
+   * @throws PopbsmtpError (73, 77) where a socket cannot be made that must not be missing; then there are none
    */
   static async open(serve: ServeConfig, options: NetworkSourcesOptions): Promise<NetworkSources> {
     const sources = new NetworkSources(serve, options);
-    const handed = options.handed.find(isNetworkSource);
-    if (handed !== undefined) {
-      const source = await sources.#bind("relay-ctrl", handed);
-      sources.#open = new Map([["relay-ctrl", { endpoint: undefined, source }]]);
-    }
     try {
-      await sources.change(serve);
+      await sources.#openAll();
     } catch (error) {
       await sources.close(0);
       throw error;
@@ -91,17 +94,51 @@ export class NetworkSources {
   private constructor(serve: ServeConfig, options: NetworkSourcesOptions) {
     this.#serve = serve;
     this.#options = options;
+    this.#missing = new Missing(options.log);
+  }
+
+  async #openAll(): Promise<void> {
+    const { handed, mayMiss, patience } = this.#options;
+    const places: (readonly [Told, PortEndpoint | HandedSocket])[] = [
+      ...handed.filter(isNetworkSource).map((socket) => ["relay-ctrl", socket] as const),
+      ...wanted(this.#serve),
+    ];
+    for (const [role, place] of places) {
+      if (this.#open.some((open) => open.role === role)) continue;
+      const make = (ms: number) => this.#make(role, place, ms);
+      const open = mayMiss
+        ? await this.#missing.attempt(nameOf(role, place), make, patience)
+        : await make(patience);
+      if (open !== undefined) this.#open = [...this.#open, open];
+    }
+  }
+
+  /** What could not be made, and why. */
+  get problems(): readonly string[] {
+    return this.#missing.problems;
+  }
+
+  /** Whether something could not be made as root, for a reason that has gone, and only root can make it. */
+  get needsRoot(): boolean {
+    return this.#missing.needsRoot;
+  }
+
+  /** Tries to make what is missing. */
+  async retry(): Promise<void> {
+    const made = await this.#missing.retry();
+    this.#open = [...this.#open, ...made];
+    for (const open of made) this.#start(open);
   }
 
   /** Where it listens now. */
   get list(): readonly { readonly role: Told; readonly where: string }[] {
-    return Array.from(this.#open, ([role, { source }]) => ({ role, where: source.where }));
+    return this.#open.map(({ role, source }) => ({ role, where: source.where }));
   }
 
   /** From now on logins are taken. */
   start(hooks: NetworkHooks): void {
     this.#hooks = hooks;
-    for (const [told, { source }] of this.#open) this.#start(told, source);
+    for (const open of this.#open) this.#start(open);
   }
 
   /**
@@ -111,46 +148,48 @@ export class NetworkSources {
    * @throws PopbsmtpError (73, 77) where a new one cannot be made, or what `agreed` throws; then everything stays as it was
    */
   async change(serve: ServeConfig, agreed = () => Promise.resolve()): Promise<void> {
-    const wanted = new Map<Told, PortEndpoint | undefined>([
-      ["drac", serve.drac],
-      ["relay-ctrl", serve.relayCtrlUdp],
-    ]);
-    const open = new Map<Told, Open>();
-    const made = new Map<Told, NetworkSource>();
+    const kept = this.#open.filter((open) => open.endpoint === undefined);
+    const made: Open[] = [];
+    const places = wanted(serve).filter(([role]) => kept.every((open) => open.role !== role));
     try {
-      for (const [told, place] of wanted) {
-        const endpoint = place && endpointName(place);
-        const old = this.#open.get(told);
-        if (old !== undefined && (old.endpoint === undefined || old.endpoint === endpoint)) {
-          open.set(told, old);
-        } else if (place !== undefined) {
-          const source = await this.#bind(told, place);
-          made.set(told, source);
-          open.set(told, { endpoint, source });
+      for (const [role, place] of places) {
+        const endpoint = endpointName(place);
+        const same = this.#open.find((open) => open.role === role && open.endpoint === endpoint);
+        if (same !== undefined) kept.push(same);
+        else if (!this.#missing.has(nameOf(role, place))) {
+          made.push(await this.#make(role, place, 0));
         }
       }
       await agreed();
     } catch (error) {
-      for (const source of made.values()) await source.close(0);
+      for (const { source } of made) await source.close(0);
       throw error;
     }
     const old = this.#open;
-    this.#open = open;
+    this.#open = [...kept, ...made];
     this.#serve = serve;
-    for (const [told, source] of made) this.#start(told, source);
-    for (const [told, { source }] of old) {
-      if (open.get(told)?.source !== source) await source.close(serve.deadline);
-    }
+    this.#missing.keep(places.map(([role, place]) => nameOf(role, place)));
+    for (const open of made) this.#start(open);
+    for (const open of old) if (!kept.includes(open)) await open.source.close(serve.deadline);
   }
 
   /** Answers what has come in, and closes; after so many milliseconds whether or not all is answered. */
   async close(patience: number): Promise<void> {
-    await Promise.all(Array.from(this.#open.values(), ({ source }) => source.close(patience)));
-    this.#open = new Map();
+    await Promise.all(this.#open.map(({ source }) => source.close(patience)));
+    this.#open = [];
   }
 
-  #bind(told: Told, place: PortEndpoint | HandedSocket): Promise<NetworkSource> {
-    const { patience, log } = this.#options;
+  async #make(role: Told, place: PortEndpoint | HandedSocket, patience: number): Promise<Open> {
+    try {
+      const source = await this.#bind(role, place, patience);
+      return { role, endpoint: "port" in place ? endpointName(place) : undefined, source };
+    } catch (error) {
+      throw named(KEY[role], "port" in place ? deniedOrOccupied(error, place, "udp") : error);
+    }
+  }
+
+  #bind(told: Told, place: PortEndpoint | HandedSocket, patience: number): Promise<NetworkSource> {
+    const { log } = this.#options;
     const onDropped = (reason: string) => log.warning("dropped", { protocol: told, reason });
     return told === "drac" && "port" in place
       ? DracListener.open(place, patience, onDropped, log)
@@ -161,7 +200,7 @@ export class NetworkSources {
         }));
   }
 
-  #start(told: Told, source: NetworkSource): void {
+  #start({ role: told, source }: Open): void {
     const { log } = this.#options;
     const hooks = this.#hooks;
     if (hooks === undefined) return;
@@ -190,4 +229,16 @@ export class NetworkSources {
     if (told === "drac" && dracAllow !== undefined) return isIn(dracAllow);
     return isThisHost(sender) || (told === "relay-ctrl" && isIn(relayCtrlAllow));
   }
+}
+
+function wanted(serve: ServeConfig): readonly (readonly [Told, PortEndpoint])[] {
+  const places = [
+    ["drac", serve.drac],
+    ["relay-ctrl", serve.relayCtrlUdp],
+  ] as const;
+  return places.flatMap(([role, place]) => (place === undefined ? [] : [[role, place] as const]));
+}
+
+function nameOf(role: Told, place: PortEndpoint | HandedSocket): string {
+  return `${role}=${"port" in place ? endpointName(place) : place.name}`;
 }

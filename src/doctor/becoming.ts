@@ -1,24 +1,10 @@
 import { closeSync, constants, openSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isRoot, type Account } from "../privileges.ts";
+import { asAccount, type Account } from "../privileges.ts";
 
-/**
- * Does `work` as somebody else, and is root again afterwards: so the kernel itself says what they may do, with all the groups,
- * access lists and read-only file systems there are. Where this process is not root it stays who it is.
- */
-export function becoming<T>(user: string, { uid, gid }: Account, work: () => T): T {
-  if (!isRoot()) return work();
-  const groups = process.getgroups?.() ?? [];
-  process.initgroups?.(user, gid);
-  process.setegid?.(gid);
-  process.seteuid?.(uid);
-  try {
-    return work();
-  } finally {
-    process.seteuid?.(0);
-    process.setegid?.(0);
-    process.setgroups?.(groups);
-  }
+/** Does `work` as somebody else, whose groups the system knows, and is root again afterwards: {@link asAccount}. */
+export function becoming<T>(user: string, account: Account, work: () => T): T {
+  return asAccount({ ...account, name: user }, work);
 }
 
 /** Why this process may not read a file ("EACCES"), or undefined: it may. */

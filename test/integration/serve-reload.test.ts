@@ -174,7 +174,7 @@ describe("the daemon, under load", () => {
       assert.equal(status, 73, stderr.toString());
       assert.equal(
         stderr.toString(),
-        `popbsmtp: ${serve.imap}: another popbsmtp serve listens there (stop it first)\n`,
+        `popbsmtp: serve.imap: ${serve.imap}: another popbsmtp serve listens there (stop it first)\n`,
       );
       await undisturbed();
     });

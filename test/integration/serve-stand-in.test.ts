@@ -35,11 +35,12 @@ test("a broken configuration refuses nobody's login, and is noticed when it is m
 
   await t.test("once it is mended, logins are recorded again", async () => {
     writeFileSync(box.config, good);
-    await waitUntil("a login is recorded", async () => {
+    const isRecorded = async () => {
       using client = await dovecot.imap({ from: "127.0.0.6" });
       await client.login("eve", dovecot.password);
       return (await box.rows()).some(({ user }) => user === "eve");
-    });
+    };
+    await waitUntil("a login to be recorded", isRecorded, { timeout: 60_000, interval: 200 });
     assert.equal(
       (await box.rows()).some(({ user }) => user === "bob"),
       false,

@@ -155,7 +155,7 @@ describe("a UDP socket", () => {
     const { place } = first.datagrams;
     await assert.rejects(bind(place), {
       exitStatus: 73,
-      message: `127.0.0.1:${place.port}: another process listens there`,
+      message: `127.0.0.1:${place.port}: another process listens there; stop it or name another`,
     });
     const second = bind(place, 30_000);
     await first.close(0);

@@ -35,20 +35,18 @@ const log = createLog({
   write: (line) => writeSync(2, line) > 0,
 });
 const master = DovecotMaster.from(process.env);
-const listeners = await Listeners.open(serve, {
-  handed: master?.sockets ?? systemdSockets(process.env),
-  owner: master?.account,
-  patience: 5_000,
-  onLogins: (open) => master?.connections(open),
-  log,
-});
+const listeners = new Listeners({ onLogins: (open) => master?.connections(open), log });
+for (const handed of master?.sockets ?? systemdSockets(process.env)) await listeners.take(handed);
+await listeners.open(serve, { owner: master?.account, patience: 5_000, mayMiss: () => false });
 listeners.start((socket, role) => {
   socket.write(`${role} ${process.pid}\n`);
   socket.on("end", () => socket.end()).resume();
 });
-master?.attend(() => {
+master?.attend();
+void master?.ended.then(async () => {
   log.info("ending");
-  void listeners.close().then(() => process.exit());
+  await listeners.close();
+  process.exit();
 });
 const left = Object.keys(process.env).filter((name) =>
   /^(?:DOVECOT_CHILD|GENERATION|CLIENT_LIMIT|SOCKET|RESTRICT_SET|LISTEN_)/.test(name),

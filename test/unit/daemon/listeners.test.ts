@@ -5,7 +5,11 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { Endpoint, ServeConfig } from "../../../src/config/config.ts";
-import { Listeners, type ListenersOptions } from "../../../src/daemon/listeners.ts";
+import {
+  Listeners,
+  type ListenersOptions,
+  type OpenOptions,
+} from "../../../src/daemon/listeners.ts";
 import type { Log } from "../../../src/daemon/log.ts";
 import { account } from "../../support/accounts.ts";
 import { freePort } from "../../support/free-port.ts";
@@ -15,7 +19,7 @@ import { waitUntil } from "../../support/wait-until.ts";
 
 const silent = () => undefined;
 const log: Log = { debug: silent, info: silent, warning: silent, error: silent };
-const alone = { handed: [], owner: undefined, patience: 0, log };
+const alone = { owner: undefined, patience: 0, mayMiss: () => false };
 
 function serving(changes: Partial<ServeConfig>): ServeConfig {
   return {
@@ -35,11 +39,24 @@ function serving(changes: Partial<ServeConfig>): ServeConfig {
   };
 }
 
-/** Listeners that say at each connection what the socket is for; closed at dispose. */
-async function open(changes: Partial<ServeConfig>, options: Partial<ListenersOptions> = {}) {
-  const listeners = await Listeners.open(serving(changes), { ...alone, ...options });
-  listeners.start((socket, role) => socket.end(`${role}\n`));
+/** Listeners that serve nobody yet; closed at dispose. */
+async function waiting(
+  changes: Partial<ServeConfig>,
+  options: Partial<OpenOptions & ListenersOptions> = {},
+) {
+  const listeners = new Listeners({ log, ...options });
+  await listeners.open(serving(changes), { ...alone, ...options });
   return Object.assign(listeners, { [Symbol.asyncDispose]: () => listeners.close() });
+}
+
+/** The same, but that they say at each connection what the socket is for. */
+async function open(
+  changes: Partial<ServeConfig>,
+  options: Partial<OpenOptions & ListenersOptions> = {},
+) {
+  const listeners = await waiting(changes, options);
+  listeners.start((socket, role) => socket.end(`${role}\n`));
+  return listeners;
 }
 
 /** What somebody who connects is told. */
@@ -137,7 +154,7 @@ describe("the sockets of [serve]", () => {
     await using _ = await open({ policy: [{ path }] });
     await assert.rejects(open({ policy: [{ path }] }), {
       exitStatus: 73,
-      message: `${path}: another popbsmtp serve listens there (stop it first)`,
+      message: `serve.policy: ${path}: another popbsmtp serve listens there (stop it first)`,
     });
     assert.equal(await ask({ path }), "policy\n");
   });
@@ -162,7 +179,7 @@ describe("the sockets of [serve]", () => {
     writeFileSync(path, "precious");
     await assert.rejects(open({ policy: [{ path }] }), {
       exitStatus: 73,
-      message: `${path}: is there and is no socket; move it away`,
+      message: `serve.policy: ${path}: is there and is no socket; move it away`,
     });
     assert.ok(lstatSync(path).isFile());
   });
@@ -175,7 +192,7 @@ describe("the sockets of [serve]", () => {
     await once(other, "listening");
     await assert.rejects(open({ policy: [{ path }], metrics: { host: "127.0.0.1", port } }), {
       exitStatus: 73,
-      message: `127.0.0.1:${port}: another process listens there`,
+      message: `serve.metrics: 127.0.0.1:${port}: another process listens there; stop it or name another`,
     });
     assert.equal(existsSync(path), false);
     other.close();
@@ -191,7 +208,8 @@ describe("the sockets of [serve]", () => {
       process.setgid(${gid});
       process.setuid(${uid});
       const serve = { policy: [{ path: ${JSON.stringify(path)} }] };
-      await Listeners.open(serve, { handed: [], patience: 0 }).catch(({ message, exitStatus }) => console.log(exitStatus, message));
+      const options = { patience: 0, mayMiss: () => false };
+      await new Listeners({}).open(serve, options).catch(({ message, exitStatus }) => console.log(exitStatus, message));
     `;
     const said = await runOk(process.execPath, ["--input-type=module", "-e", program]);
     assert.match(said, /^77 .*policy: cannot listen there: .*EACCES/);
@@ -229,7 +247,7 @@ describe("connections", () => {
   it("wait until the daemon starts, with what they have sent", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
-    const listeners = await Listeners.open(serving({ policy: [{ path }] }), alone);
+    await using listeners = await waiting({ policy: [{ path }] });
     const early = connect(path);
     early.write("early");
     await once(early, "connect");
@@ -246,7 +264,7 @@ describe("connections", () => {
   it("may be half-open: who has said all it will say still reads", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "socketmap");
-    const listeners = await Listeners.open(serving({ socketmap: [{ path }] }), alone);
+    await using listeners = await waiting({ socketmap: [{ path }] });
     listeners.start((socket) => {
       socket.resume().on("end", () => setImmediate(() => socket.end("late")));
     });
@@ -262,10 +280,7 @@ describe("connections", () => {
     const policy = { path: join(directory.path, "policy") };
     const counts: number[] = [];
     const onLogins = (count: number) => counts.push(count);
-    const listeners = await Listeners.open(serving({ imap, policy: [policy] }), {
-      ...alone,
-      onLogins,
-    });
+    await using listeners = await waiting({ imap, policy: [policy] }, { onLogins });
     listeners.start((socket) => socket.resume().on("end", () => socket.end()));
     const clients: Socket[] = [connect(imap.path), connect(imap.path), connect(policy.path)];
     await waitUntil("two logins to be counted", () => counts.at(-1) === 2);
@@ -315,9 +330,9 @@ describe("a reload", () => {
 });
 
 it("a socket that was handed over has to say by its name what it is for", async () => {
-  await assert.rejects(open({}, { handed: [{ name: "popbsmtp-smtp", fd: 7 }] }), {
+  await assert.rejects(new Listeners({ log }).take({ name: "popbsmtp-smtp", fd: 7 }), {
     exitStatus: 78,
     message:
-      "popbsmtp-smtp: a socket of this name was handed over, and what is it for? Call it popbsmtp-imap, or by another of: imap, pop3, policy, socketmap, metrics, relay-ctrl",
+      "popbsmtp-smtp: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-imap, or by another of: imap, pop3, policy, socketmap, metrics, relay-ctrl",
   });
 });

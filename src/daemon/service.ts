@@ -1,0 +1,50 @@
+/** This process, as it was started, and what is wrong with it. */
+import type { Config } from "../config/config.ts";
+import { becomeAccount, isRoot, type Account } from "../privileges.ts";
+import type { Store } from "../stores/store.ts";
+import type { DovecotMaster } from "./dovecot-master.ts";
+import type { HandedSocket, Listeners } from "./listeners.ts";
+import type { OwnedLog } from "./log.ts";
+import type { Orders } from "./orders.ts";
+import type { Problems } from "./problems.ts";
+import type { Systemd } from "./systemd.ts";
+
+/** How often to try again what did not work. Milliseconds. */
+export const AGAIN_MS = 10_000;
+
+export interface ServeOptions {
+  readonly version: string;
+  /** Reads the configuration, at first and again; throws where it is wrong. */
+  readonly load: () => Promise<Config>;
+  readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+}
+
+/** This process, as it was started. */
+export interface Service extends ServeOptions {
+  readonly log: OwnedLog;
+  readonly master: DovecotMaster | undefined;
+  readonly systemd: Systemd | undefined;
+  readonly orders: Orders;
+  readonly handed: readonly HandedSocket[];
+  /** Whether a login socket was handed over: it may not end by itself, but to be started again. */
+  readonly isHeld: boolean;
+  readonly listeners: Listeners;
+  readonly problems: Problems;
+}
+
+/** Root becomes somebody else for good. Where it cannot, a daemon that may not end stays what it is. */
+export function become({ isHeld, log }: Service, account: Account): void {
+  if (!isRoot() || account.uid === 0) return;
+  try {
+    becomeAccount(account);
+  } catch (error) {
+    if (!isHeld) throw error;
+    log.error("problem", { reason: messageOf(error) });
+  }
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

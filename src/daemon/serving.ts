@@ -1,0 +1,209 @@
+/** The daemon at work, from root to the configured user, through reloads, to its end. */
+import type { Config } from "../config/config.ts";
+import { accountOf, fallbackAccount, hasAccount, isRoot, type Account } from "../privileges.ts";
+import { Connections } from "./connections.ts";
+import { Daemon } from "./daemon.ts";
+import { isLogin } from "./listeners.ts";
+import { createMetricsServer, type MetricsServer } from "./metrics-server.ts";
+import { createMetrics, type RenderedMetrics } from "./metrics.ts";
+import { NetworkSources } from "./network-sources.ts";
+import { writeProblems } from "./problems.ts";
+import { AGAIN_MS, become, messageOf, type Service } from "./service.ts";
+import { spoolDepth, storeReadings } from "./spool-depth.ts";
+
+/** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
+const PATIENCE_MS = 1_000;
+
+/** How long whoever has connected may take, in the end, to ask and to fetch the answer. Milliseconds. */
+const LAST_ANSWERS_MS = 1_000;
+
+/** What works, and what does not. */
+interface Work {
+  readonly service: Service;
+  readonly daemon: Daemon;
+  readonly network: NetworkSources;
+  readonly metrics: RenderedMetrics;
+  /** What was wrong from the start and cannot be mended by this process. */
+  readonly flaws: readonly string[];
+  /** The configured user, where there was none of that name. */
+  readonly unknownUser: string | undefined;
+}
+
+/**
+ * Serves until this process is to end, or to be started again.
+ *
+ * @param flaws what is wrong with the sockets that were handed over
+ * @throws PopbsmtpError where it cannot begin and nobody's logins depend on it
+ */
+export async function serving(
+  config: Config,
+  flaws: readonly string[],
+  service: Service,
+): Promise<void> {
+  const { log, listeners, systemd, orders } = service;
+  log.level = config.serve.logLevel;
+  const work = await begin(config, flaws, service);
+  const connections = new Connections();
+  const metricsServer = answer(work, connections);
+  const where = [...listeners.list, ...work.network.list]
+    .map((listener) => `${listener.role}=${listener.where}`)
+    .join(" ");
+  log.info("ready", { version: service.version, listens: where });
+  systemd?.ready(`listening: ${where}`);
+  report(work, false);
+  for (;;) {
+    const order = await orders.next(AGAIN_MS);
+    if (order === "end") break;
+    if (order === "reload") await reload(work);
+    await listeners.retry();
+    await work.network.retry();
+    report(work, true);
+    if (mustStartAgain(work)) break;
+  }
+  await end(work, connections);
+  metricsServer.close();
+}
+
+/** Opens as root what only root can, and becomes the configured user. */
+async function begin(config: Config, flaws: readonly string[], service: Service): Promise<Work> {
+  const { listeners, handed, isHeld, log, openStore, now } = service;
+  const { account, unknown } = accountFor(config, service);
+  const { imap, pop3 } = config.serve;
+  const holdsLogins = isHeld || imap !== undefined || pop3 !== undefined;
+  const replaces = handed.length > 0;
+  const patience = replaces ? PATIENCE_MS : 0;
+  await listeners.open(config.serve, {
+    owner: account,
+    patience,
+    mayMiss: (role) => isHeld || (holdsLogins && !isLogin(role)),
+  });
+  const network = await NetworkSources.open(config.serve, {
+    handed,
+    patience,
+    mayMiss: holdsLogins,
+    log,
+  });
+  try {
+    if (account !== undefined) become(service, account);
+    const metrics = createMetrics();
+    const daemon = await Daemon.start({ config, openStore, replaces, log, metrics, now });
+    return {
+      service,
+      daemon,
+      network,
+      metrics,
+      flaws: unknown === undefined ? flaws : [...flaws, unknown],
+      unknownUser: unknown === undefined ? undefined : config.user,
+    };
+  } catch (error) {
+    // while there is a listening socket this process would not end
+    await network.close(0);
+    throw error;
+  }
+}
+
+/** Whom root is to become; undefined where this is not root. */
+function accountFor(
+  { user }: Config,
+  { master, isHeld }: Service,
+): { readonly account?: Account; readonly unknown?: string } {
+  if (master?.account !== undefined) return { account: master.account };
+  if (!isRoot()) return {};
+  try {
+    return { account: accountOf(user) };
+  } catch (error) {
+    if (!isHeld) throw error;
+    const account = fallbackAccount();
+    const instead = account.name ?? `user id ${account.uid}`;
+    return { account, unknown: `${messageOf(error)}; until then it is ${instead}` };
+  }
+}
+
+/** From now on what comes in is answered, and first what has come. */
+function answer(
+  { service, daemon, network, metrics }: Work,
+  connections: Connections,
+): MetricsServer {
+  const { listeners, version, now } = service;
+  const metricsServer = createMetricsServer({
+    render: async () =>
+      metrics.render({
+        version,
+        node: process.versions.node,
+        driver: daemon.config.stores.map(({ driver }) => driver).join(","),
+        known: daemon.known,
+        spool: await spoolDepth(daemon.config.spool, now()),
+        stores: await storeReadings(daemon.config, now()),
+      }),
+  });
+  listeners.start((socket, role) => {
+    connections.add(socket, role);
+    if (role === "policy") daemon.policy(socket);
+    else if (role === "socketmap") daemon.socketmap(socket);
+    else if (role === "metrics") metricsServer.handle(socket);
+    else daemon.postLogin(role, socket);
+  });
+  network.start({
+    record: async (login) => (await daemon.record(login)) !== "lost",
+    now: () => daemon.loginTime(),
+    metrics,
+  });
+  return metricsServer;
+}
+
+/** @param isSettled whether a daemon that this one replaces is to be gone by now */
+function report({ service, daemon, network, flaws }: Work, isSettled: boolean): void {
+  const { listeners, problems, systemd } = service;
+  const found = [
+    ...flaws,
+    ...listeners.problems,
+    ...network.problems,
+    ...daemon.problems(isSettled),
+  ];
+  if (!problems.report(found)) return;
+  systemd?.status(found.length === 0 ? "all is well again" : `problems: ${found.join("; ")}`);
+  writeProblems(daemon.config.spool, found);
+}
+
+/** Whether what is wrong can be mended now, and only by a process that starts as root, as this one did. */
+function mustStartAgain({ service, network, unknownUser }: Work): boolean {
+  const { listeners, isHeld, log } = service;
+  if (!isHeld || isRoot()) return false;
+  const reasons = [
+    ...(listeners.needsRoot || network.needsRoot ? ["as root, to listen everywhere"] : []),
+    ...(unknownUser !== undefined && hasAccount(unknownUser) ? [`as ${unknownUser}`] : []),
+  ];
+  const [reason] = reasons;
+  if (reason !== undefined) log.info("starting-again", { reason });
+  return reason !== undefined;
+}
+
+/** The new configuration is built and tried first; the old one stays where it does not work. */
+async function reload({ service, daemon, network }: Work): Promise<void> {
+  const { load, listeners, log, systemd } = service;
+  systemd?.reloading();
+  try {
+    const config = await load();
+    await listeners.change(config.serve, () =>
+      network.change(config.serve, () => daemon.reconfigure(config)),
+    );
+    log.level = config.serve.logLevel;
+    log.info("reloaded");
+  } catch (error) {
+    log.error("reload-refused", { reason: messageOf(error) });
+  }
+  systemd?.ready("reloaded");
+}
+
+async function end({ service, daemon, network }: Work, connections: Connections): Promise<void> {
+  const { log, systemd, listeners } = service;
+  log.info("stopping");
+  await systemd?.stopping();
+  await listeners.close();
+  await Promise.all([
+    connections.end(daemon.deadline + LAST_ANSWERS_MS),
+    network.close(daemon.deadline + LAST_ANSWERS_MS),
+  ]);
+  await daemon.stop();
+  log.info("stopped");
+}

@@ -1,0 +1,164 @@
+/**
+ * A Unix socket made at a path, and taken away again.
+ *
+ * The directory may be somebody else's, who swaps files for links while root is at work. So root does nothing there: the socket is made
+ * with the rights of the account that it is to belong to, by bind(2) alone, with the right owner and mode from the first moment, and
+ * nothing is ever given away or opened up by its path. Only where that account may not write to the directory root makes the socket
+ * itself, and keeps it; and only where the way to the directory is root's alone, for bind(2) and unlink(2) follow links on the way,
+ * though not at its end.
+ */
+import {
+  closeSync,
+  constants,
+  fchownSync,
+  fstatSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  type BigIntStats,
+} from "node:fs";
+import { once } from "node:events";
+import { connect, type Server } from "node:net";
+import { basename, dirname, join } from "node:path";
+import { EX, PopbsmtpError } from "../errors.ts";
+import { asAccount, isRoot, type Account } from "../privileges.ts";
+import { BACKLOG, cannotListen, codeOf, listening, OccupiedError } from "./listening.ts";
+import { isRootsOwn, rootsWayTo } from "./roots-way.ts";
+
+/** open(2), for Linux: a descriptor that stands for a file of any kind. Node has no name for it. */
+const O_PATH = 0x20_0000;
+
+export interface SocketFileOptions {
+  /** The socket's permissions. */
+  readonly mode: number;
+  /** Whom the socket, and its directory where that has to be made, belong to where root makes them. Default: this process' user. */
+  readonly owner: Account | undefined;
+}
+
+/** Does something with certain rights. */
+type As = <T>(work: () => T) => T;
+
+const asItself: As = (work) => work();
+
+/**
+ * Makes `server` listen at a path. A socket that nobody answers at any more is replaced.
+ *
+ * @returns what stops it, and takes the socket's file away if it is still this one's
+ * @throws OccupiedError where another process listens there, or there is something else
+ * @throws PopbsmtpError (73, 77) where the socket cannot be made
+ */
+export async function listenAtPath(
+  path: string,
+  server: Server,
+  { mode, owner }: SocketFileOptions,
+): Promise<() => void> {
+  if (owner === undefined || owner.uid === 0 || !isRoot()) {
+    return listenAs(asItself, path, server, mode);
+  }
+  try {
+    makeRootsDirectory(dirname(path), owner);
+    return await listenAs((work) => asAccount(owner, work), path, server, mode);
+  } catch (error) {
+    const denied = error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM;
+    const directory = denied ? wayTo(dirname(path)) : undefined;
+    if (directory === undefined) throw error;
+    return await listenAs(asItself, join(directory, basename(path)), server, mode);
+  }
+}
+
+async function listenAs(as: As, path: string, server: Server, mode: number): Promise<() => void> {
+  try {
+    // for anybody to pass through; what may be done in it is for each socket's mode to say
+    withUmask(0o022, () => as(() => mkdirSync(dirname(path), { recursive: true })));
+    await removeStale(as, path);
+  } catch (cause) {
+    throw cause instanceof PopbsmtpError ? cause : cannotListen(path, cause);
+  }
+  // bind(2) obeys the umask. Node binds before listen() returns.
+  withUmask(0o777 & ~mode, () => as(() => server.listen({ path, backlog: BACKLOG })));
+  await listening(server, path);
+  const mine = as(() => lstatSync(path, { bigint: true }));
+  return () => as(() => closeAtPath(path, server, mine));
+}
+
+/** In directories that are root's alone root makes what is missing, and gives the last to `owner`, who can then take the socket away. */
+function makeRootsDirectory(directory: string, owner: Account): void {
+  if (statSync(directory, { throwIfNoEntry: false }) !== undefined) return;
+  let there = dirname(directory);
+  while (statSync(there, { throwIfNoEntry: false }) === undefined) there = dirname(there);
+  const way = wayTo(there);
+  if (way === undefined || !isRootsOwn(way)) return;
+  const made = join(way, directory.slice(there.length));
+  withUmask(0o022, () => mkdirSync(made, { recursive: true }));
+  const descriptor = openSync(made, constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    fchownSync(descriptor, owner.uid, owner.gid);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function wayTo(directory: string): string | undefined {
+  try {
+    return rootsWayTo(directory);
+  } catch {
+    // it is not there
+    return undefined;
+  }
+}
+
+async function removeStale(as: As, path: string): Promise<void> {
+  if (as(() => lstatSync(path, { throwIfNoEntry: false })) === undefined) return;
+  const descriptor = as(() => openSync(path, O_PATH | constants.O_NOFOLLOW));
+  try {
+    if (!fstatSync(descriptor).isSocket()) {
+      throw new OccupiedError(`${path}: is there and is no socket; move it away`);
+    }
+    // not by its path, where there may be another one by now
+    const probe = as(() => connect(`/proc/self/fd/${descriptor}`));
+    try {
+      await once(probe, "connect");
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "ECONNREFUSED") return as(() => rmSync(path, { force: true }));
+      // EAGAIN: its backlog is full. EACCES: nobody can tell, and it is not ours
+      if (code !== "EAGAIN" && code !== "EACCES") throw error;
+    } finally {
+      probe.destroy();
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+  throw new OccupiedError(`${path}: another popbsmtp serve listens there (stop it first)`);
+}
+
+/** Closing removes whatever is at the path it was bound to (libuv does): another's socket is held fast meanwhile. */
+function closeAtPath(path: string, server: Server, mine: BigIntStats): void {
+  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (there === undefined || (there.ino === mine.ino && there.dev === mine.dev)) {
+    server.close();
+    return;
+  }
+  const aside = `${path}.${process.pid}`;
+  try {
+    linkSync(path, aside);
+    server.close();
+    renameSync(aside, path);
+  } catch {
+    // somebody else's directory by now: then nothing in it can be removed either
+    server.close();
+  }
+}
+
+function withUmask<T>(mask: number, work: () => T): T {
+  const before = process.umask(mask);
+  try {
+    return work();
+  } finally {
+    process.umask(before);
+  }
+}

@@ -1,0 +1,26 @@
+/** What keeps a daemon from its spool. */
+import { accessSync, constants, statSync } from "node:fs";
+import type { Spool } from "../spool/spool.ts";
+
+/** That another daemon drains it; undefined: none does. */
+export function anotherDaemon(spool: Spool): string | undefined {
+  const pid = spool.drainAtWork("serve");
+  return pid === undefined || pid === process.pid
+    ? undefined
+    : `spool: ${spool.path}: another popbsmtp serve (process ${pid}) is at work there; stop it first`;
+}
+
+/** Why this process cannot record logins in a spool; undefined: it can. */
+export function whyNotWritable(path: string): string | undefined {
+  try {
+    if (!statSync(path).isDirectory()) return `spool: ${path}: is no directory; move it away`;
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const user = `user id ${process.geteuid?.()}`;
+    return code === "ENOENT"
+      ? `spool: ${path}: does not exist; make it, a directory of the user that \`user\` names: install -d -m 0700 -o USER ${path}`
+      : `spool: ${path}: cannot be written to by ${user} (${String(code)}); it has to be a directory of the user that \`user\` names`;
+  }
+}
