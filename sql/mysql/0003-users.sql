@@ -1,4 +1,4 @@
--- popbsmtp, schema version 3: users are compared byte by byte. utf8mb4_bin ignores trailing spaces; the collation that
+-- popbsmtp, schema version 3: users are compared byte by byte, and revocations are recorded. utf8mb4_bin ignores trailing spaces; the collation that
 -- does not is called utf8mb4_nopad_bin in MariaDB and utf8mb4_0900_bin in MySQL. MySQL before 8.0.17 has neither, and
 -- gets varbinary columns.
 --
@@ -35,6 +35,17 @@ SET @popbsmtp_step = IF(
 PREPARE popbsmtp_step FROM @popbsmtp_step;
 EXECUTE popbsmtp_step;
 DEALLOCATE PREPARE popbsmtp_step;
+
+-- A login made before revoked_at no longer counts, wherever it was waiting: writers skip it. NULL stands for any address,
+-- or any user. After an upgrade, roles.sql gives the accounts their part of it. Bytes compare the same in every version.
+CREATE TABLE IF NOT EXISTS `popbsmtp_revocations` (
+  `id` varchar(36) CHARACTER SET ascii NOT NULL PRIMARY KEY,
+  `address` varbinary(45),
+  `user` varbinary(1020),
+  `revoked_at` datetime(6) NOT NULL,
+  INDEX `address` (`address`),
+  INDEX `user` (`user`)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC;
 
 INSERT INTO `popbsmtp_schema` (version, installed)
 SELECT 3, UTC_TIMESTAMP() FROM (SELECT 1) AS one

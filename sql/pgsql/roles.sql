@@ -22,10 +22,12 @@ $$;
 -- The writer records logins, and cannot delete.
 GRANT SELECT, INSERT, UPDATE ON "popbsmtp" TO popbsmtp;
 GRANT SELECT ON "popbsmtp_schema" TO popbsmtp;
+GRANT SELECT ON "popbsmtp_revocations" TO popbsmtp;
 
 -- The purger deletes what expired or was revoked, and cannot authorize anybody.
 GRANT SELECT, DELETE ON "popbsmtp" TO popbsmtp_purger;
 GRANT SELECT ON "popbsmtp_schema" TO popbsmtp_purger;
+GRANT SELECT, INSERT, DELETE ON "popbsmtp_revocations" TO popbsmtp_purger;
 
 -- Postfix asks whether an address is live, and does not learn who was there.
 GRANT SELECT (address, last_seen) ON "popbsmtp" TO popbsmtp_reader;

@@ -1,5 +1,6 @@
 import type { Address } from "../address.ts";
 import type { Login } from "../login.ts";
+import type { Spelling } from "./store-clock.ts";
 
 /** What a batch says about one authorization. Times are this host's, in milliseconds since 1970 (see {@link Login}). */
 export interface Row {
@@ -31,12 +32,22 @@ export function mergeLogins(batch: readonly Login[], perUser: boolean): readonly
     .map(({ row }) => row);
 }
 
-/** The rows with their times as `spell` spells them. */
-export function spelled(rows: readonly Row[], spell: (time: number) => number): readonly Row[] {
+/** A row with its times as the store has them. */
+export interface SpelledRow extends Row {
+  /** The last login at the earliest: a revocation at that time or later ends it. */
+  readonly earliest: number;
+}
+
+/** The rows with their times as `spelling` spells them. */
+export function spelled(
+  rows: readonly Row[],
+  { written, earliest }: Spelling,
+): readonly SpelledRow[] {
   return rows.map((row) => ({
     ...row,
-    firstSeen: spell(row.firstSeen),
-    lastSeen: spell(row.lastSeen),
+    firstSeen: written(row.firstSeen),
+    lastSeen: written(row.lastSeen),
+    earliest: earliest(row.lastSeen),
   }));
 }
 

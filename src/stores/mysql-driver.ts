@@ -5,12 +5,15 @@ import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
 import { CONNECT_MS, unknownTrouble, type Driver } from "./connection.ts";
 import { tlsOptions } from "./tls.ts";
 
+/** How long a statement waits for a row that another one has locked. Milliseconds. */
+export const LOCK_WAIT_MS = 1_000;
+
 /**
  * What a session is like, whatever the server's defaults are: times in UTC, nothing cut or guessed silently, no lock on
  * the gaps between rows (a purge would lock new logins out), and no wait for a lock longer than a verb may take.
  */
 const SESSION = [
-  "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 1",
+  `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = ${LOCK_WAIT_MS / 1_000}`,
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 
@@ -56,6 +59,12 @@ function tls(host: string, { ssl }: ServerStoreConfig) {
     throw new Error("TLS can be verified for a name only: give the host's name, not its address");
   }
   return { ssl: { ...tlsOptions(ssl), verifyIdentity } };
+}
+
+/** Whether a table whose name ends so is not there, or may not be used. */
+export function isMissing(error: unknown, suffix: string): boolean {
+  const errno = serverError(error);
+  return (errno === 1146 || errno === 1142) && reason(error).includes(suffix);
 }
 
 /** https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html */

@@ -1,7 +1,7 @@
 import type { Connection as Link, RowDataPacket } from "mysql2/promise";
 import type { ServerStoreConfig } from "../config/config.ts";
 import { StoreAwayError } from "../errors.ts";
-import { identifier, quoter, refuseNewer, SCHEMA_VERSION, upgrades } from "./schema.ts";
+import { identifier, quoter, refuseNewer, repairFrom, SCHEMA_VERSION, upgrades } from "./schema.ts";
 import type { Installed } from "./store.ts";
 
 /** Seconds to wait for another host that is installing. */
@@ -24,7 +24,10 @@ export async function installMysql(
     throw new StoreAwayError(`store: ${name}: another host is installing the schema`);
   }
   try {
-    const from = (await mysqlVersion(link, config)) ?? 0;
+    const from = repairFrom(
+      (await mysqlVersion(link, config)) ?? 0,
+      (await columnsOf(link, `${config.table}_revocations`)).size > 0,
+    );
     refuseNewer(name, from);
     if (from === 0) await convertWikiTable(link, config);
     for (const { sql } of upgrades(config, from)) {

@@ -1,5 +1,5 @@
 import type { ServerStoreConfig } from "../config/config.ts";
-import { utcText, type Row } from "./batch.ts";
+import { utcText, type Row, type SpelledRow } from "./batch.ts";
 import { assignments } from "./merge.ts";
 import type { Condition } from "./revocation.ts";
 import { identifier, quoter } from "./schema.ts";
@@ -45,7 +45,28 @@ export function statements(config: ServerStoreConfig) {
     isLoose: true,
   });
 
+  // named otherwise than the table's columns, which the UPDATE part means
+  const fields = writes.map(({ sql }, index) => `${sql} AS f${String(index)}`);
+  const login = `SELECT ${fields.join(", ")}, ? AS whose_address, ? AS whose_user, CAST(? AS DATETIME(6)) AS earliest`;
+  const revocations = identifier(config, "_revocations");
+  const revokedFor = (whose: string) =>
+    `EXISTS (SELECT 1 FROM ${revocations} AS revoked WHERE ${whose} AND revoked.revoked_at >= login.earliest)`;
+
   return {
+    /** Takes {@link unrevokedValues}. */
+    upsertUnrevoked: (rows: number) =>
+      `INSERT INTO ${table} (${names}) SELECT ${writes.map((_, index) => `f${String(index)}`).join(", ")} ` +
+      `FROM (${Array<string>(rows).fill(login).join(" UNION ALL ")}) AS login ` +
+      `WHERE NOT ${revokedFor("revoked.address = login.whose_address AND (revoked.user IS NULL OR revoked.user = login.whose_user)")} ` +
+      `AND NOT ${revokedFor("revoked.address IS NULL AND revoked.user = login.whose_user")} ` +
+      `ON DUPLICATE KEY UPDATE ${update}`,
+    unrevokedValues: (rows: readonly SpelledRow[]) =>
+      rows.flatMap((each) => [
+        ...writes.flatMap(({ values }) => values(each)),
+        each.address,
+        each.user,
+        utcText(each.earliest),
+      ]),
     /** Takes {@link upsertValues}. */
     upsert: (rows: number) =>
       `INSERT INTO ${table} (${names}) VALUES ${Array<string>(rows).fill(tuple).join(", ")} ` +
@@ -61,6 +82,11 @@ export function statements(config: ServerStoreConfig) {
     /** Each value twice where bytes are compared. */
     revoke: (conditions: readonly Condition[]) =>
       `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+    /** Takes an id, and the address and the user, NULL for any. */
+    recordRevocation: `INSERT INTO ${revocations} (id, address, user, revoked_at) VALUES (?, ?, ?, ${NOW})`,
+    /** Goes after {@link revoke} and its conditions. Takes the id. */
+    beforeRevocation: ` AND ${lastSeen} <= (SELECT revoked_at FROM ${revocations} WHERE id = ?)`,
+    purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= ${NOW} - INTERVAL ? SECOND`,
     /** LIMIT takes no placeholder: mysql2 sends numbers as DOUBLE. */
     purge: (rows: number) =>
       `DELETE FROM ${table} WHERE ${lastSeen} <= ${NOW} - INTERVAL ? SECOND ` +

@@ -1,15 +1,23 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Connection as Link, ResultSetHeader, RowDataPacket } from "mysql2/promise";
 import { parseAddress, type Address } from "../address.ts";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import type { Login } from "../login.ts";
-import { mergeLogins, spelled, type Row } from "./batch.ts";
+import { mergeLogins, spelled, type SpelledRow } from "./batch.ts";
 import type { Caveat } from "./caveat.ts";
 import { Connection, MAINTENANCE_MS } from "./connection.ts";
 import { mysqlCaveats } from "./mysql-caveats.ts";
-import { driver } from "./mysql-driver.ts";
+import { driver, isMissing, LOCK_WAIT_MS } from "./mysql-driver.ts";
 import { installMysql, mysqlVersion } from "./mysql-install.ts";
 import { statements } from "./mysql-sql.ts";
-import { revoked } from "./revocation.ts";
+import {
+  recorded,
+  revoked,
+  revokeForGood,
+  REVOCATION_KEPT_MS,
+  RevocationTable,
+} from "./revocation.ts";
 import { purgeInBatches } from "./purge.ts";
 import { StoreClock, ticking } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
@@ -34,11 +42,14 @@ export class MysqlStore implements Store {
   readonly #sql: ReturnType<typeof statements>;
   readonly #clock = new StoreClock<Link>((link) => this.#now(link));
 
+  readonly #revocations: RevocationTable;
+
   constructor(config: ServerStoreConfig, account: Account, lifetime: number) {
     this.#config = config;
     this.#lifetime = lifetime;
     this.#connection = new Connection(config, driver(config, account));
     this.#sql = statements(config);
+    this.#revocations = new RevocationTable((error) => isMissing(error, "_revocations"));
   }
 
   get name(): string {
@@ -51,13 +62,25 @@ export class MysqlStore implements Store {
     const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#connection.use(async (link) => {
       const chunks = inChunks(spelled(rows, await this.#clock.spelling(link, clock())));
-      const write = async () => {
-        for (const chunk of chunks) {
-          await link.execute(this.#sql.upsert(chunk.length), this.#sql.upsertValues(chunk));
-        }
+      const write = async (statement: (chunk: readonly SpelledRow[]) => Promise<unknown>) => {
+        const all = async () => {
+          for (const chunk of chunks) await statement(chunk);
+        };
+        // one statement is a transaction by itself, in one round trip
+        await (chunks.length > 1 ? transaction(link, all) : all());
       };
-      // one statement is a transaction by itself, in one round trip
-      await (chunks.length > 1 ? transaction(link, write) : write());
+      const plain = () =>
+        write((chunk) =>
+          link.execute(this.#sql.upsert(chunk.length), this.#sql.upsertValues(chunk)),
+        );
+      if (this.#config.mapped) return plain();
+      return this.#revocations.use(
+        () =>
+          write((chunk) =>
+            link.execute(this.#sql.upsertUnrevoked(chunk.length), this.#sql.unrevokedValues(chunk)),
+          ),
+        plain,
+      );
     });
   }
 
@@ -91,13 +114,23 @@ export class MysqlStore implements Store {
 
   async revoke(which: Revocation): Promise<number> {
     const conditions = revoked(this.#config, which);
-    const [{ affectedRows }] = await this.#connection.use((link) =>
-      link.execute<ResultSetHeader>(
-        this.#sql.revoke(conditions),
-        conditions.flatMap(({ value, bytes }) => (bytes ? [value, value] : [value])),
-      ),
-    );
-    return affectedRows;
+    const sql = this.#sql.revoke(conditions);
+    const values = conditions.flatMap(({ value, bytes }) => (bytes ? [value, value] : [value]));
+    const run = (text: string, given: readonly (string | null)[]) =>
+      this.#connection.use(async (link) => {
+        const [{ affectedRows }] = await link.execute<ResultSetHeader>(text, [...given]);
+        return affectedRows;
+      });
+    if (this.#config.mapped) return run(sql, values);
+    const id = randomUUID();
+    const record = async () => {
+      await run(this.#sql.recordRevocation, [id, ...recorded(which)]);
+      const ended = await run(sql, values);
+      // a writer that looked before may still wait for a lock, but not longer
+      await sleep(LOCK_WAIT_MS);
+      return ended + (await run(sql + this.#sql.beforeRevocation, [...values, id]));
+    };
+    return revokeForGood(() => run(sql, values), record);
   }
 
   async purge({
@@ -113,6 +146,7 @@ export class MysqlStore implements Store {
       );
       return affectedRows;
     }, onProgress);
+    await this.#purgeRevocations();
     if (optimize) {
       await this.#connection.use((link) => link.query(this.#sql.optimize), MAINTENANCE_MS);
     }
@@ -147,6 +181,17 @@ export class MysqlStore implements Store {
     return this.#connection.close();
   }
 
+  async #purgeRevocations(): Promise<void> {
+    if (this.#config.mapped) return;
+    await this.#connection.use((link) =>
+      this.#revocations.use(
+        async () =>
+          void (await link.execute(this.#sql.purgeRevocations, [REVOCATION_KEPT_MS / 1000])),
+        async () => undefined,
+      ),
+    );
+  }
+
   /** The server's clock, in milliseconds since 1970. */
   async #now(link: Link): Promise<number> {
     const [rows] = await link.execute<(RowDataPacket & { now: Date })[]>(this.#sql.clock);
@@ -155,8 +200,8 @@ export class MysqlStore implements Store {
 }
 
 /** Statements of 100, 10 and 1 rows: the server keeps three prepared, whatever the batches' sizes. */
-function inChunks(rows: readonly Row[]): readonly (readonly Row[])[] {
-  const chunks: (readonly Row[])[] = [];
+function inChunks(rows: readonly SpelledRow[]): readonly (readonly SpelledRow[])[] {
+  const chunks: (readonly SpelledRow[])[] = [];
   let done = 0;
   for (const size of [100, 10, 1]) {
     for (; rows.length - done >= size; done += size) chunks.push(rows.slice(done, done + size));

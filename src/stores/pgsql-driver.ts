@@ -56,6 +56,12 @@ export function isUnkeyed(error: unknown): boolean {
   return sqlState(error) === "42P10";
 }
 
+/** Whether a table whose name ends so is not there, or may not be used. */
+export function isMissing(error: unknown, suffix: string): boolean {
+  const state = sqlState(error);
+  return (state === "42P01" || state === "42501") && reason(error).includes(suffix);
+}
+
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 function explain(error: unknown): Complaint {
   const state = sqlState(error);

@@ -1,6 +1,6 @@
 import type { Client } from "pg";
 import type { ServerStoreConfig } from "../config/config.ts";
-import { identifier, quoter, refuseNewer, SCHEMA_VERSION, upgrades } from "./schema.ts";
+import { identifier, quoter, refuseNewer, repairFrom, SCHEMA_VERSION, upgrades } from "./schema.ts";
 import type { Installed } from "./store.ts";
 
 /** Creates or upgrades the tables. Inside a transaction, and alone: the lock is held until its end. */
@@ -10,8 +10,9 @@ export async function installPgsql(
   name: string,
 ): Promise<Installed> {
   await client.query("SELECT pg_advisory_xact_lock(hashtext('popbsmtp schema'))");
-  const from = await pgsqlVersion(client, config);
-  if (from === undefined) return { from, to: undefined };
+  const version = await pgsqlVersion(client, config);
+  if (version === undefined) return { from: undefined, to: undefined };
+  const from = repairFrom(version, await exists(client, identifier(config, "_revocations")));
   refuseNewer(name, from);
   if (from === 0 && (await isWikiTable(client, config))) await convertWikiTable(client, config);
   for (const { sql } of upgrades(config, from)) await client.query(sql);

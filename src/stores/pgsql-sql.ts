@@ -25,10 +25,18 @@ export function statements(config: ServerStoreConfig) {
   const inserted = insertion(config);
   const names = inserted.map(({ column }) => quote(column)).join(", ");
   // the arrays keep the order of the rows, in which every writer takes its locks
-  const batch =
-    `SELECT ${inserted.map(({ column, value }) => `${value} AS ${quote(column)}`).join(", ")} ` +
-    "FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[]) " +
-    "AS login (address, usr, service, first_seen, last_seen, logins)";
+  const values = `SELECT ${inserted.map(({ column, value }) => `${value} AS ${quote(column)}`).join(", ")} `;
+  const arrays =
+    "$1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::bigint[]";
+  const fields = "address, usr, service, first_seen, last_seen, logins";
+  const batch = `${values}FROM unnest(${arrays}) AS login (${fields})`;
+  const revocations = identifier(config, "_revocations");
+  const revokedFor = (whose: string) =>
+    `EXISTS (SELECT 1 FROM ${revocations} AS revoked WHERE ${whose} AND revoked_at >= login.earliest)`;
+  const unrevoked =
+    `${values}FROM unnest(${arrays}, $7::timestamptz[]) WITH ORDINALITY AS login (${fields}, earliest, number) ` +
+    `WHERE NOT ${revokedFor('revoked.address = login.address AND (revoked."user" IS NULL OR revoked."user" = login.usr)')} ` +
+    `AND NOT ${revokedFor('revoked.address IS NULL AND revoked."user" = login.usr')} ORDER BY number`;
   const key = [columns.address, columns.user].filter((column) => column !== undefined).map(quote);
   const update = (given: string) =>
     assignments(columns, {
@@ -43,11 +51,15 @@ export function statements(config: ServerStoreConfig) {
   const same = (other: string) =>
     key.map((column) => `${other}.${column} = new.${column}`).join(" AND ");
 
+  const upsert = (rows: string) =>
+    `INSERT INTO ${table} AS old (${names}) ${rows} ` +
+    `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update("excluded")}`;
+
   return {
     /** $1 to $6: the rows' address, user, service, first and last time, logins. */
-    upsert:
-      `INSERT INTO ${table} AS old (${names}) ${batch} ` +
-      `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update("excluded")}`,
+    upsert: upsert(batch),
+    /** The same without those that were revoked. $7: their last time at the earliest. */
+    upsertUnrevoked: upsert(unrevoked),
     /** The same without a key. The caller holds `lock`. */
     updateOrInsert:
       `WITH new AS (${batch}), updated AS (` +
@@ -64,6 +76,12 @@ export function statements(config: ServerStoreConfig) {
       `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
     revoke: (conditions: readonly Condition[]) =>
       `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+    /** Waits for the writers at work; those that come later see what the caller commits. */
+    lockOutWriters: `LOCK TABLE ${table} IN SHARE ROW EXCLUSIVE MODE`,
+    /** $1: a unique id, $2 and $3: the address and the user, NULL for any. */
+    recordRevocation: `INSERT INTO ${revocations} (id, address, "user", revoked_at) VALUES ($1, $2, $3, clock_timestamp())`,
+    /** $1: seconds. */
+    purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= now() - make_interval(secs => $1)`,
     /**
      * $1: seconds, $2: rows. A row that is renewed meanwhile is looked at again before it is deleted. SKIP LOCKED would
      * be shorter, but wants the right to UPDATE, with which a purger could authorize somebody.

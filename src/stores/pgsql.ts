@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Client, QueryResultRow } from "pg";
 import { parseAddress, type Address } from "../address.ts";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
@@ -7,9 +8,15 @@ import type { Caveat } from "./caveat.ts";
 import { Connection, MAINTENANCE_MS } from "./connection.ts";
 import { pgsqlCaveats } from "./pgsql-caveats.ts";
 import { installPgsql, pgsqlVersion } from "./pgsql-install.ts";
-import { driver, isUnkeyed } from "./pgsql-driver.ts";
+import { driver, isMissing, isUnkeyed } from "./pgsql-driver.ts";
 import { statements } from "./pgsql-sql.ts";
-import { revoked } from "./revocation.ts";
+import {
+  recorded,
+  revoked,
+  revokeForGood,
+  REVOCATION_KEPT_MS,
+  RevocationTable,
+} from "./revocation.ts";
 import { purgeInBatches } from "./purge.ts";
 import { StoreClock, ticking } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
@@ -30,6 +37,7 @@ export class PgsqlStore implements Store {
   readonly #connection: Connection<Client>;
   readonly #sql: ReturnType<typeof statements>;
   readonly #clock = new StoreClock<Client>((client) => this.#now(client));
+  readonly #revocations: RevocationTable;
   /** A mapped table need not have a key that ON CONFLICT can use; the first refusal tells. */
   #unkeyed = false;
 
@@ -38,6 +46,7 @@ export class PgsqlStore implements Store {
     this.#lifetime = lifetime;
     this.#connection = new Connection(config, driver(config, account));
     this.#sql = statements(config);
+    this.#revocations = new RevocationTable((error) => isMissing(error, "_revocations"));
   }
 
   get name(): string {
@@ -58,9 +67,23 @@ export class PgsqlStore implements Store {
         rows.map((row) => `${utcText(row.lastSeen)}Z`),
         rows.map((row) => row.logins),
       ];
+      const upsert = () => client.query({ name: "authorize", text: this.#sql.upsert, values });
+      if (!this.#config.mapped) {
+        const earliest = rows.map((row) => `${utcText(row.earliest)}Z`);
+        await this.#revocations.use(
+          () =>
+            client.query({
+              name: "authorize-unrevoked",
+              text: this.#sql.upsertUnrevoked,
+              values: [...values, earliest],
+            }),
+          upsert,
+        );
+        return;
+      }
       if (!this.#unkeyed) {
         try {
-          await client.query({ name: "authorize", text: this.#sql.upsert, values });
+          await upsert();
           return;
         } catch (error) {
           if (!isUnkeyed(error)) throw error;
@@ -104,13 +127,20 @@ export class PgsqlStore implements Store {
 
   async revoke(which: Revocation): Promise<number> {
     const conditions = revoked(this.#config, which);
-    const { rowCount } = await this.#connection.use((client) =>
-      client.query(
-        this.#sql.revoke(conditions),
-        conditions.map(({ value }) => value),
-      ),
+    const text = this.#sql.revoke(conditions);
+    const values = conditions.map(({ value }) => value);
+    const end = async (client: Client) => (await client.query(text, values)).rowCount ?? 0;
+    if (this.#config.mapped) return this.#connection.use(end);
+    const record = (client: Client) =>
+      transaction(client, async () => {
+        await client.query(this.#sql.lockOutWriters);
+        await client.query(this.#sql.recordRevocation, [randomUUID(), ...recorded(which)]);
+        return end(client);
+      });
+    return revokeForGood(
+      () => this.#connection.use(end),
+      () => this.#connection.use(record),
     );
-    return rowCount ?? 0;
   }
 
   async purge({
@@ -130,6 +160,7 @@ export class PgsqlStore implements Store {
         ),
       onProgress,
     );
+    await this.#purgeRevocations();
     if (optimize) {
       await this.#connection.use((client) => client.query(this.#sql.optimize), MAINTENANCE_MS);
     }
@@ -163,6 +194,17 @@ export class PgsqlStore implements Store {
 
   close(): Promise<void> {
     return this.#connection.close();
+  }
+
+  async #purgeRevocations(): Promise<void> {
+    if (this.#config.mapped) return;
+    await this.#connection.use((client) =>
+      this.#revocations.use(
+        async () =>
+          void (await client.query(this.#sql.purgeRevocations, [REVOCATION_KEPT_MS / 1000])),
+        async () => undefined,
+      ),
+    );
   }
 
   /** The server's clock, in milliseconds since 1970. */

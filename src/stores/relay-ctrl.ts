@@ -38,10 +38,10 @@ export class RelayCtrlStore implements Store {
 
   authorize(batch: readonly Login[], now: number): Promise<void> {
     return this.#use(async (directory) => {
-      const spell = spelling(now, Date.now());
+      const { written } = spelling(now, Date.now());
       let looked = 0;
       for (const login of latest(batch)) {
-        const time = spell(login.time);
+        const time = written(login.time);
         const there = directory.time(login.address);
         if (there === undefined || there < time || isAhead(there)) {
           directory.write({ address: login.address, time }, login.user);

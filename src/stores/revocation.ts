@@ -1,5 +1,10 @@
+/**
+ * What a revocation does in a table of popbsmtp's own: it deletes the authorizations, and is recorded beside them, in
+ * `<table>_revocations`. Every writer skips logins made before a recorded revocation, so that none that waited in a spool, a drain,
+ * a daemon or on another host undoes it.
+ */
 import type { TableStoreConfig } from "../config/config.ts";
-import { UsageError } from "../errors.ts";
+import { StoreAwayError, UsageError } from "../errors.ts";
 import { quoter } from "./schema.ts";
 import type { Revocation } from "./store.ts";
 
@@ -33,4 +38,67 @@ export function revoked(config: TableStoreConfig, which: Revocation): readonly C
     conditions.push({ column: quote(user), value: which.user, bytes: true });
   }
   return conditions;
+}
+
+/** How long a revocation is kept: no lifetime is longer, and a login that old authorizes nobody. Milliseconds. */
+export const REVOCATION_KEPT_MS = 7 * 86_400_000;
+
+/** After the table could not be used, how long to do without before trying again. Milliseconds. */
+const MISSING_MS = 5_000;
+
+/** The address and the user of a revocation as the table has them: NULL for any. */
+export function recorded(
+  which: Revocation,
+): readonly [address: string | null, user: string | null] {
+  return ["address" in which ? which.address : null, which.user ?? null];
+}
+
+/**
+ * Deletes authorizations at once, then records the revocation and deletes those that were committed meanwhile.
+ *
+ * @returns how many were deleted in all
+ * @throws StoreAwayError where the revocation cannot be recorded; then they are deleted all the same
+ */
+export async function revokeForGood(
+  end: () => Promise<number>,
+  record: () => Promise<number>,
+): Promise<number> {
+  const ended = await end();
+  try {
+    return ended + (await record());
+  } catch (cause) {
+    if (!(cause instanceof StoreAwayError)) throw cause;
+    const count = ended === 1 ? "1 authorization" : `${ended} authorizations`;
+    throw new StoreAwayError(
+      `${cause.message}; ${count} ended, but logins that wait in a spool still count`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * The table of revocations as writers use it. A store that was not upgraded yet, or whose writer was not granted the table, goes on
+ * taking logins: then revocations cannot be recorded there either, or `doctor` says what to grant.
+ */
+export class RevocationTable {
+  readonly #isMissing: (error: unknown) => boolean;
+  #missingUntil = 0;
+
+  /** @param isMissing whether an error says that the table is not there, or may not be used */
+  constructor(isMissing: (error: unknown) => boolean) {
+    this.#isMissing = isMissing;
+  }
+
+  /** Does `work` with the table, or `otherwise` without. */
+  async use<T>(work: () => Promise<T>, otherwise: () => Promise<T>): Promise<T> {
+    if (performance.now() >= this.#missingUntil) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!this.#isMissing(error)) throw error;
+        this.#missingUntil = performance.now() + MISSING_MS;
+      }
+    }
+    return otherwise();
+  }
 }

@@ -34,6 +34,11 @@ export function upgrades(
     .filter(({ version }) => version > installed);
 }
 
+/** The version to upgrade from: the installed one, or the one before its table of revocations where that has been lost. */
+export function repairFrom(installed: number, hasRevocations: boolean): number {
+  return hasRevocations || installed > SCHEMA_VERSION ? installed : Math.min(installed, 2);
+}
+
 /** Throws where a newer program has been here: writing to its tables could damage them. */
 export function refuseNewer(name: string, installed: number): void {
   if (installed <= SCHEMA_VERSION) return;

@@ -85,6 +85,11 @@ export function isBusy(error: unknown): boolean {
   return code === 5 || code === 6;
 }
 
+/** Whether there is no table whose name ends so. */
+export function isMissing(error: unknown, suffix: string): boolean {
+  return primaryCode(error) === 1 && new RegExp(`^no such table: .*${suffix}$`).test(reason(error));
+}
+
 /** What an error of SQLite's means. https://sqlite.org/rescode.html */
 export function sqliteTrouble(name: string, path: string, error: unknown): Error {
   const message = `store: ${name}: ${reason(error)}`;

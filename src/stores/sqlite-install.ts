@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { SqliteStoreConfig } from "../config/config.ts";
 import { looseUsers, type Caveat } from "./caveat.ts";
-import { identifier, quoter, refuseNewer, SCHEMA_VERSION, upgrades } from "./schema.ts";
+import { identifier, quoter, refuseNewer, repairFrom, SCHEMA_VERSION, upgrades } from "./schema.ts";
 import type { SqliteFile } from "./sqlite-driver.ts";
 import type { Installed } from "./store.ts";
 
@@ -13,8 +13,10 @@ export function installSqlite(
 ): Installed {
   const { writer } = file;
   return file.transaction(() => {
-    const from = sqliteVersion(writer, config);
-    if (from === undefined) return { from, to: undefined };
+    const version = sqliteVersion(writer, config);
+    if (version === undefined) return { from: undefined, to: undefined };
+    const hasRevocations = columnsOf(writer, `${config.table}_revocations`).length > 0;
+    const from = repairFrom(version, hasRevocations);
     refuseNewer(name, from);
     if (from === 0 && isWikiTable(writer, config)) {
       convertWikiTable(writer, config);

@@ -1,5 +1,5 @@
 import type { SqliteStoreConfig } from "../config/config.ts";
-import { utcText, type Row } from "./batch.ts";
+import { utcText, type Row, type SpelledRow } from "./batch.ts";
 import { assignments } from "./merge.ts";
 import type { Condition } from "./revocation.ts";
 import { identifier, quoter } from "./schema.ts";
@@ -41,12 +41,25 @@ export function statements(config: SqliteStoreConfig) {
     isLoose: config.mapped,
   });
 
+  const revocations = identifier(config, "_revocations");
+  const into = `INSERT INTO ${table} AS old (${writes.map(({ name }) => name).join(", ")}) `;
+  const places = writes.map(() => "?").join(", ");
+  const merge = `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update}`;
+
   const live = `julianday(${lastSeen}) > julianday('now', ?) AND julianday(${lastSeen}) <= julianday('now', '+1 minute')`;
   return {
-    upsert:
-      `INSERT INTO ${table} AS old (${writes.map(({ name }) => name).join(", ")}) ` +
-      `VALUES (${writes.map(() => "?").join(", ")}) ` +
-      `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update}`,
+    /** Takes {@link unrevokedValues}. */
+    upsertUnrevoked:
+      `${into}SELECT ${places} WHERE NOT EXISTS (SELECT 1 FROM ${revocations} AS revoked ` +
+      `WHERE (revoked.address IS NULL OR revoked.address = ?) AND (revoked."user" IS NULL OR revoked."user" = ?) ` +
+      `AND revoked.revoked_at >= ?) ${merge}`,
+    unrevokedValues: (row: SpelledRow) => [
+      ...writes.map(({ value }) => value(row)),
+      row.address,
+      row.user,
+      utcText(row.earliest),
+    ],
+    upsert: `${into}VALUES (${places}) ${merge}`,
     upsertValues: (row: Row) => writes.map(({ value }) => value(row)),
     lookup: `${select} WHERE ${address} = ? AND ${live} ORDER BY ${lastSeen} DESC LIMIT 1`,
     listLive: `${select} WHERE ${live} ORDER BY ${lastSeen} DESC`,
@@ -56,6 +69,9 @@ export function statements(config: SqliteStoreConfig) {
       `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
     revoke: (conditions: readonly Condition[]) =>
       `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+    /** Takes an id, the address and the user, NULL for any, and the time. */
+    recordRevocation: `INSERT INTO ${revocations} (id, address, "user", revoked_at) VALUES (?, ?, ?, ?)`,
+    purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= ${time("?")}`,
     purge:
       `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ` +
       `WHERE ${lastSeen} <= ${time("?")} ORDER BY ${lastSeen} LIMIT ?)`,

@@ -1,13 +1,14 @@
-import type { SQLInputValue, SQLOutputValue } from "node:sqlite";
+import { randomUUID } from "node:crypto";
+import type { DatabaseSync, SQLInputValue, SQLOutputValue } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseAddress, type Address } from "../address.ts";
 import type { SqliteStoreConfig } from "../config/config.ts";
 import { PopbsmtpError, RowRefusedError } from "../errors.ts";
 import type { Login } from "../login.ts";
-import { mergeLogins, spelled } from "./batch.ts";
+import { mergeLogins, spelled, utcText, type SpelledRow } from "./batch.ts";
 import type { Caveat } from "./caveat.ts";
-import { revoked } from "./revocation.ts";
-import { isBusy, SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
+import { recorded, revoked, revokeForGood, REVOCATION_KEPT_MS } from "./revocation.ts";
+import { isBusy, isMissing, SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
 import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
 import { installSqlite, sqliteCaveats, sqliteVersion } from "./sqlite-install.ts";
 import { ago, CLOCK, statements } from "./sqlite-sql.ts";
@@ -41,13 +42,27 @@ export class SqliteStore implements Store {
     if (batch.length === 0) return;
     const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#use((file) => {
-      const upsert = file.writer.prepare(this.#sql.upsert);
+      const write = this.#upsert(file);
       file.transaction(() => {
-        for (const row of spelled(rows, spelling(now, clock(file)))) {
-          upsert.run(...this.#sql.upsertValues(row));
-        }
+        for (const row of spelled(rows, spelling(now, clock(file)))) write(row);
       });
     });
+  }
+
+  /** Writes a row unless it was revoked, where revocations are recorded. */
+  #upsert({ writer }: SqliteFile): (row: SpelledRow) => void {
+    const { upsert, upsertValues, upsertUnrevoked, unrevokedValues } = this.#sql;
+    if (!this.#config.mapped) {
+      try {
+        const statement = writer.prepare(upsertUnrevoked);
+        return (row) => void statement.run(...unrevokedValues(row));
+      } catch (error) {
+        // not upgraded yet
+        if (!isMissing(error, "_revocations")) throw error;
+      }
+    }
+    const statement = writer.prepare(upsert);
+    return (row) => void statement.run(...upsertValues(row));
   }
 
   async lookup(address: Address): Promise<Authorization | undefined> {
@@ -75,8 +90,18 @@ export class SqliteStore implements Store {
   async revoke(which: Revocation): Promise<number> {
     const conditions = revoked(this.#config, which);
     const values = conditions.map(({ value }) => value);
-    return this.#use(({ writer }) =>
-      Number(writer.prepare(this.#sql.revoke(conditions)).run(...values).changes),
+    const end = ({ writer }: SqliteFile) =>
+      Number(writer.prepare(this.#sql.revoke(conditions)).run(...values).changes);
+    if (this.#config.mapped) return this.#use(end);
+    const record = (file: SqliteFile) =>
+      file.transaction(() => {
+        const statement = file.writer.prepare(this.#sql.recordRevocation);
+        statement.run(randomUUID(), ...recorded(which), utcText(clock(file)));
+        return end(file);
+      });
+    return revokeForGood(
+      () => this.#use(end),
+      () => this.#use(record),
     );
   }
 
@@ -94,6 +119,7 @@ export class SqliteStore implements Store {
       onProgress,
     );
     await this.#use(({ writer }) => {
+      this.#purgeRevocations(writer);
       if (optimize) writer.exec("VACUUM");
       // what readers have finished with need not stay in the file -wal
       writer.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -128,6 +154,15 @@ export class SqliteStore implements Store {
     const file = await this.#file?.catch(() => undefined);
     this.#file = undefined;
     file?.close();
+  }
+
+  #purgeRevocations(writer: DatabaseSync): void {
+    if (this.#config.mapped) return;
+    try {
+      writer.prepare(this.#sql.purgeRevocations).run(ago(REVOCATION_KEPT_MS));
+    } catch (error) {
+      if (!isMissing(error, "_revocations")) throw error;
+    }
   }
 
   async #rows(sql: string, ...values: SQLInputValue[]): Promise<readonly Authorization[]> {

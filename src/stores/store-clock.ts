@@ -44,7 +44,7 @@ export class StoreClock<Link> {
    * @param now this host's clock, in milliseconds since 1970
    * @throws what `ask` does
    */
-  async spelling(link: Link, now: number): Promise<(time: number) => number> {
+  async spelling(link: Link, now: number): Promise<Spelling> {
     const moment = this.#moment();
     let reading = this.#reading;
     if (reading === undefined || reading.link !== link || !isGood(reading, moment, now)) {
@@ -63,18 +63,29 @@ export function ticking(now: number): () => number {
   return () => now + (performance.now() - start);
 }
 
+/** This host's times in a store's terms. Both take and return milliseconds since 1970; the future is now. */
+export interface Spelling {
+  /**
+   * What is written: the time as it is where the clocks agree, so that a login that comes twice has the same time twice;
+   * otherwise the store's now less the time's age.
+   */
+  readonly written: (time: number) => number;
+  /** The store's now less the time's age, and less what that may be off by: what a revocation is compared with. */
+  readonly earliest: (time: number) => number;
+}
+
 /**
- * How to spell this host's times for a store: as they are where the clocks agree, so that a login that comes twice has the same time
- * twice; otherwise as the store's now less the time's age. The future is now.
+ * How to spell this host's times for a store.
  *
  * @param now this host's clock, in milliseconds since 1970
  * @param storeNow the store's at the same moment
  * @param error how far off that may be; default 0
  */
-export function spelling(now: number, storeNow: number, error = 0): (time: number) => number {
-  return (time) => {
-    const stored = storeNow - Math.max(0, now - time);
-    return Math.abs(stored - time) <= AGREE_MS + error ? time : stored;
+export function spelling(now: number, storeNow: number, error = 0): Spelling {
+  const exact = (time: number) => storeNow - Math.max(0, now - time);
+  return {
+    written: (time) => (Math.abs(exact(time) - time) <= AGREE_MS + error ? time : exact(time)),
+    earliest: (time) => exact(time) - error,
   };
 }
 

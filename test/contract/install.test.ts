@@ -72,8 +72,8 @@ const kinds: Record<string, Kind> = {
     definitions: async ({ sql, config }) => {
       const create = async (table: string) =>
         (await sql(`SHOW CREATE TABLE ${table}`)).map((row) => row["Create Table"]);
-      const both = [await create(config.table), await create(`${config.table}_schema`)];
-      return JSON.stringify(both).replaceAll(config.table, "t");
+      const names = ["", "_schema", "_revocations"].map((suffix) => config.table + suffix);
+      return JSON.stringify(await Promise.all(names.map(create))).replaceAll(config.table, "t");
     },
     // @@GLOBAL.time_zone's, as NOW() is
     wiki: { type: "datetime", time: "UTC_TIMESTAMP() - INTERVAL 220 MINUTE" },
@@ -145,6 +145,44 @@ for (const [driver, kind] of Object.entries(kinds)) {
           );
         }));
     }
+
+    it("takes logins before it is upgraded to version 3, and cannot record a revocation", () =>
+      withStore(kind, async (store, subject) => {
+        await kind.client(subject, versionsOf(subject.config).slice(0, 2).join(""));
+        await authorizeOne(store);
+        await assert.rejects(store.revoke({ user: "bob" }), (error: Error) => {
+          assert.ok(error instanceof StoreAwayError);
+          assert.match(
+            error.message,
+            /_revocations.*run: popbsmtp schema install; 1 authorization ended, but logins that wait in a spool still count$/,
+          );
+          return true;
+        });
+        assert.deepEqual(await store.list(), []);
+        assert.equal(await store.purge(), 0);
+      }));
+
+    it("gets its table of revocations back", () =>
+      withStore(kind, async (store, { config, sql }) => {
+        await store.install();
+        await sql(`DROP TABLE ${config.table}_revocations`);
+        assert.deepEqual(await store.install(), { from: 2, to: SCHEMA_VERSION });
+        assert.equal(await store.revoke({ user: "bob" }), 0);
+      }));
+
+    it("forgets a revocation after a week", () =>
+      withStore(kind, async (store, { config, sql }) => {
+        await store.install();
+        await store.revoke({ user: "ann" });
+        await sql(`UPDATE ${config.table}_revocations SET revoked_at = '2026-01-01 00:00:00'`);
+        await store.revoke({ user: "bob" });
+        await store.purge();
+        const rows = await sql(`SELECT * FROM ${config.table}_revocations`);
+        assert.deepEqual(
+          rows.map((row) => String(row["user"])),
+          ["bob"],
+        );
+      }));
 
     it("is the same from the database's own client, also fed twice", () =>
       withStore(kind, async (_, subject) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../src/address.ts";
 import { Secret, type ServerStoreConfig } from "../../src/config/config.ts";
-import { openStore, rolesText, SCHEMA_VERSION } from "../../src/stores/open.ts";
+import { openStore, rolesText, SCHEMA_VERSION, schemaText } from "../../src/stores/open.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";
@@ -84,6 +84,34 @@ for (const driver of ["pgsql", "mysql"] as const) {
       assert.equal(await purger.purge({ olderThan: 0 }), 1);
       assert.equal(await purger.revoke({ user: "bob" }), 0);
       await assert.rejects(authorize(purger, Date.now()), /denied/);
+      await authorize(as("popbsmtp"), Date.now() - 60_000);
+      assert.deepEqual(await as("popbsmtp").list(), []);
+    });
+
+    it("let the writer record logins right after an upgrade from version 2", async () => {
+      const original = config;
+      config = { ...config, table: "upgraded" };
+      try {
+        const versions = schemaText(config).split(/(?=^-- popbsmtp, schema version \d)/m);
+        await server.query(versions.slice(0, 2).join(""));
+        const grants = rolesText(config).match(/^GRANT (?!.*_revocations).*;$/gm);
+        await server.query(grants?.join("\n") ?? "");
+        assert.deepEqual(await as("admin").install(), { from: 2, to: 3 });
+        await authorize(as("popbsmtp"), Date.now());
+        const purger = as("popbsmtp_purger", "purger");
+        if (driver === "mysql") {
+          await assert.rejects(
+            purger.revoke({ user: "bob" }),
+            /denied.*roles.sql; 1 authorization ended, but logins that wait/,
+          );
+          await server.query(rolesText(config));
+        }
+        assert.equal(await purger.revoke({ user: "bob" }), driver === "mysql" ? 0 : 1);
+        await authorize(as("popbsmtp"), Date.now() - 60_000);
+        assert.deepEqual(await as("popbsmtp").list({ all: true }), []);
+      } finally {
+        config = original;
+      }
     });
 
     it("let the reader see no users", async () => {

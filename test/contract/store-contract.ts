@@ -366,6 +366,63 @@ export function storeContract(
       }));
   });
 
+  if (full) {
+    describe("a revocation", () => {
+      const revocations = {
+        "an address": { address: address("192.0.2.1") },
+        "a user": { user: "bob" },
+        "a user at an address": { address: address("192.0.2.1"), user: "bob" },
+      };
+      for (const [what, which] of Object.entries(revocations)) {
+        it(`of ${what} covers every login before it, whenever that is written, and none after it`, () =>
+          withStore(async (store, { open }) => {
+            const other = open();
+            const now = Date.now();
+            const before = ["ann", "bob", "bob "].flatMap((user) =>
+              ["192.0.2.1", "192.0.2.2"].map((from) => login(from, { user, time: now - MINUTE })),
+            );
+            const isCovered = (row: { address: Address; user: string | undefined }) =>
+              (!("address" in which) || row.address === which.address) &&
+              (!("user" in which) || row.user === which.user);
+            assert.equal(await store.revoke(which), 0);
+            await other.authorize(before, Date.now());
+            const rows = await store.list();
+            assert.equal(rows.length, before.filter((each) => !isCovered(each)).length);
+            assert.deepEqual(rows.filter(isCovered), []);
+            await other.authorize(before, Date.now());
+            assert.deepEqual((await store.list()).filter(isCovered), []);
+            const after = Date.now();
+            await other.authorize([login("192.0.2.1", { user: "bob", time: after })], after);
+            near((await store.list()).find(isCovered)?.lastSeen, after, grain);
+            assert.equal((await store.list()).filter(isCovered)[0]?.logins, 1);
+          }));
+      }
+
+      it("covers logins that other hosts are writing at the same moment", () =>
+        withStore(async (store, { open }) => {
+          const hosts = Array.from({ length: 4 }, open);
+          await Promise.all(hosts.map((host) => host.list()));
+          const batch = [login("192.0.2.1", { time: Date.now() - MINUTE })];
+          const revoked = new AbortController();
+          const writing = hosts.map(async (host) => {
+            while (!revoked.signal.aborted) await host.authorize(batch, Date.now());
+          });
+          await store.revoke({ user: "bob" });
+          revoked.abort();
+          await Promise.all(writing);
+          assert.deepEqual(await store.list({ all: true }), []);
+        }));
+
+      it("is still there after a purge", () =>
+        withStore(async (store) => {
+          await store.revoke({ user: "bob" });
+          await store.purge({ olderThan: 0 });
+          await store.authorize([login("192.0.2.1", { time: Date.now() - MINUTE })], Date.now());
+          assert.deepEqual(await store.list({ all: true }), []);
+        }));
+    });
+  }
+
   describe("purge", () => {
     it("deletes what expired, in batches, and nothing else", () =>
       withStore(async (store) => {
