@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import { test } from "node:test";
 import { Formats } from "../../src/sources/mail-log/formats.ts";
+import { Fragments } from "../../src/sources/mail-log/fragments.ts";
 import { parseLine } from "../../src/sources/mail-log/line.ts";
 import { startDovecot } from "../support/dovecot.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -32,7 +33,11 @@ test("they are logged as expected, and authorize no address but their own", asyn
     );
   }
 
-  const context = { formats: Formats.named("auto"), now: Date.now() };
+  const context = {
+    formats: Formats.named("auto"),
+    fragments: new Fragments(),
+    now: Date.now(),
+  };
   const results = lines.map((line) => parseLine(Buffer.from(line), context));
   const logins = results.flatMap((result) => (result.kind === "login" ? [result.login] : []));
   for (const { address, user, service } of logins) {

@@ -2,6 +2,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSyn
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { requireRoot, type Account } from "./accounts.ts";
+import type { Endpoint } from "./conversation.ts";
 import { freePort } from "./free-port.ts";
 import { ImapClient } from "./imap-client.ts";
 import { Pop3Client } from "./pop3-client.ts";
@@ -13,14 +14,20 @@ export interface CourierOptions {
   readonly user: Account;
   /** Lines of a shell that run before imapd or pop3d starts, as its parent: `exec popbsmtp ... "$@"`. Default: just exec. */
   readonly link?: string;
+  /** Log through courierlogger and rsyslog, as on a server, to {@link Courier.mailLog}. Default: to {@link Courier.log} alone. */
+  readonly syslog?: boolean;
 }
 
 /** Debian's Courier, with one mail user. */
 export interface Courier extends AsyncDisposable {
   readonly login: { readonly user: string; readonly password: string };
-  imap(): Promise<ImapClient>;
-  pop3(): Promise<Pop3Client>;
+  /** A connection to its IMAP server. Default: from 127.0.0.1. */
+  imap(from?: string): Promise<ImapClient>;
+  /** A connection to its POP3 server. Default: from 127.0.0.1. */
+  pop3(from?: string): Promise<Pop3Client>;
   log(): string;
+  /** The file that rsyslog writes. */
+  readonly mailLog: string;
 }
 
 const COURIER = fileURLToPath(new URL("../../.cache/courier", import.meta.url));
@@ -31,7 +38,11 @@ const AUTHDAEMOND = "/usr/lib/courier/courier-authlib/authdaemond";
  *
  * Their paths are compiled in: /etc and /run are others in a mount namespace of their own.
  */
-export async function startCourier({ user, link = 'exec "$@"' }: CourierOptions): Promise<Courier> {
+export async function startCourier({
+  user,
+  link = 'exec "$@"',
+  syslog = false,
+}: CourierOptions): Promise<Courier> {
   requireRoot("Courier");
   if (!existsSync(COURIER)) throw new Error("Courier is not there: run scripts/setup servers");
   await using stack = new AsyncDisposableStack();
@@ -52,11 +63,15 @@ export async function startCourier({ user, link = 'exec "$@"' }: CourierOptions)
   const [imapPort, pop3Port] = [await freePort(), await freePort()];
   const logFile = join(path, "log");
   const connect = {
-    imap: () => ImapClient.connect({ host: "127.0.0.1", port: imapPort }),
-    pop3: () => Pop3Client.connect({ host: "127.0.0.1", port: pop3Port }),
+    imap: (from = "127.0.0.1") => ImapClient.connect(endpoint(imapPort, from)),
+    pop3: (from = "127.0.0.1") => Pop3Client.connect(endpoint(pop3Port, from)),
   };
-  const serve = (port: number, front: string, back: string) =>
-    `${COURIER}/usr/sbin/couriertcpd -address=127.0.0.1 -nodnslookup -noidentlookup -maxprocs=10 -maxperip=10 ${port} ${COURIER}/usr/lib/courier/courier/${front} ${back} Maildir &`;
+  const mailLog = join(path, "mail.log");
+  // with -start, as in Debian's scripts, it puts itself into the background
+  const logger = (name: string) =>
+    syslog ? `courierlogger -name=${name} -pid='${path}/${name}.pid' -start ` : "";
+  const serve = (name: string, port: number, front: string, back: string) =>
+    `${logger(name)}${COURIER}/usr/sbin/couriertcpd -address=127.0.0.1 -nodnslookup -noidentlookup -maxprocs=10 -maxperip=10 ${port} ${COURIER}/usr/lib/courier/courier/${front} ${back} Maildir &`;
   const program = `
 set -e
 cp -a /etc '${path}/etc'
@@ -68,19 +83,23 @@ printf '%s\\t%s|imappw=%s|pop3pw=%s\\n' '${login.user}' '${fields.join("|")}' "$
 umask 022
 mount --bind '${path}/etc' /etc
 mount -t tmpfs tmpfs /run
+${syslog ? devLog(path, mailLog) : ""}
 mkdir -p /run/courier/authdaemon
 makeuserdb
 ${AUTHDAEMOND} &
 set -a
 . /etc/courier/imapd
 . /etc/courier/pop3d
-${serve(imapPort, "imaplogin", imapd)}
-${serve(pop3Port, "courierpop3login", pop3d)}
+${serve("imapd", imapPort, "imaplogin", imapd)}
+${serve("pop3d", pop3Port, "courierpop3login", pop3d)}
 wait
 `;
   const server = await startServerProcess(
     "unshare",
-    ["--mount", "--propagation", "private", "/bin/bash", "-c", program],
+    // what is in the background ends with the first process of the namespace
+    "--mount --propagation private --pid --fork --mount-proc /bin/bash -c"
+      .split(" ")
+      .concat(program),
     {
       logFile,
       cwd: path,
@@ -98,8 +117,40 @@ wait
     login,
     ...connect,
     log: () => readFileSync(logFile, "utf8"),
+    mailLog,
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+function endpoint(port: number, localAddress: string): Endpoint {
+  return { host: "127.0.0.1", port, localAddress };
+}
+
+/** A /dev of its own, whose /dev/log is rsyslog's. */
+function devLog(path: string, mailLog: string): string {
+  const config = join(path, "rsyslog.conf");
+  writeFileSync(
+    config,
+    [
+      `$WorkDirectory ${path}`,
+      'module(load="imuxsock")',
+      `*.* action(type="omfile" file="${mailLog}" template="RSYSLOG_TraditionalFileFormat")`,
+      "",
+    ].join("\n"),
+  );
+  writeFileSync(mailLog, "");
+  return `
+mkdir '${path}/dev'
+mount --rbind /dev '${path}/dev'
+mount -t tmpfs tmpfs /dev
+for node in null zero full random urandom; do
+  touch /dev/$node
+  mount --bind '${path}'/dev/$node /dev/$node
+done
+ln -s /proc/self/fd /dev/fd
+rsyslogd -n -f '${config}' -i '${path}/rsyslog.pid' &
+until [[ -S /dev/log ]]; do sleep 0.1; done
+`;
 }
 
 function script(directory: string, name: string, link: string, program: string): string {

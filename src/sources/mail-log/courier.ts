@@ -8,6 +8,9 @@ const AFTER = /^([^\]]*)\](?:, port=\[\d*\])?(?:, protocol=(\w*))?(?:, (?:start|
 export const courier: ProgramFormat = {
   name: "courier",
   programs: /^(?:courier-?)?(?:imap|pop3|tcp)(?:d|login)(?:-ssl)?$/,
+  // courierlogger cuts at 511, then takes off what the first piece begins with: "INFO: "
+  cutAt: 500,
+  stripped: /^(?:INFO: )?LOGIN FAILED, user=/,
   read: (text, program) => {
     const [, rest] = LOGIN.exec(text) ?? [];
     if (rest === undefined) return undefined;

@@ -1,4 +1,4 @@
-import { found, type ProgramFormat } from "./format.ts";
+import { found, SYSLOG_CUT, type ProgramFormat } from "./format.ts";
 
 /** The client's name in the DNS has no bracket and no blank in it. Old versions have no blank after it. */
 const LOGIN = /^login: (?:[^\s[\]]+ ?)?\[([^\s[\]]*)\] (.+)$/s;
@@ -12,6 +12,8 @@ const USER = /^(.+) [\w-]+(?:\+TLS)?$/s;
 export const cyrus: ProgramFormat = {
   name: "cyrus",
   programs: /^(?:cyrus\/)?(?:imap|pop3)d?s?$/,
+  hasProcessId: true,
+  cutAt: SYSLOG_CUT,
   read: (text, program) => {
     const [, address, rest = ""] = LOGIN.exec(text) ?? [];
     const [, user] = USER.exec(rest.replace(ANSWER, "")) ?? [];

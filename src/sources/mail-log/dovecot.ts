@@ -25,6 +25,8 @@ export const dovecot: ProgramFormat = {
   name: "dovecot",
   // a second instance is called as its instance_name says
   programs: /^(?:dovecot[\w.-]*|imap-login|pop3-login)$/,
+  // PIPE_BUF, less the process id and the like in front of it on the way to Dovecot's log process
+  cutAt: 3_900,
   read: (text, program) => {
     const [, process, elements] = LOGIN.exec(text) ?? [];
     if (elements === undefined) return undefined;

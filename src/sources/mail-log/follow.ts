@@ -1,6 +1,6 @@
 /** Follows a log: through renaming, truncation and absence, from where it was read to the last time. */
 import { LogFile, type Lines, type Place } from "./log-file.ts";
-import { findPlace, openCandidate, openSince, successor } from "./rotation.ts";
+import { findPlace, isCompressedSince, openCandidate, openSince, successor } from "./rotation.ts";
 import { WakeUp } from "./wake-up.ts";
 
 export interface FollowOptions {
@@ -16,6 +16,8 @@ export interface FollowOptions {
   readonly take: (lines: Lines) => Promise<void> | void;
   /** Told where a part of the log cannot be found any more: `place` is the last of it that was read. */
   readonly onGap?: (place: Place) => void;
+  /** Told where lines may be missing before the next one. */
+  readonly onBreak?: () => void;
 }
 
 /**
@@ -28,9 +30,10 @@ export interface FollowOptions {
  * @throws what opening and reading the log throws, save that it is missing
  */
 export async function follow(options: FollowOptions): Promise<void> {
-  const { path, from, signal, once = false } = options;
+  const { path, from, signal, once = false, onBreak } = options;
   using wakeUp = new WakeUp(path);
   let file = await begin(path, from, options);
+  const read = new Set([typeof from === "object" ? from.inode : undefined, file?.place.inode]);
   try {
     while (!signal.aborted) {
       wakeUp.arm();
@@ -38,6 +41,10 @@ export async function follow(options: FollowOptions): Promise<void> {
       if (next !== undefined) {
         await file?.[Symbol.asyncDispose]();
         file = next;
+        const { inode, offset } = file.place;
+        // truncated: what was written just before, nobody has copied
+        if (offset === 0 && read.has(inode)) onBreak?.();
+        read.add(inode);
       } else if (once) {
         return;
       } else {
@@ -52,15 +59,18 @@ export async function follow(options: FollowOptions): Promise<void> {
 async function begin(
   path: string,
   from: Place | number | undefined,
-  { onGap }: FollowOptions,
+  { onGap, onBreak }: FollowOptions,
 ): Promise<LogFile | undefined> {
   if (from === undefined) return LogFile.open(path);
-  if (typeof from !== "number") {
-    const file = await findPlace(path, from);
-    if (file !== undefined) return file;
-    onGap?.(from);
+  if (typeof from === "number") {
+    if (await isCompressedSince(path, from)) onBreak?.();
+    return openSince(path, from);
   }
-  return openSince(path, typeof from === "number" ? from : from.modified);
+  const file = await findPlace(path, from);
+  if (file !== undefined) return file;
+  onGap?.(from);
+  onBreak?.();
+  return openSince(path, from.modified);
 }
 
 /** Reads the file to its end. Returns the one where the log goes on; undefined: in the same one. */

@@ -21,12 +21,24 @@ export interface FoundLogin {
 /** A login; or, as text, why what looks like one is none; or nothing of that kind. */
 export type Found = FoundLogin | string | undefined;
 
+/** By RFC 3164 a syslog message has 1,024 bytes with its header; whoever is stricter cuts there. */
+export const SYSLOG_CUT = 1_000;
+
 /** A server's way. */
 export interface ProgramFormat {
   /** What `format` in the configuration calls it. */
   readonly name: string;
   /** The names it has in a log. */
   readonly programs: RegExp;
+  /** It always logs its process id after its name. Default: not always. */
+  readonly hasProcessId?: boolean;
+  /** A message of as many bytes may have been cut there, by the server or by a syslog daemon. */
+  readonly cutAt: number;
+  /**
+   * How a message begins that ends with blanks of a client's choice where it is cut. The journal removes blanks at the end, which hides
+   * that it was cut. Default: there is none.
+   */
+  readonly stripped?: RegExp;
   /** @param text the message, as Latin-1: a character for each byte */
   readonly read: (text: string, program: string) => Found;
 }

@@ -3,7 +3,7 @@
  *
  * A directory of the spool, `.watch-<hash of the log's path>/`, has
  *
- *     position       how far the log has been read, and the names of the logins handed over last
+ *     position       how far the log has been read, what is to be remembered of its lines, and the names of the logins handed over last
  *     <µs>.<n>       these logins, until they are moved into the spool
  *     .lock          held by the process that watches (spool/lock.ts)
  *
@@ -19,6 +19,7 @@ import { EX, PopbsmtpError } from "../../errors.ts";
 import type { Login } from "../../login.ts";
 import { formatEntry, parseEntryName } from "../../spool/entry.ts";
 import { lockSpoolSoon, type SpoolLock } from "../../spool/lock.ts";
+import { fragmentsSchema, type FragmentsState } from "./fragments.ts";
 import type { Place } from "./log-file.ts";
 
 const text = v.string();
@@ -33,6 +34,8 @@ const positionSchema = v.object({
     lines: count,
     modified: v.number(),
   }),
+  // earlier versions did not write it
+  fragments: v.optional(fragmentsSchema),
   logins: v.array(text),
 });
 
@@ -42,6 +45,8 @@ export class Handover implements Disposable {
   readonly #log: string;
   readonly #lock: SpoolLock;
   #place: Place | undefined;
+  /** What was remembered there; undefined where that is not known. */
+  readonly fragments: FragmentsState | undefined;
   /** Names of logins that count as read and are perhaps not in the spool yet. */
   #unmoved: readonly string[] = [];
 
@@ -74,6 +79,7 @@ export class Handover implements Disposable {
     this.#lock = lock;
     const position = readPosition(join(directory, "position"));
     this.#place = position?.place;
+    this.fragments = position?.fragments;
     this.#unmoved = position?.logins ?? [];
     inSpool(() => {
       this.#move();
@@ -93,7 +99,7 @@ export class Handover implements Disposable {
    *
    * @throws PopbsmtpError (77) where the spool does not take them
    */
-  handOver(logins: readonly Login[], place: Place): void {
+  handOver(logins: readonly Login[], place: Place, fragments: FragmentsState): void {
     const names = new Set<string>();
     inSpool(() => {
       // left by a spool that could not be moved into
@@ -103,7 +109,7 @@ export class Handover implements Disposable {
         writeFileSync(join(this.#directory, name), formatEntry(login), { mode: 0o600 });
         names.add(name);
       }
-      const position = { log: this.#log, place, logins: [...names] };
+      const position = { log: this.#log, place, fragments, logins: [...names] };
       const unfinished = join(this.#directory, "position.new");
       writeFileSync(unfinished, `${JSON.stringify(position)}\n`, { mode: 0o600 });
       renameSync(unfinished, join(this.#directory, "position"));

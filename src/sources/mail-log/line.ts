@@ -3,6 +3,8 @@ import { formatDuration } from "../../config/duration.ts";
 import type { Login } from "../../login.ts";
 import type { Found } from "./format.ts";
 import type { Formats } from "./formats.ts";
+import { LINE_BYTES, type Fragments } from "./fragments.ts";
+import { TOO_LONG } from "./lines.ts";
 import { parseTimestamp, timestampEnd } from "./timestamp.ts";
 
 /** What a line of a log is. */
@@ -21,6 +23,8 @@ export type LineResult =
 /** What it takes to read a line. */
 export interface LineContext {
   readonly formats: Formats;
+  /** What is known of the lines before. */
+  readonly fragments: Fragments;
   /** This host's clock, in milliseconds since 1970. */
   readonly now: number;
   /**
@@ -30,9 +34,6 @@ export interface LineContext {
   readonly written?: number | undefined;
 }
 
-/** A longer line is nobody's login. Bytes. */
-export const LINE_BYTES = 8 * 1024;
-
 /** A login's time may be ahead of this host's clock by as much: what stores allow for, too. Milliseconds. */
 const CLOCK_TOLERANCE_MS = 60_000;
 
@@ -40,6 +41,9 @@ const CR = 0x0d;
 
 /** `[ID 702911 mail.info] ` in front of what a program says: Solaris' syslog. */
 const SOLARIS = /^\[ID \d+ \w+\.\w+\] ?/;
+
+const FRAGMENT =
+  "it may be part of a longer message that a client has written: what came before it was cut off, or is not known";
 
 const KNOWN: LineResult = { kind: "known" };
 const OTHER: LineResult = { kind: "other" };
@@ -51,35 +55,47 @@ const UNKNOWN: LineResult = { kind: "unknown" };
  * Most lines of a log are of no interest, and are thrown away once it is seen which program wrote them.
  */
 export function parseLine(line: Buffer, context: LineContext): LineResult {
-  if (line.length > LINE_BYTES) return UNKNOWN;
   const { formats } = context;
   const bytes = line.at(-1) === CR ? line.subarray(0, -1) : line;
   const text = bytes.toString("latin1");
   const parts = takeApart(text);
-  if (formats.pattern !== undefined) {
-    const found = formats.pattern.read(bytes);
-    return found === undefined
-      ? parts === undefined
-        ? UNKNOWN
-        : OTHER
-      : login(found, parts?.time, context);
-  }
-  if (parts === undefined) return UNKNOWN;
-  const { program, time, message } = parts;
-  if (!formats.knows(program)) return OTHER;
-  const found = formats.read(text.slice(message).replace(SOLARIS, ""), program);
-  return found === undefined ? KNOWN : login(found, time, context);
+  const { program = "", hasProcessId = false } = parts ?? {};
+  const message = text.slice(parts?.message).replace(SOLARIS, "");
+  const isKnown = formats.pattern !== undefined || formats.knows(program);
+  const isLong = line === TOO_LONG || line.length > LINE_BYTES;
+  if (!isKnown && !isLong) return parts === undefined ? UNKNOWN : OTHER;
+  const isFragment = context.fragments.take({
+    program,
+    isCut: formats.isCut(message, program),
+    isEverybodys: isLong,
+    // courierlogger tells syslog no process id; the journal adds one
+    isStripped: hasProcessId && formats.isStripped(message, program),
+    time: () => timeOf(parts?.time, context),
+  });
+  if (isLong) return UNKNOWN;
+  const found =
+    formats.pattern === undefined
+      ? formats.read(message, program, hasProcessId)
+      : formats.pattern.read(bytes);
+  if (found !== undefined)
+    return isFragment ? refused(FRAGMENT) : login(found, parts?.time, context);
+  if (formats.pattern === undefined) return KNOWN;
+  return parts === undefined ? UNKNOWN : OTHER;
+}
+
+/** As the line has it; undefined where it has none. */
+function timeOf(text: string | undefined, { now, written = now }: LineContext): number | undefined {
+  return text === undefined ? undefined : parseTimestamp(text, Math.min(now, written));
 }
 
 function login(found: Exclude<Found, undefined>, time: string | undefined, context: LineContext) {
-  const { now, written = now } = context;
   if (typeof found === "string") return refused(found);
   const { time: own, ...rest } = found;
   const text = own ?? time;
   if (text === undefined) return refused("there is no time in it");
-  const when = parseTimestamp(text, Math.min(now, written));
+  const when = timeOf(text, context);
   if (when === undefined) return refused("its time is none that can be read");
-  const ahead = when - now;
+  const ahead = when - context.now;
   if (ahead > CLOCK_TOLERANCE_MS) {
     return refused(
       `its time is ${formatDuration(Math.ceil(ahead / 1000) * 1000)} ahead; is it in another time zone than this host's?`,
@@ -97,12 +113,16 @@ interface Parts {
   readonly time: string;
   /** Who wrote it, without process id; "" where that is not said. */
   readonly program: string;
+  readonly hasProcessId: boolean;
   /** Where the message begins. */
   readonly message: number;
 }
 
-/** A program's name, and its process id; or that in brackets, as some write who log for themselves. The host's name before it. A user's name can be in an odd one: `imap(bob)<1><x>:`. */
-const PROGRAM = /^(?:([\w./-]+)(?:\[\d+\])?|\[([\w.-]+)\]):$/;
+/**
+ * A program's name, and its process id; or the name in brackets, as some write that log for themselves. The host's name is before it.
+ * A user's name can be in an odd one: `imap(bob)<1><x>:`.
+ */
+const PROGRAM = /^(?:([\w./-]+)(\[\d+\])?|\[([\w.-]+)\]):$/;
 const HOST = /^[\w.:-]+$/;
 
 /** Dovecot 1.0's own log, and 0.99's, have the time behind the program. */
@@ -119,15 +139,17 @@ function takeApart(text: string): Parts | undefined {
   const first = endOfWord(text, start);
   const word = text.slice(start, first);
   if (word.endsWith(":")) {
-    return { time, program: programOf(word), message: first + 1 };
+    return { time, ...programOf(word), message: first + 1 };
   }
   if (word.startsWith("[")) {
     const [prefix] = QPOPPER.exec(text.slice(start)) ?? [];
-    if (prefix !== undefined) return { time, program: "popper", message: start + prefix.length };
+    if (prefix !== undefined) {
+      return { time, ...programOf("popper:"), message: start + prefix.length };
+    }
   }
   const second = endOfWord(text, first + 1);
-  const program = HOST.test(word) ? programOf(text.slice(first + 1, second)) : "";
-  return { time, program, message: second + 1 };
+  const program = HOST.test(word) ? text.slice(first + 1, second) : "";
+  return { time, ...programOf(program), message: second + 1 };
 }
 
 function takeOldDovecotApart(text: string): Parts | undefined {
@@ -135,12 +157,12 @@ function takeOldDovecotApart(text: string): Parts | undefined {
   if (prefix === undefined || program === undefined) return undefined;
   const end = timestampEnd(text, prefix.length);
   if (end === undefined) return undefined;
-  return { time: text.slice(prefix.length, end), program, message: end + 1 };
+  return { time: text.slice(prefix.length, end), ...programOf(`${program}:`), message: end + 1 };
 }
 
-function programOf(word: string): string {
-  const [, program, bracketed = ""] = PROGRAM.exec(word) ?? [];
-  return program ?? bracketed;
+function programOf(word: string): Pick<Parts, "program" | "hasProcessId"> {
+  const [, program, processId, bracketed = ""] = PROGRAM.exec(word) ?? [];
+  return { program: program ?? bracketed, hasProcessId: processId !== undefined };
 }
 
 function endOfWord(text: string, from: number): number {

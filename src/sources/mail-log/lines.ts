@@ -1,12 +1,13 @@
 /** The lines in a stream of bytes. */
-import { LINE_BYTES } from "./line.ts";
+import { LINE_BYTES } from "./fragments.ts";
 
 export const LF = 0x0a;
 
-const NO_LINE = Buffer.alloc(0);
+/** In place of a line that is too long. */
+export const TOO_LONG = Buffer.alloc(0);
 
 /**
- * The lines that end in `bytes`, without their newlines, as parts of it; one that is too long is empty.
+ * The lines that end in `bytes`, without their newlines, as parts of it; for one that is too long, {@link TOO_LONG}.
  *
  * @param inLine the bytes begin within a line that is too long
  */
@@ -16,14 +17,14 @@ export function splitLines(bytes: Buffer, inLine = false): readonly Buffer[] {
     const end = bytes.indexOf(LF, start);
     if (end < 0) return lines;
     const isLine = end - start <= LINE_BYTES && !(inLine && start === 0);
-    lines.push(isLine ? bytes.subarray(start, end) : NO_LINE);
+    lines.push(isLine ? bytes.subarray(start, end) : TOO_LONG);
     start = end + 1;
   }
 }
 
 /** The lines of a stream, some at a time; at its end also one that lacks its newline. */
 export async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[]> {
-  let rest: Buffer = NO_LINE;
+  let rest = Buffer.alloc(0);
   let inLine = false;
   for await (const chunk of stream) {
     const bytes = Buffer.concat([rest, chunk]);
@@ -34,7 +35,7 @@ export async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<re
     }
     rest = bytes.subarray(end);
     if (rest.length > LINE_BYTES) {
-      rest = NO_LINE;
+      rest = Buffer.alloc(0);
       inLine = true;
     }
   }

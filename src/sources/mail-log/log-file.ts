@@ -28,7 +28,7 @@ export interface Place {
 
 /** Some lines, one after the other. */
 export interface Lines {
-  /** Without their newlines; one that is too long is empty. Valid until the next read. */
+  /** Without their newlines; TOO_LONG for one that is too long. Valid until the next read. */
   readonly lines: readonly Buffer[];
   /** How many lines of the file lie before the first of these. */
   readonly before: number;

@@ -1,4 +1,4 @@
-import { found, TWO_WAYS, type ProgramFormat } from "./format.ts";
+import { found, SYSLOG_CUT, TWO_WAYS, type ProgramFormat } from "./format.ts";
 
 /** Where in the source it was written; there in newer versions. */
 const SOURCE = String.raw`(?: \[\w+\.c:\d+\])?`;
@@ -18,6 +18,7 @@ const STATS = new RegExp(
 export const qpopper: ProgramFormat = {
   name: "qpopper",
   programs: /^(?:in\.)?q?popper[\w.-]*$/,
+  cutAt: SYSLOG_CUT,
   read: (text) => {
     const groups = (LOGIN.exec(text) ?? STATS.exec(text))?.groups;
     if (groups === undefined) return undefined;

@@ -1,4 +1,4 @@
-import { found, splitOnce, TWO_WAYS, type ProgramFormat } from "./format.ts";
+import { found, splitOnce, SYSLOG_CUT, TWO_WAYS, type ProgramFormat } from "./format.ts";
 
 /** "Login failed", "Login disabled" and the like have other words before user=; "Preauthenticated" came through ssh. */
 const LOGIN = /^(?:Login|Authenticated|Auth|APOP) user=(.*)$/s;
@@ -8,6 +8,8 @@ const AFTER = /^(?:[\w.-]+ )?\[([^[\]]*)\](?: nmsgs=\d+\/\d+| no mailbox| mech=[
 export const uw: ProgramFormat = {
   name: "uw",
   programs: /^(?:imaps?d|ipop[23]s?d)$/,
+  hasProcessId: true,
+  cutAt: SYSLOG_CUT,
   read: (text, program) => {
     const [, rest] = LOGIN.exec(text) ?? [];
     if (rest === undefined) return undefined;

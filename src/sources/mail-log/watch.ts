@@ -4,6 +4,7 @@ import { EX, PopbsmtpError } from "../../errors.ts";
 import type { Login } from "../../login.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { follow } from "./follow.ts";
+import { Fragments, type FragmentsState } from "./fragments.ts";
 import { Handover } from "./handover.ts";
 import type { Formats } from "./formats.ts";
 import { parseLine, type LineResult } from "./line.ts";
@@ -66,23 +67,32 @@ export async function watchLog(options: WatchOptions): Promise<void> {
   const { path, spool, once = false, signal, since } = options;
   const { onGap, onProgress = () => undefined } = options;
   using handover = await Handover.open(spool, path);
-  const selector = new Selector(options);
+  // the first time, what may still count: some of it may have been rotated away just now
+  const from = since ?? handover.place ?? options.now() - options.lifetime;
+  const selector = new Selector(options, typeof from === "number" ? [] : handover.fragments);
   let last: Place | undefined;
   const take = ({ lines, before, next, rest }: Lines) => {
     const { logins, done } = selector.select(lines, { before, written: next.modified });
-    if (logins.length > 0 || isFar(handover.place, next)) handover.handOver(logins, next);
+    if (logins.length > 0 || isFar(handover.place, next))
+      handover.handOver(logins, next, selector.fragments);
     last = next;
     done();
     onProgress(rest);
   };
   try {
-    // the first time, what may still count: some of it may have been rotated away just now
-    const from = since ?? handover.place ?? options.now() - options.lifetime;
-    await follow({ path, from, once, signal, take, onGap });
+    await follow({
+      path,
+      from,
+      once,
+      signal,
+      take,
+      onGap,
+      onBreak: () => selector.startAnywhere(),
+    });
   } catch (error) {
     throw unreadable(path, error);
   }
-  if (last !== undefined) handover.handOver([], last);
+  if (last !== undefined) handover.handOver([], last, selector.fragments);
   if (once) selector.end();
 }
 
@@ -101,7 +111,7 @@ export async function watchStream(
   stream: AsyncIterable<Buffer>,
   { spool, ...selection }: Selection & { readonly spool: Pick<Spool, "write"> },
 ): Promise<void> {
-  const selector = new Selector(selection);
+  const selector = new Selector(selection, undefined);
   for await (const lines of linesOf(stream)) {
     const { logins, done } = selector.select(lines);
     try {
@@ -127,10 +137,24 @@ interface Origin {
 class Selector {
   readonly #options: Selection;
   readonly #recognition: Recognition;
+  readonly #fragments: Fragments;
 
-  constructor(options: Selection) {
+  /** @param before what is to be remembered of the lines before; undefined: they are not known */
+  constructor(options: Selection, before: FragmentsState | undefined) {
     this.#options = options;
+    this.#fragments = new Fragments(before);
+    if (before === undefined) this.startAnywhere();
     this.#recognition = new Recognition(options.quietAfter, options.now(), options.onQuiet);
+  }
+
+  /** What has to be remembered of the lines so far. */
+  get fragments(): FragmentsState {
+    return this.#fragments.state;
+  }
+
+  /** The next line does not follow upon the last one. */
+  startAnywhere(): void {
+    this.#fragments.startAnywhere();
   }
 
   /**
@@ -144,7 +168,7 @@ class Selector {
   ): { readonly logins: readonly Login[]; readonly done: () => void } {
     const { formats, exclude, now: clock, onLogin, onLines } = this.#options;
     const now = clock();
-    const context = { formats, now, written: from?.written };
+    const context = { formats, fragments: this.#fragments, now, written: from?.written };
     const earliest = this.#earliest(now);
     const logins: Login[] = [];
     const excluded: Login[] = [];

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { WatchConfig } from "../../../src/config/config.ts";
 import { loadConfig } from "../../../src/config/load.ts";
 import { ConfigError } from "../../../src/errors.ts";
+import { Fragments } from "../../../src/sources/mail-log/fragments.ts";
 import { parseLine } from "../../../src/sources/mail-log/line.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -40,7 +41,7 @@ const NOW = Date.parse("2026-03-03T10:00:00Z");
 
 /** What a line is in the configured formats. */
 function kind({ formats }: WatchConfig, line: string): string {
-  return parseLine(Buffer.from(line), { formats, now: NOW }).kind;
+  return parseLine(Buffer.from(line), { formats, fragments: new Fragments(), now: NOW }).kind;
 }
 
 test("a format may be named, or be one of one's own", async () => {

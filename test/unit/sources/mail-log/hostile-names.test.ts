@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { cutUser } from "../../../../src/login.ts";
 import { decodeText } from "../../../../src/spool/entry.ts";
 import { Formats } from "../../../../src/sources/mail-log/formats.ts";
+import { Fragments } from "../../../../src/sources/mail-log/fragments.ts";
 import { parseLine } from "../../../../src/sources/mail-log/line.ts";
 import { hostileNames, sanitized, throughSyslog } from "./hostile-names.ts";
 
@@ -120,7 +121,8 @@ const OTHERS: Readonly<Record<string, Printed>> = {
 };
 
 function parse({ around: [before, after], name: print }: Printed, name: Buffer) {
-  return parseLine(Buffer.concat([Buffer.from(before), print(name), Buffer.from(after)]), CONTEXT);
+  const line = Buffer.concat([Buffer.from(before), print(name), Buffer.from(after)]);
+  return parseLine(line, { ...CONTEXT, fragments: new Fragments() });
 }
 
 const NAMES = hostileNames(10_000);

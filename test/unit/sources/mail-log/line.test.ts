@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Formats } from "../../../../src/sources/mail-log/formats.ts";
+import { Fragments, LINE_BYTES } from "../../../../src/sources/mail-log/fragments.ts";
 import { generator } from "../../../support/random.ts";
-import { LINE_BYTES, parseLine, type LineResult } from "../../../../src/sources/mail-log/line.ts";
+import { parseLine, type LineResult } from "../../../../src/sources/mail-log/line.ts";
 
 process.env["TZ"] = "UTC";
 
@@ -11,7 +12,7 @@ const TIME = Date.parse("2026-03-03T10:00:01Z");
 const CONTEXT = { formats: Formats.named("auto"), now: TIME };
 
 function parse(line: string | Buffer, formats = CONTEXT.formats): LineResult {
-  return parseLine(Buffer.from(line), { ...CONTEXT, formats });
+  return parseLine(Buffer.from(line), { ...CONTEXT, formats, fragments: new Fragments() });
 }
 
 /** As the corpus spells it. */
@@ -104,13 +105,15 @@ describe("a line", () => {
 
   it("may be a minute ahead of this host's clock, and no more", () => {
     const line = Buffer.from(LOGIN);
-    assert.equal(parseLine(line, { ...CONTEXT, now: TIME - 60_000 }).kind, "login");
-    assert.equal(parseLine(line, { ...CONTEXT, now: TIME - 60_001 }).kind, "refused");
+    const fragments = new Fragments();
+    assert.equal(parseLine(line, { ...CONTEXT, fragments, now: TIME - 60_000 }).kind, "login");
+    assert.equal(parseLine(line, { ...CONTEXT, fragments, now: TIME - 60_001 }).kind, "refused");
   });
 
   it("without a year is of the year in which its file was last written to", () => {
     const now = Date.parse("2027-03-03T10:00:05Z");
-    const result = parseLine(Buffer.from(LOGIN), { ...CONTEXT, now, written: TIME });
+    const context = { ...CONTEXT, fragments: new Fragments(), now, written: TIME };
+    const result = parseLine(Buffer.from(LOGIN), context);
     assert.ok(result.kind === "login");
     assert.equal(result.login.time, TIME);
   });

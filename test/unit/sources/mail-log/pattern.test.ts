@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Formats } from "../../../../src/sources/mail-log/formats.ts";
+import { Fragments } from "../../../../src/sources/mail-log/fragments.ts";
 import { parseLine, type LineResult } from "../../../../src/sources/mail-log/line.ts";
 import { parsePattern } from "../../../../src/sources/mail-log/pattern.ts";
 
@@ -12,7 +13,8 @@ const NOW = Date.parse("2026-03-03T10:00:05Z");
 function parse(source: string, line: string | Buffer): LineResult {
   const pattern = parsePattern(source);
   assert.ok(typeof pattern !== "string");
-  return parseLine(Buffer.from(line), { formats: Formats.own(pattern), now: NOW });
+  const context = { formats: Formats.own(pattern), fragments: new Fragments(), now: NOW };
+  return parseLine(Buffer.from(line), context);
 }
 
 const README = readFileSync(new URL("../../../../README.md", import.meta.url), "utf8");
