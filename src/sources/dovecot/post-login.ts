@@ -14,6 +14,7 @@ import type { Socket } from "node:net";
 import { parseAddress, type Address } from "../../address.ts";
 import { cutUser, type Login } from "../../login.ts";
 import { decodeText } from "../../spool/entry.ts";
+import { tabUnescape } from "./tab-escape.ts";
 
 /** A request may be this long: userdb fields are in it. Bytes. */
 const REQUEST_BYTES = 128 * 1024;
@@ -98,25 +99,8 @@ export function parsePostLogin(bytes: Buffer): PostLoginRequest {
   const name = reply.subarray(0, nameEnd < 0 ? -1 : nameEnd);
   if (name.length === 0) throw new Error("an empty user name");
   return {
-    address: parseAddress(unescape(line.subarray(localEnd + 1, remoteEnd)).toString("latin1")),
-    user: cutUser(decodeText(unescape(name))),
+    address: parseAddress(tabUnescape(line.subarray(localEnd + 1, remoteEnd)).toString("latin1")),
+    user: cutUser(decodeText(tabUnescape(name))),
     reply,
   };
-}
-
-/** What follows \001 in a tab-escaped value (dovecot/core, src/lib/strescape.c). */
-const ESCAPED: Readonly<Record<string, number>> = { 0: 0, 1: 1, t: TAB, r: 0x0d, n: LF };
-
-function unescape(value: Buffer): Buffer {
-  if (!value.includes(1)) return value;
-  const bytes: number[] = [];
-  for (let at = 0; at < value.length; at++) {
-    const byte = value.readUInt8(at);
-    if (byte !== 1 || at + 1 === value.length) bytes.push(byte);
-    else {
-      at++;
-      bytes.push(ESCAPED[String.fromCharCode(value.readUInt8(at))] ?? value.readUInt8(at));
-    }
-  }
-  return Buffer.from(bytes);
 }

@@ -1,0 +1,44 @@
+/** Dovecot's tab-escaping (dovecot/core, src/lib/strescape.c): fields that may hold any byte, on a line and between tabs. */
+
+const ESCAPE = 1;
+const TAB = 0x09;
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** What stands for which byte behind \001. */
+const ESCAPED: Readonly<Record<string, number>> = { 0: 0, 1: ESCAPE, t: TAB, r: CR, n: LF };
+
+/** The bytes that a field stands for. */
+export function tabUnescape(field: Buffer): Buffer {
+  if (!field.includes(ESCAPE)) return field;
+  const bytes: number[] = [];
+  for (let at = 0; at < field.length; at++) {
+    const byte = field.readUInt8(at);
+    if (byte !== ESCAPE || at + 1 === field.length) bytes.push(byte);
+    else {
+      at++;
+      bytes.push(ESCAPED[String.fromCharCode(field.readUInt8(at))] ?? field.readUInt8(at));
+    }
+  }
+  return Buffer.from(bytes);
+}
+
+/** `text` as a field. It must not contain a NUL. */
+export function tabEscape(text: string): string {
+  return text
+    .replaceAll("\u0001", "\u00011")
+    .replaceAll("\t", "\u0001t")
+    .replaceAll("\r", "\u0001r")
+    .replaceAll("\n", "\u0001n");
+}
+
+/** The fields of a line, unescaped. */
+export function tabSplit(line: Buffer): Buffer[] {
+  const fields: Buffer[] = [];
+  for (let start = 0; ;) {
+    const end = line.indexOf(TAB, start);
+    fields.push(tabUnescape(line.subarray(start, end < 0 ? undefined : end)));
+    if (end < 0) return fields;
+    start = end + 1;
+  }
+}
