@@ -97,6 +97,22 @@ export function fallbackAccount(): Account {
   return { uid: 65_534, gid: 65_534 };
 }
 
+/** A group's number, or undefined where there is none of this name. Only root may ask. See {@link findAccount}. */
+export function findGroup(group: string): number | undefined {
+  const own = process.getegid?.();
+  try {
+    process.setegid?.(group);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ERR_UNKNOWN_CREDENTIAL") {
+      return undefined;
+    }
+    throw error;
+  }
+  const found = process.getegid?.();
+  if (own !== undefined) process.setegid?.(own);
+  return found;
+}
+
 /**
  * The user and group of an account, from wherever the system has its accounts, or undefined. Only root may ask.
  *

@@ -4,7 +4,7 @@ import { plainWords } from "./plain-words.ts";
 /** Whose logins are recorded: the names of Dovecot's services, and of popbsmtp's. */
 type Protocol = "imap" | "pop3";
 
-const PROTOCOLS: readonly Protocol[] = ["imap", "pop3"];
+export const PROTOCOLS: readonly Protocol[] = ["imap", "pop3"];
 
 /**
  * For the start of a program in Node. "0" and "unlimited" both mean no limit, but Dovecot 2.4 refuses the one, and 2.3 the other.
@@ -12,18 +12,18 @@ const PROTOCOLS: readonly Protocol[] = ["imap", "pop3"];
 const NO_LIMIT = "vsz_limit = 1T";
 
 /**
- * For Dovecot 2: its master starts the daemon, and its imap and pop3 processes tell it of each login.
+ * The daemon as a service of Dovecot's master.
  *
  * @param program the words that start popbsmtp
  * @param user whom the daemon becomes by itself
+ * @param listeners its sockets
  */
-export function dovecotServiceLines(program: readonly string[], user: string): readonly string[] {
+export function masterServiceLines(
+  program: readonly string[],
+  user: string,
+  listeners: readonly string[],
+): readonly string[] {
   return [
-    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: imap and pop3 tell the daemon, popbsmtp serve, of each login over a",
-    "# socket. Dovecot's master listens there, starts the daemon, and starts it again should it die; who logs in meanwhile waits.",
-    "#",
-    "# The other forms: where systemd runs the daemon, popbsmtp print dovecot systemd. For a few users, without a daemon:",
-    "# popbsmtp print dovecot wrapper. For Dovecot 1: popbsmtp print dovecot 1.",
     "service popbsmtp {",
     `  executable = ${plainWords([...program, "serve"])}`,
     `  # to open its own sockets and read its passwords; then it becomes ${user}`,
@@ -34,8 +34,29 @@ export function dovecotServiceLines(program: readonly string[], user: string): r
     "  client_limit = 1000",
     "  process_limit = 1",
     "  process_min_avail = 1",
-    ...PROTOCOLS.flatMap((name) => [`  unix_listener popbsmtp-${name} {`, "  }"]),
+    ...listeners.map((line) => `  ${line}`),
     "}",
+  ];
+}
+
+/**
+ * For Dovecot 2: its master starts the daemon, and its imap and pop3 processes tell it of each login.
+ *
+ * @param program the words that start popbsmtp
+ * @param user whom the daemon becomes by itself
+ */
+export function dovecotServiceLines(program: readonly string[], user: string): readonly string[] {
+  return [
+    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: imap and pop3 ask the daemon, popbsmtp serve, after each login, and",
+    "# let the user in when it has answered: the login is then in the store. Dovecot's master listens at the sockets, starts the",
+    "# daemon, and starts it again if it dies; logins wait meanwhile.",
+    "#",
+    "# Other forms: popbsmtp print dovecot --help",
+    ...masterServiceLines(
+      program,
+      user,
+      PROTOCOLS.flatMap((name) => [`unix_listener popbsmtp-${name} {`, "}"]),
+    ),
     ...PROTOCOLS.flatMap((name) => mailService(name, `popbsmtp-${name}`)),
   ];
 }

@@ -6,11 +6,20 @@ import {
   type ServeConfig,
   type StoreConfig,
 } from "../config/config.ts";
+import { DOVECOT_GROUP } from "../daemon/listeners.ts";
 import { ConfigError } from "../errors.ts";
 import { plainWords } from "./plain-words.ts";
 
 /** What the daemon is asked at a socket; each has a unit of its own, since a unit has one name and one mode for all its sockets. */
-export const SOCKETS = ["imap", "pop3", "policy", "socketmap", "metrics", "relay-ctrl"] as const;
+export const SOCKETS = [
+  "dict",
+  "imap",
+  "pop3",
+  "policy",
+  "socketmap",
+  "metrics",
+  "relay-ctrl",
+] as const;
 
 type SocketName = (typeof SOCKETS)[number];
 
@@ -79,7 +88,6 @@ export function socketUnit(serve: ServeConfig, name: SocketName): readonly strin
     const key = name === "relay-ctrl" ? "relay-ctrl-udp" : name;
     throw new ConfigError([`serve.${key}: the daemon is told to listen nowhere for it`]);
   }
-  const login = name === "imap" || name === "pop3";
   const kind = name === "relay-ctrl" ? "ListenDatagram" : "ListenStream";
   return [
     `# /etc/systemd/system/popbsmtp-${name}.socket`,
@@ -90,16 +98,32 @@ export function socketUnit(serve: ServeConfig, name: SocketName): readonly strin
     ...places.map((place) => `${kind}=${plainWords([endpointName(place)])}`),
     `FileDescriptorName=${name}`,
     "Service=popbsmtp.service",
-    ...(login
-      ? [
-          "# root's, as which Dovecot connects: whoever connects here can authorize any address",
-          "SocketMode=0600",
-        ]
-      : ["SocketMode=0666"]),
+    ...permissions(serve, name),
     "",
     "[Install]",
     "WantedBy=sockets.target",
   ];
+}
+
+/** Whoever connects to a socket that tells of logins can authorize any address. */
+function permissions({ dictGroup = DOVECOT_GROUP }: ServeConfig, name: SocketName) {
+  switch (name) {
+    case "dict":
+      return [
+        "# Whoever connects here can authorize any address. Dovecot's imap and pop3 processes are in this group (extra_groups);",
+        "# so nobody else should be.",
+        `SocketGroup=${dictGroup}`,
+        "SocketMode=0660",
+      ];
+    case "imap":
+    case "pop3":
+      return [
+        "# root's, as which Dovecot connects: whoever connects here can authorize any address",
+        "SocketMode=0600",
+      ];
+    default:
+      return ["SocketMode=0666"];
+  }
 }
 
 function endpoints(serve: ServeConfig, name: SocketName): readonly Endpoint[] {

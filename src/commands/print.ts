@@ -1,7 +1,9 @@
 import { realpathSync } from "node:fs";
-import { Argument, Command } from "commander";
+import { Argument, Command, Option } from "commander";
 import { DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
+import { DOVECOT_GROUP } from "../daemon/listeners.ts";
+import { ask } from "../doctor/ask.ts";
 import { ConfigError } from "../errors.ts";
 import { configOf, examples, type Context } from "./context.ts";
 import { cronLines } from "./print-cron.ts";
@@ -11,6 +13,12 @@ import {
   dovecotSocketLines,
   dovecotWrapperLines,
 } from "./print-dovecot.ts";
+import {
+  DOVECOT_RELEASES,
+  dovecotDictLines,
+  dovecotDictSocketLines,
+  type DovecotRelease,
+} from "./print-dovecot-dict.ts";
 import { policyLines, socketmapLines } from "./print-postfix-daemon.ts";
 import { mainLines, mapLines } from "./print-postfix.ts";
 import { serviceUnit, SOCKETS, socketUnit, unitLines } from "./print-systemd.ts";
@@ -25,30 +33,84 @@ export function printCommand(context: Context): Command {
     .addCommand(cronCommand(context));
 }
 
-const DOVECOT_FORMS = ["service", "systemd", "wrapper", "1", "2"] as const;
+/** The last three are what forms were called before: post-login, post-login --systemd, wrapper. */
+const DOVECOT_FORMS = ["dict", "post-login", "wrapper", "1", "service", "systemd", "2"] as const;
+
+interface DovecotOptions {
+  readonly systemd?: boolean;
+  readonly dovecot?: DovecotRelease;
+}
 
 function dovecotCommand({ terminal }: Context): Command {
   return new Command("dovecot")
     .description(
-      "Prints what makes Dovecot tell popbsmtp of each login. For Dovecot 2: service, where Dovecot runs the daemon (popbsmtp serve); systemd, where systemd does; wrapper, or 2, which starts popbsmtp at each login. For Dovecot 1: 1.",
+      `Prints what makes Dovecot tell popbsmtp of each login.
+
+dict: Dovecot's last_login plugin tells the daemon (popbsmtp serve). No login waits, and none is refused whatever happens to the daemon. Dovecot 2.2.27 and later.
+post-login: Dovecot asks the daemon after each login and waits until the login is in the store. Dovecot 2.
+wrapper: Dovecot starts popbsmtp at each login, without a daemon. Dovecot 2.
+1: the same for Dovecot 1.
+
+The daemon is started by Dovecot, or with --systemd by systemd.`,
     )
-    .addArgument(new Argument("[form]", "default: service").choices(DOVECOT_FORMS))
-    .addHelpText("after", examples("popbsmtp print dovecot > /etc/dovecot/conf.d/99-popbsmtp.conf"))
+    .addArgument(new Argument("[form]", "default: dict").choices(DOVECOT_FORMS))
+    .option("--systemd", "where systemd runs the daemon (popbsmtp print systemd)")
+    .addOption(
+      new Option(
+        "--dovecot <release>",
+        "for dict: what it is for; default: the one that is installed here",
+      ).choices(DOVECOT_RELEASES),
+    )
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp print dovecot > /etc/dovecot/conf.d/99-popbsmtp.conf",
+        "popbsmtp print dovecot post-login --systemd",
+      ),
+    )
     .action(
       async (
         form: (typeof DOVECOT_FORMS)[number] | undefined,
-        _options: unknown,
+        options: DovecotOptions,
         command: Command,
-      ) => {
-        const config = await configOf(command);
-        const program = commandLine(config);
-        if (form === "1") print(terminal, dovecot1Lines(program));
-        else if (form === "2" || form === "wrapper") {
-          print(terminal, dovecotWrapperLines(program, config.user));
-        } else if (form === "systemd") print(terminal, dovecotSocketLines(config.serve));
-        else print(terminal, dovecotServiceLines(program, config.user));
-      },
+      ) => print(terminal, await dovecotLines(await configOf(command), form ?? "dict", options)),
     );
+}
+
+async function dovecotLines(
+  config: Config,
+  form: (typeof DOVECOT_FORMS)[number],
+  { systemd = false, dovecot }: DovecotOptions,
+): Promise<readonly string[]> {
+  const { serve, user } = config;
+  const program = commandLine(config);
+  switch (form) {
+    case "dict": {
+      const release = dovecot ?? (await installedDovecot());
+      const dict = { release, group: serve.dictGroup ?? DOVECOT_GROUP };
+      return systemd
+        ? dovecotDictSocketLines(serve.dict, dict)
+        : dovecotDictLines(program, user, dict);
+    }
+    case "post-login":
+    case "service":
+      return systemd ? dovecotSocketLines(serve) : dovecotServiceLines(program, user);
+    case "systemd":
+      return dovecotSocketLines(serve);
+    case "wrapper":
+    case "2":
+      return dovecotWrapperLines(program, user);
+    case "1":
+      return dovecot1Lines(program);
+  }
+}
+
+/** Where none is installed, 2.3 is the most likely. */
+async function installedDovecot(): Promise<DovecotRelease> {
+  const answer = await ask("dovecot", ["--version"]);
+  const [, major = 2, minor = 3] = /^(\d+)\.(\d+)/.exec(answer?.stdout ?? "") ?? [];
+  if (Number(major) > 2 || Number(minor) >= 4) return "2.4";
+  return Number(minor) === 3 ? "2.3" : "2.2";
 }
 
 const POSTFIX_PARTS = ["policy", "socketmap", "map", "main"] as const;

@@ -132,6 +132,10 @@ export function endpointName(endpoint: Endpoint): string {
 
 /** What `popbsmtp serve` does. */
 export interface ServeConfig {
+  /** Where Dovecot's last_login plugin tells of logins, unless Dovecot or systemd hands the socket over. */
+  readonly dict: Endpoint | undefined;
+  /** The group whose members may tell of logins there; undefined: Dovecot's own, if there is one. */
+  readonly dictGroup: string | undefined;
   /** Where Dovecot's imap processes ask, unless Dovecot or systemd hands the socket over. */
   readonly imap: Endpoint | undefined;
   readonly pop3: Endpoint | undefined;

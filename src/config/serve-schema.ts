@@ -10,10 +10,15 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const DAY = 1440 * MINUTE;
 
+const GROUP_SPELLING = "expected a group's name";
 const LEVEL_SPELLING = 'expected "debug", "info", "warning" or "error"';
 
 /** The keys of [serve]. */
 export const serveEntries = {
+  dict: v.optional(socketPath, "/run/popbsmtp/dict"),
+  "dict-group": v.optional(
+    v.pipe(v.string(GROUP_SPELLING), v.regex(/^\w[\w.-]*$/, GROUP_SPELLING)),
+  ),
   imap: v.optional(socketPath, "/run/popbsmtp/imap"),
   pop3: v.optional(socketPath, "/run/popbsmtp/pop3"),
   policy: v.optional(localEndpoints, "/run/popbsmtp/policy"),
@@ -41,6 +46,8 @@ export function serveSection(rules: SectionRules) {
   return v.pipe(
     entries,
     v.transform((input): ServeConfig => ({
+      dict: input.dict,
+      dictGroup: input["dict-group"],
       imap: input.imap,
       pop3: input.pop3,
       policy: input.policy,
@@ -63,8 +70,17 @@ export function serveSection(rules: SectionRules) {
 
 /** Endpoints given to two keys. The protocols differ, and imap's requests do not say that they are not pop3's. */
 function* shared(serve: ServeConfig): Generator<string> {
-  const { imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = serve;
-  const given = { imap, pop3, policy, socketmap, metrics, drac, "relay-ctrl-udp": relayCtrlUdp };
+  const { dict, imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = serve;
+  const given = {
+    dict,
+    imap,
+    pop3,
+    policy,
+    socketmap,
+    metrics,
+    drac,
+    "relay-ctrl-udp": relayCtrlUdp,
+  };
   const keys = new Map<string, string>();
   for (const [key, places] of Object.entries(given)) {
     for (const place of [places ?? []].flat()) {

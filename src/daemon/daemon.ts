@@ -1,7 +1,8 @@
 /**
  * The daemon's inside: what it does with a connection, apart from where that comes from.
  *
- *     imap, pop3          -> Recorder -> store, or spool      (logins)
+ *     imap, pop3          -> Recorder -> store, or spool      (logins that are waited for)
+ *     dict                -> Recorder -> spool                (logins that are not)
  *     mail logs           -> Watcher  -> spool                (logins)
  *     spool               -> drain    -> store                (what wrappers, the Recorder and the Watcher left there)
  *     policy, socketmap   <- KnownAuthorizations <- store     (lookups)
@@ -15,6 +16,7 @@ import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts
 import { loginClock, type Login } from "../login.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
+import { serveDict } from "../sources/dovecot/dict.ts";
 import { servePostLogin } from "../sources/dovecot/post-login.ts";
 import { startLegDrains } from "../spool/drain-legs.ts";
 import { drainUntil, type DrainUntilOptions } from "../spool/drain-until.ts";
@@ -27,6 +29,7 @@ import type { Metrics } from "./metrics.ts";
 import { anotherDaemon, whyNotWritable } from "./spool-problems.ts";
 import { startPurger, type Purger } from "./purger.ts";
 import { Recorder, type Outcome } from "./recorder.ts";
+import { Reports } from "./reports.ts";
 import { startWatcher, type Watcher } from "./watcher.ts";
 
 export interface DaemonOptions {
@@ -51,6 +54,7 @@ export class Daemon {
   readonly #loginClock: () => number;
   readonly #spool: Spool;
   readonly #recorder: Recorder;
+  readonly #reports = new Reports();
   readonly #known: KnownAuthorizations;
   #config: Config;
   #stores: Stores;
@@ -130,12 +134,30 @@ export class Daemon {
     return this.#recorder.record(login);
   }
 
+  /** Answers a Dovecot process whose last_login plugin tells of a login. */
+  dict(socket: Socket): void {
+    const { log, metrics, now } = this.#options;
+    serveDict(socket, {
+      record: async (login) =>
+        (await this.#reports.once("dict", login, (first) => this.#recorder.keep(first))) !== "lost",
+      now,
+      onMalformed: (why) => {
+        metrics.malformed("dict");
+        log.warning("malformed-request", { protocol: "dict", reason: why });
+      },
+    });
+  }
+
   /** Answers a Dovecot process that asks for a login of this kind. */
   postLogin(service: string, socket: Socket): void {
     const { log, metrics } = this.#options;
     servePostLogin(socket, {
       service,
-      record: (login) => this.record(login),
+      record: (login) => {
+        const outcome = this.record(login);
+        this.#reports.note("post-login", login, outcome);
+        return outcome;
+      },
       now: () => this.loginTime(),
       onMalformed: (why) => {
         metrics.malformed("post-login");
@@ -286,7 +308,11 @@ export class Daemon {
       now,
       log,
       metrics,
-      onLogin: (login, outcome) => this.#recorder.found(login, outcome),
+      isKnown: (login) => this.#reports.isKnown("log", login),
+      onLogin: (login, outcome) => {
+        this.#reports.note("log", login, Promise.resolve(outcome));
+        this.#recorder.found(login, outcome);
+      },
     });
   }
 

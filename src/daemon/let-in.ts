@@ -5,6 +5,8 @@
  * minute Dovecot refuses the login. So somebody has to let them in.
  */
 import type { Socket } from "node:net";
+import type { Login } from "../login.ts";
+import { serveDict } from "../sources/dovecot/dict.ts";
 import { servePostLogin } from "../sources/dovecot/post-login.ts";
 import { isLogin, type Handler, type Role } from "./listeners.ts";
 import type { Log } from "./log.ts";
@@ -17,14 +19,13 @@ export function lettingIn(now: () => number, log: Log): Handler {
       socket.destroy();
       return;
     }
-    servePostLogin(socket, {
-      service: role,
-      record: ({ address, user, service }) => {
-        log.info("login", { address, user, service, outcome: "lost" });
-        return Promise.resolve();
-      },
-      now,
-      onMalformed: (reason) => log.warning("malformed-request", { protocol: "post-login", reason }),
-    });
+    const record = ({ address, user, service }: Login) => {
+      log.info("login", { address, user, service, outcome: "lost" });
+      return Promise.resolve(false);
+    };
+    const protocol = role === "dict" ? "dict" : "post-login";
+    const onMalformed = (reason: string) => log.warning("malformed-request", { protocol, reason });
+    if (role === "dict") serveDict(socket, { record, now, onMalformed });
+    else servePostLogin(socket, { service: role, record, now, onMalformed });
   };
 }

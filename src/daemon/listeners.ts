@@ -3,6 +3,7 @@
  * systemd (systemd.ts), or, where none was handed over for the role, from the endpoints that [serve] names.
  *
  * Who may connect to a Unix socket made here:
+ *   dict                the owner, and the group of Dovecot's mail processes: whoever connects can authorize any address
  *   imap, pop3          the owner and root, for whoever connects can authorize any address. Dovecot connects as root.
  *   policy, socketmap   anybody on this host: all there is to learn is whether an address may relay
  *   metrics             anybody on this host
@@ -12,11 +13,12 @@ import { setImmediate as turn } from "node:timers/promises";
 import { endpointName, type Endpoint, type ServeConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
 import { listenAt, type EndpointOptions } from "./endpoint.ts";
+import { findGroup, isRoot, type Account } from "../privileges.ts";
 import { BACKLOG, listening } from "./listening.ts";
 import type { Log } from "./log.ts";
 import { Missing, named } from "./missing.ts";
 
-const ROLES = ["imap", "pop3", "policy", "socketmap", "metrics"] as const;
+const ROLES = ["dict", "imap", "pop3", "policy", "socketmap", "metrics"] as const;
 
 /** What is asked at a socket. */
 export type Role = (typeof ROLES)[number];
@@ -26,6 +28,9 @@ export type Role = (typeof ROLES)[number];
  * them takes the descriptors logins need, for which there is no such limit: turned away they would be refused.
  */
 const MAX_ASKING = 4096;
+
+/** Dovecot's default_internal_group, which its imap and pop3 processes are in. */
+export const DOVECOT_GROUP = "dovecot";
 
 /** A listening socket that was there when this process started. */
 export interface HandedSocket {
@@ -41,7 +46,7 @@ export interface Listener {
 }
 
 export interface ListenersOptions {
-  /** Told of how many connections to imap and pop3 are open, whenever that changes. */
+  /** Told of how many connections that tell of logins are open, whenever that changes. */
   readonly onLogins?: (open: number) => void;
   readonly log: Log;
 }
@@ -100,7 +105,8 @@ export class Listeners {
     const made: Open[] = [];
     try {
       for (const [role, endpoint] of this.#wanted(serve)) {
-        const make = (patience: number) => this.#make(role, endpoint, { ...options, patience });
+        const make = (patience: number) =>
+          this.#make(role, endpoint, serve, { ...options, patience });
         const name = nameOf(role, endpoint);
         const open = options.mayMiss(role)
           ? await this.#missing.attempt(name, make, options.patience)
@@ -157,7 +163,12 @@ export class Listeners {
         const same = this.#open.find((open) => open.role === role && open.where === where);
         if (same !== undefined) kept.push(same);
         else if (!this.#missing.has(nameOf(role, endpoint))) {
-          made.push(await this.#make(role, endpoint, { patience: 0, owner: undefined }));
+          made.push(
+            await this.#make(role, endpoint, serve, {
+              patience: 0,
+              owner: undefined,
+            }),
+          );
         }
       }
       await agreed();
@@ -193,13 +204,15 @@ export class Listeners {
   async #make(
     role: Role,
     endpoint: Endpoint,
+    serve: ServeConfig,
     options: Omit<EndpointOptions, "mode">,
   ): Promise<Open> {
     const where = endpointName(endpoint);
     const server = this.#server(role, where);
-    const mode = isLogin(role) ? 0o600 : 0o666;
+    const mode = role === "dict" ? 0o660 : isLogin(role) ? 0o600 : 0o666;
+    const owner = role === "dict" ? withDovecot(options.owner, serve) : options.owner;
     try {
-      const stop = await listenAt(endpoint, server, { ...options, mode });
+      const stop = await listenAt(endpoint, server, { ...options, mode, owner });
       return { role, where, handed: false, stop };
     } catch (error) {
       throw named(`serve.${role}`, error);
@@ -230,9 +243,22 @@ export class Listeners {
   }
 }
 
-/** Whether logins are held at this socket until they are answered. */
-export function isLogin(role: Role | undefined): role is "imap" | "pop3" {
-  return role === "imap" || role === "pop3";
+type LoginRole = "dict" | "imap" | "pop3";
+
+/** Whether logins are told of at this socket. */
+export function isLogin(role: Role | undefined): role is LoginRole {
+  return role === "dict" || role === "imap" || role === "pop3";
+}
+
+/** `owner`, with the group of Dovecot's mail processes where there is one. Only root can give a socket to it. */
+function withDovecot(owner: Account | undefined, { dictGroup }: ServeConfig): Account | undefined {
+  if (owner === undefined || !isRoot()) return owner;
+  const gid = findGroup(dictGroup ?? DOVECOT_GROUP);
+  if (gid !== undefined) return { ...owner, gid };
+  if (dictGroup === undefined) return owner;
+  throw new ConfigError([
+    `serve.dict-group: there is no group ${dictGroup}; name the one in Dovecot's default_internal_group`,
+  ]);
 }
 
 function endpoints(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
@@ -255,6 +281,6 @@ function roleOf(name: string): Role {
   const role = roleNamed(name);
   if (role !== undefined) return role;
   throw new ConfigError([
-    `${name}: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-imap, or by another of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
+    `${name}: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-dict, or by another of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
   ]);
 }

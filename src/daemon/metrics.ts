@@ -18,7 +18,7 @@ export interface Metrics {
   /** A lookup was answered. */
   lookup(protocol: "policy" | "socketmap", answer: Answer, from: KnownFrom, seconds: number): void;
   /** A request that was none. */
-  malformed(protocol: "post-login" | "policy" | "socketmap" | Told): void;
+  malformed(protocol: "dict" | "post-login" | "policy" | "socketmap" | Told): void;
   /** Somebody told of a login who may not. */
   denied(protocol: Told): void;
   /** A purge deleted so many rows. */
@@ -148,7 +148,7 @@ class PrometheusMetrics implements RenderedMetrics {
         }
       }
     }
-    for (const protocol of ["post-login", ...PROTOCOLS, ...TOLD]) {
+    for (const protocol of ["dict", "post-login", ...PROTOCOLS, ...TOLD]) {
       this.#malformed.add({ protocol }, 0);
     }
     for (const protocol of TOLD) this.#denied.add({ protocol }, 0);
@@ -182,7 +182,7 @@ class PrometheusMetrics implements RenderedMetrics {
     this.#lookupSeconds.observe({ protocol }, seconds);
   }
 
-  malformed(protocol: "post-login" | "policy" | "socketmap" | Told): void {
+  malformed(protocol: "dict" | "post-login" | "policy" | "socketmap" | Told): void {
     this.#malformed.add({ protocol });
   }
 

@@ -49,11 +49,8 @@ export class Recorder {
 
   /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
   async record(login: Login): Promise<Outcome> {
-    const { config } = this.#options;
     const start = performance.now();
-    const outcome = config().exclude.some((network) => network.contains(login.address))
-      ? "excluded"
-      : await this.#keep(login);
+    const outcome = this.#isExcluded(login) ? "excluded" : await this.#inTime(login);
     this.#note(login, outcome);
     const seconds = (performance.now() - start) / 1000;
     // first whoever waits to read mail
@@ -61,10 +58,25 @@ export class Recorder {
     return outcome;
   }
 
+  /**
+   * Records a login that nobody is held for. It goes to the spool first: from then on not even a crash loses it, and a drain commits it.
+   * Where the spool does not take it, as {@link record} does. Never rejects.
+   */
+  async keep(login: Login): Promise<Outcome> {
+    const outcome = this.#isExcluded(login) ? "excluded" : "spooled";
+    if (outcome === "spooled" && this.#spool(login) !== undefined) return this.record(login);
+    this.found(login, outcome);
+    return outcome;
+  }
+
   /** A login that is in the spool, or excluded, before anybody here has heard of it. Nobody is held for it. */
   found(login: Login, outcome: "spooled" | "excluded"): void {
     this.#note(login, outcome);
     this.#tell(login, outcome, undefined);
+  }
+
+  #isExcluded({ address }: Login): boolean {
+    return this.#options.config().exclude.some((network) => network.contains(address));
   }
 
   #note(login: Login, outcome: Outcome): void {
@@ -94,7 +106,7 @@ export class Recorder {
     while (this.#underWay !== undefined) await this.#underWay;
   }
 
-  async #keep(login: Login): Promise<Outcome> {
+  async #inTime(login: Login): Promise<Outcome> {
     const { deadline } = this.#options.config().serve;
     // where the spool does not take it, only trying the store is left
     if ((this.#away || deadline === 0) && this.#spool(login) === undefined) return "spooled";

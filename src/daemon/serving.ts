@@ -68,8 +68,8 @@ export async function serving(
 async function begin(config: Config, flaws: readonly string[], service: Service): Promise<Work> {
   const { listeners, handed, isHeld, log, openStore, now } = service;
   const { account, unknown } = accountFor(config, service);
-  const { imap, pop3 } = config.serve;
-  const holdsLogins = isHeld || imap !== undefined || pop3 !== undefined;
+  const { dict, imap, pop3 } = config.serve;
+  const holdsLogins = isHeld || [dict, imap, pop3].some((socket) => socket !== undefined);
   const replaces = handed.length > 0;
   const patience = replaces ? PATIENCE_MS : 0;
   await listeners.open(config.serve, {
@@ -141,6 +141,7 @@ function answer(
     if (role === "policy") daemon.policy(socket);
     else if (role === "socketmap") daemon.socketmap(socket);
     else if (role === "metrics") metricsServer.handle(socket);
+    else if (role === "dict") daemon.dict(socket);
     else daemon.postLogin(role, socket);
   });
   network.start({

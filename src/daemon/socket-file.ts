@@ -66,7 +66,13 @@ export async function listenAtPath(
     const denied = error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM;
     const directory = denied ? wayTo(dirname(path)) : undefined;
     if (directory === undefined) throw error;
-    return await listenAs(asItself, join(directory, basename(path)), server, mode);
+    const root = { uid: 0, gid: owner.gid };
+    return await listenAs(
+      (work) => asAccount(root, work),
+      join(directory, basename(path)),
+      server,
+      mode,
+    );
   }
 }
 

@@ -12,7 +12,9 @@ export interface WatcherOptions {
   readonly now: () => number;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "lines">;
-  /** Told of logins once they are in the spool, or excluded. */
+  /** Whether a login has been recorded already. */
+  readonly isKnown: NonNullable<Selection["isKnown"]>;
+  /** Told of the others once they are in the spool, or excluded. */
   readonly onLogin: NonNullable<Selection["onLogin"]>;
 }
 
@@ -38,7 +40,7 @@ async function watchUntil(
   signal: AbortSignal,
   path: string,
   { spool, lifetime, exclude, watch }: Config,
-  { now, log, metrics, onLogin }: WatcherOptions,
+  { now, log, metrics, isKnown, onLogin }: WatcherOptions,
 ): Promise<void> {
   let wait = AGAIN_MS.first;
   while (!signal.aborted) {
@@ -56,6 +58,7 @@ async function watchUntil(
           log.warning("watch-refused", { file: path, reason: why, sample }),
         onQuiet: ({ lines, sample }) => log.warning("watch-quiet", { file: path, lines, sample }),
         onGap: ({ offset }) => log.warning("watch-gap", { file: path, read: offset }),
+        isKnown,
         onLogin,
         onLines: (counts) => {
           metrics.lines(counts);

@@ -295,12 +295,40 @@ test("Dovecot understands what print dovecot prints", async () => {
   }
 });
 
-test("print dovecot has the daemon's form, unless another is asked for", async () => {
+test("Dovecot understands what print dovecot prints for its plugin", async () => {
+  await using box = await setup({ install: false });
+  const conf = join(box.path, "dovecot.conf");
+  writeFileSync(
+    conf,
+    `mail_plugins = quota\nprotocol imap {\n  mail_plugins = $mail_plugins imap_quota\n}\n${(await box.popbsmtp("print", "dovecot")).out}`,
+  );
+  const ask = async (...args: readonly string[]) => {
+    const { status, stdout, stderr } = await run("doveconf", ["-c", conf, ...args]);
+    assert.equal(status, 0, stderr.toString());
+    return stdout.toString();
+  };
+  const plugins = (protocol: string) => ask("-h", "-f", `protocol=${protocol}`, "mail_plugins");
+  assert.equal(await plugins("imap"), "quota imap_quota last_login\n");
+  assert.equal(await plugins("pop3"), "quota last_login\n");
+  assert.equal(await plugins("lmtp"), "quota\n");
+  assert.match(await ask("-n"), /last_login_dict = proxy:popbsmtp-dict:popbsmtp\n/);
+});
+
+test("print dovecot has the plugin's form, unless another is asked for", async () => {
   await using box = await setup({ install: false });
   const start = `${MAIN} --config ${box.config}`;
-  const service = (await box.popbsmtp("print", "dovecot")).out;
-  assert.ok(service.includes(`  executable = ${start} serve\n`));
+  const dict = (await box.popbsmtp("print", "dovecot")).out;
+  assert.ok(dict.includes(`  executable = ${start} serve\n`));
+  assert.ok(dict.includes("  unix_listener popbsmtp-dict {\n"));
+  assert.equal((await box.popbsmtp("print", "dovecot", "dict", "--dovecot", "2.3")).out, dict);
+  const systemd = (await box.popbsmtp("print", "dovecot", "--systemd")).out;
+  assert.ok(systemd.includes("  last_login_dict = proxy:/run/popbsmtp/dict:popbsmtp\n"));
+  const service = (await box.popbsmtp("print", "dovecot", "post-login")).out;
+  assert.ok(service.includes("  executable = imap popbsmtp-imap\n"));
   assert.equal((await box.popbsmtp("print", "dovecot", "service")).out, service);
+  const sockets = (await box.popbsmtp("print", "dovecot", "post-login", "--systemd")).out;
+  assert.ok(sockets.includes("  executable = imap /run/popbsmtp/imap\n"));
+  assert.equal((await box.popbsmtp("print", "dovecot", "systemd")).out, sockets);
   const wrapper = (await box.popbsmtp("print", "dovecot", "wrapper")).out;
   assert.equal(wrapper, (await box.popbsmtp("print", "dovecot", "2")).out);
   const old = (await box.popbsmtp("print", "dovecot", "1")).out;

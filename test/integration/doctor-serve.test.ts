@@ -48,7 +48,7 @@ test("doctor understands the daemon that Dovecot's master runs", async (t) => {
   const { policy } = configureServe(box);
   await using server = await mailServer(
     box,
-    await box.popbsmtp("print", "dovecot"),
+    await box.popbsmtp("print", "dovecot", "post-login"),
     relay(`check_policy_service { unix:${policy}, ${SETTINGS} }`),
   );
   const { doctor, dovecotConf } = server;

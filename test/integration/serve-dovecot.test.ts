@@ -59,7 +59,7 @@ async function owned(driver: Driver): Promise<Site> {
   await using stack = new AsyncDisposableStack();
   const box = stack.use(await install(driver));
   configureServe(box, PATIENT);
-  const config = await box.popbsmtp("print", "dovecot");
+  const config = await box.popbsmtp("print", "dovecot", "post-login");
   const dovecot = stack.use(
     await startDovecot({ userdbFields: FIELDS, config: NAMESPACES + config }),
   );

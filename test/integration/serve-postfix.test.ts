@@ -56,7 +56,9 @@ async function mapName(box: Installation): Promise<string> {
 test("Dovecot's login opens the relay of Postfix, with what print dovecot and print postfix policy say", async () => {
   await using box = await install("pgsql");
   configureServe(box);
-  await using dovecot = await startDovecot({ config: await box.popbsmtp("print", "dovecot") });
+  await using dovecot = await startDovecot({
+    config: await box.popbsmtp("print", "dovecot", "post-login"),
+  });
   await using postfix = await postfixFor(box, "policy");
   for (const [protocol, from] of [
     ["imap", "127.0.0.5"],

@@ -10,7 +10,7 @@ import { waitUntil } from "../support/wait-until.ts";
 test("a broken configuration refuses nobody's login, and is noticed when it is mended", async (t) => {
   await using box = await install("sqlite");
   configureServe(box, 'deadline = "30s"');
-  const service = await box.popbsmtp("print", "dovecot");
+  const service = await box.popbsmtp("print", "dovecot", "post-login");
   const good = readFileSync(box.config, "utf8");
   writeFileSync(box.config, `lifetime = "soon"\n${good}`);
   await using dovecot = await startDovecot({ config: service });
@@ -51,7 +51,7 @@ test("a broken configuration refuses nobody's login, and is noticed when it is m
 test("a service that is no root at its start says why it cannot work", async () => {
   await using box = await install("sqlite");
   configureServe(box, "");
-  const service = await box.popbsmtp("print", "dovecot");
+  const service = await box.popbsmtp("print", "dovecot", "post-login");
   assert.match(service, /^ *user = root$/m);
   const wrong = service.replace(/^ *user = root$/m, "user = nobody\ndrop_priv_before_exec = yes");
   await using dovecot = await startDovecot({ config: wrong });

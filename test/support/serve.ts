@@ -19,6 +19,7 @@ import { waitUntil } from "./wait-until.ts";
 
 /** The sockets of `popbsmtp serve`: paths. */
 export interface ServeSockets {
+  readonly dict: string;
   readonly imap: string;
   readonly pop3: string;
   readonly policy: string;
@@ -54,9 +55,10 @@ export function configureServe(box: Installation, lines = ""): ServeSockets {
   const directory = join(box.directory, "run");
   mkdirSync(directory);
   chownSync(directory, box.user.uid, box.user.gid);
+  const dict = join(directory, "dict");
   const [imap, pop3] = [join(directory, "imap"), join(directory, "pop3")];
   const [policy, socketmap] = [join(directory, "policy"), join(directory, "socketmap")];
-  const sockets = { imap, pop3, policy, socketmap };
+  const sockets = { dict, imap, pop3, policy, socketmap };
   const paths = Object.entries(sockets).map(([role, path]) => `${role} = "${path}"\n`);
   appendFileSync(box.config, `\n[serve]\n${paths.join("")}${lines}\n`);
   return sockets;

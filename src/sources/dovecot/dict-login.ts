@@ -50,7 +50,7 @@ export function dictLogin(
 }
 
 /** What last_login_key has to be. */
-export function keyFor(major: number | undefined): string {
+function keyFor(major: number | undefined): string {
   return major === 4 ? "popbsmtp/%{protocol}/%{remote_ip}/%{user}" : "popbsmtp/%s/%r/%u";
 }
 

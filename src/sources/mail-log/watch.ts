@@ -40,6 +40,8 @@ export interface Selection {
   readonly onQuiet: (quiet: Quiet) => void;
   /** Told of a login that cannot count: why, and the line as it may be shown. */
   readonly onRefused: (why: string, line: string) => void;
+  /** Whether somebody else has recorded a login already. Default: nobody has. */
+  readonly isKnown?: (login: Login) => boolean;
   /** Told of logins once they are in the spool, or excluded for good. */
   readonly onLogin?: (login: Login, outcome: WatchOutcome) => void;
   readonly onLines?: (counts: LineCounts) => void;
@@ -166,7 +168,7 @@ class Selector {
     lines: readonly Buffer[],
     from?: Origin,
   ): { readonly logins: readonly Login[]; readonly done: () => void } {
-    const { formats, exclude, now: clock, onLogin, onLines } = this.#options;
+    const { formats, exclude, now: clock, isKnown, onLogin, onLines } = this.#options;
     const now = clock();
     const context = { formats, fragments: this.#fragments, now, written: from?.written };
     const earliest = this.#earliest(now);
@@ -184,6 +186,7 @@ class Selector {
       if (result.kind === "refused") this.#options.onRefused(result.why, sampleOf(line));
       if (result.kind !== "login" || result.login.time < earliest) continue;
       const login = from === undefined ? result.login : distinct(result.login, from.before + index);
+      if (isKnown?.(login) === true) continue;
       const isExcluded = exclude.some((network) => network.contains(login.address));
       (isExcluded ? excluded : logins).push(login);
     }

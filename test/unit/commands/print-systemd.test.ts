@@ -38,7 +38,7 @@ test("each role has a socket of its own, which is only root's where logins come 
     '[serve]\npop3 = false\npolicy = ["/run/popbsmtp/policy", "127.0.0.1:10040"]\nmetrics = "127.0.0.1:9154"\n',
   );
   assert.deepEqual(values(serviceUnit(config, PROGRAM), "Sockets"), [
-    "popbsmtp-imap.socket popbsmtp-policy.socket popbsmtp-socketmap.socket popbsmtp-metrics.socket",
+    "popbsmtp-dict.socket popbsmtp-imap.socket popbsmtp-policy.socket popbsmtp-socketmap.socket popbsmtp-metrics.socket",
   ]);
   const imap = socketUnit(config.serve, "imap");
   assert.deepEqual(values(imap, "ListenStream"), ["/run/popbsmtp/imap"]);
@@ -50,6 +50,15 @@ test("each role has a socket of its own, which is only root's where logins come 
     exitStatus: 78,
     message: "serve.pop3: the daemon is told to listen nowhere for it",
   });
+});
+
+test("the socket for Dovecot's plugin is for root and the group of Dovecot's mail processes", async () => {
+  const stock = socketUnit((await configured()).serve, "dict");
+  assert.deepEqual(values(stock, "ListenStream"), ["/run/popbsmtp/dict"]);
+  assert.deepEqual(values(stock, "SocketMode"), ["0660"]);
+  assert.deepEqual(values(stock, "SocketGroup"), ["dovecot"]);
+  const { serve } = await configured('[serve]\ndict-group = "mail"\n');
+  assert.deepEqual(values(socketUnit(serve, "dict"), "SocketGroup"), ["mail"]);
 });
 
 test("relay-ctrl's port, which only root may open, is a socket for datagrams", async () => {
@@ -105,9 +114,14 @@ test("all of them together say which file each is, and what to do then", async (
   const files = lines.filter((line) => line.startsWith("# /etc/systemd/system/"));
   assert.deepEqual(
     files.map((line) => line.slice("# /etc/systemd/system/".length)),
-    [".service", "-imap.socket", "-pop3.socket", "-policy.socket", "-socketmap.socket"].map(
-      (end) => `popbsmtp${end}`,
-    ),
+    [
+      ".service",
+      "-dict.socket",
+      "-imap.socket",
+      "-pop3.socket",
+      "-policy.socket",
+      "-socketmap.socket",
+    ].map((end) => `popbsmtp${end}`),
   );
   assert.ok(lines.some((line) => /systemctl enable --now .*popbsmtp-imap\.socket/.test(line)));
 });

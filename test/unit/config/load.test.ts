@@ -81,6 +81,8 @@ test("without a file at the default path the defaults hold: SQLite in /var/lib/p
       },
     ],
     serve: {
+      dict: { path: "/run/popbsmtp/dict" },
+      dictGroup: undefined,
       imap: { path: "/run/popbsmtp/imap" },
       pop3: { path: "/run/popbsmtp/pop3" },
       policy: [{ path: "/run/popbsmtp/policy" }],

@@ -40,6 +40,8 @@ test("a section with nothing in it means the defaults", async () => {
 
 test("everything of the daemon can be set", async () => {
   const config = await serve(`
+dict = "/run/dovecot/popbsmtp-dict"
+dict-group = "mail"
 imap = "/run/dovecot/popbsmtp-imap"
 pop3 = "/run/dovecot/popbsmtp-pop3"
 policy = ["/var/spool/postfix/private/popbsmtp", "127.0.0.1:10040", "[::1]:10040"]
@@ -52,6 +54,8 @@ purge-interval = "1d"
 log-level = "debug"
 `);
   assert.deepEqual(config, {
+    dict: { path: "/run/dovecot/popbsmtp-dict" },
+    dictGroup: "mail",
     imap: { path: "/run/dovecot/popbsmtp-imap" },
     pop3: { path: "/run/dovecot/popbsmtp-pop3" },
     policy: [
@@ -73,11 +77,11 @@ log-level = "debug"
 
 test("each place to listen can be switched off", async () => {
   const config = await serve(
-    "imap = false\npop3 = false\npolicy = false\nsocketmap = []\nmetrics = false",
+    "dict = false\nimap = false\npop3 = false\npolicy = false\nsocketmap = []\nmetrics = false",
   );
   assert.deepEqual(
-    [config.imap, config.pop3, config.policy, config.socketmap, config.metrics],
-    [undefined, undefined, [], [], undefined],
+    [config.dict, config.imap, config.pop3, config.policy, config.socketmap, config.metrics],
+    [undefined, undefined, undefined, [], [], undefined],
   );
 });
 
@@ -126,6 +130,10 @@ const A_PORT = 'true, false, or an IPv4 address and a port such as "0.0.0.0:4711
 const LONG = `/${"x".repeat(107)}`;
 
 const one: Readonly<Record<string, string>> = {
+  "dict = true": `serve.dict: expected ${A_PATH}, or false`,
+  "dict-group = 8": "serve.dict-group: expected a group's name",
+  'dict-group = "my group"': "serve.dict-group: expected a group's name",
+  'dict = "/run/x"\nimap = "/run/x"': "serve: dict and imap listen on the same /run/x",
   "imap = 5": `serve.imap: expected ${A_PATH}, or false`,
   "imap = true": `serve.imap: expected ${A_PATH}, or false`,
   'imap = "popbsmtp-imap"': `serve.imap: expected ${A_PATH}, or false`,

@@ -15,6 +15,8 @@ import { createLog } from "../../../src/daemon/log.ts";
 import { systemdSockets } from "../../../src/daemon/systemd.ts";
 
 const serve: ServeConfig = {
+  dict: undefined,
+  dictGroup: undefined,
   imap: { path: "/nonexistent/not-used-where-it-is-handed-over" },
   pop3: undefined,
   policy: process.argv[2] === undefined ? [] : [{ path: process.argv[2] }],

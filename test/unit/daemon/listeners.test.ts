@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -23,6 +23,8 @@ const alone = { owner: undefined, patience: 0, mayMiss: () => false };
 
 function serving(changes: Partial<ServeConfig>): ServeConfig {
   return {
+    dict: undefined,
+    dictGroup: undefined,
     imap: undefined,
     pop3: undefined,
     policy: [],
@@ -74,6 +76,12 @@ async function stale(path: string): Promise<void> {
   assert.ok(lstatSync(path).isSocket());
 }
 
+function group(name: string): number {
+  const [, gid] =
+    new RegExp(`^${name}:[^:]*:(\\d+):`, "m").exec(readFileSync("/etc/group", "utf8")) ?? [];
+  return Number(gid);
+}
+
 function permissions(path: string): number {
   return lstatSync(path).mode & 0o777;
 }
@@ -114,6 +122,26 @@ describe("the sockets of [serve]", () => {
     });
     const modes = listeners.list.map(({ where }) => permissions(where));
     assert.deepEqual(modes, [0o600, 0o600, 0o666, 0o666]);
+  });
+
+  it("are for the group of Dovecot's mail processes where its plugin tells of logins", async () => {
+    await using directory = temporaryDirectory({ mode: 0o755 });
+    const dict = { path: join(directory.path, "run", "dict") };
+    const owner = account("nobody");
+    {
+      await using _ = await open({ dict }, { owner });
+      const { uid, gid } = lstatSync(dict.path);
+      assert.deepEqual([uid, gid], [owner.uid, group("dovecot")]);
+      assert.equal(permissions(dict.path), 0o660);
+    }
+    {
+      await using _ = await open({ dict, dictGroup: "mail" }, { owner });
+      assert.equal(lstatSync(dict.path).gid, group("mail"));
+    }
+    await assert.rejects(open({ dict, dictGroup: "no-such-group" }, { owner }), {
+      message: /serve\.dict-group: there is no group no-such-group; name /,
+    });
+    assert.equal(process.getegid?.(), 0);
   });
 
   it("may be in a directory that is not there yet: anybody may pass through it, whatever the umask", async () => {
@@ -333,6 +361,6 @@ it("a socket that was handed over has to say by its name what it is for", async 
   await assert.rejects(new Listeners({ log }).take({ name: "popbsmtp-smtp", fd: 7 }), {
     exitStatus: 78,
     message:
-      "popbsmtp-smtp: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-imap, or by another of: imap, pop3, policy, socketmap, metrics, relay-ctrl",
+      "popbsmtp-smtp: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-dict, or by another of: dict, imap, pop3, policy, socketmap, metrics, relay-ctrl",
   });
 });

@@ -64,6 +64,8 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
     config: () => ({
       exclude: networks,
       serve: {
+        dict: undefined,
+        dictGroup: undefined,
         imap: undefined,
         pop3: undefined,
         policy: [],
@@ -200,5 +202,42 @@ describe("a live login", () => {
     await Promise.all(Array.from({ length: 100 }, (_, number) => there.record(`user${number}`)));
     assert.equal(readdirSync(there.spool.path).length, 100);
     assert.equal(new Set(there.spooled()).size, 100);
+  });
+});
+
+describe("a login that nobody is held for", () => {
+  it("is in the spool, and noted, before the store is asked for anything", async () => {
+    await using there = recorder(10_000);
+    const kept = there.made.keep(login("bob"));
+    assert.deepEqual(
+      [there.spooled(), there.noted, there.outcomes],
+      [["bob"], ["bob"], ["spooled"]],
+    );
+    assert.equal(await kept, "spooled");
+    assert.deepEqual(there.store.batches, []);
+  });
+
+  it("goes to the store where the spool does not take it", async () => {
+    await using there = recorder(10_000);
+    rmSync(there.spool.path, { recursive: true });
+    const kept = there.made.keep(login("bob"));
+    await there.store.end();
+    assert.equal(await kept, "committed");
+    assert.deepEqual(there.noted, ["bob"]);
+  });
+
+  it("is lost where neither does, which is told", async () => {
+    await using there = recorder(10_000);
+    rmSync(there.spool.path, { recursive: true });
+    const kept = there.made.keep(login("bob"));
+    await there.store.end(new StoreAwayError("away"));
+    assert.equal(await kept, "lost");
+    assert.deepEqual([there.noted, there.errors], [[], ["login-lost"]]);
+  });
+
+  it("is not recorded from an excluded address", async () => {
+    await using there = recorder(10_000, ["192.0.2.0/24"]);
+    assert.equal(await there.made.keep(login("bob")), "excluded");
+    assert.deepEqual([there.spooled(), there.noted, there.outcomes], [[], [], ["excluded"]]);
   });
 });

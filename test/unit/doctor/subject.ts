@@ -44,6 +44,8 @@ export const config: Config = {
   stores: [sqlite],
   watch: { files: [], formats: Formats.named("auto"), quietAfter: 0, inDaemon: false },
   serve: {
+    dict: undefined,
+    dictGroup: undefined,
     imap: { path: "/run/popbsmtp/imap" },
     pop3: { path: "/run/popbsmtp/pop3" },
     policy: [],
