@@ -1,19 +1,21 @@
 /** What a database's error means to us. */
 export interface Complaint {
   /**
-   * - row: it will not take these very rows
-   * - transient: two writers met; the same again will do
-   * - refused: the server is there and will not have us; another host would say the same
+   * - row: the server does not take these very rows
+   * - transient: two writers met; the same statement will succeed
+   * - refused: the server rejects the account or the database; every host of it would
+   * - read-only: this host takes no writes; another one may
+   * - lost: the connection, not the server, is in trouble
    * - away: anything else
    */
-  readonly kind: "row" | "transient" | "refused" | "away";
-  /** The reason, and what to do about it where we know. */
+  readonly kind: "row" | "transient" | "refused" | "read-only" | "lost" | "away";
+  /** The reason, and what to do about it where that is known. */
   readonly text: string;
 }
 
 /**
- * The reason an error gives, in one printable line. Where several addresses of a name were tried, Node's AggregateError
- * has an empty message, and the reasons are inside.
+ * The reason an error gives, in one printable line. Where several addresses of a name were tried,
+ * Node's AggregateError has an empty message, and the reasons are inside.
  */
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -25,5 +27,5 @@ export function reason(error: unknown): string {
   return text.replaceAll(/\p{Cc}+/gu, " ");
 }
 
-/** What to do about a table or column that is not there. */
+/** What to do about a table or column that is missing. */
 export const INSTALL_HINT = "run: popbsmtp schema install";

@@ -1,8 +1,8 @@
 import { isIP } from "node:net";
-import type { Connection as Link } from "mysql2/promise";
+import type { Connection as Link, RowDataPacket } from "mysql2/promise";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
-import { CONNECT_MS, unknownTrouble, type Driver } from "./connection.ts";
+import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "./connection.ts";
 import { tlsOptions } from "./tls.ts";
 
 /** How long a statement waits for a row that another one has locked. Milliseconds. */
@@ -13,14 +13,14 @@ export const LOCK_WAIT_MS = 1_000;
  * the gaps between rows (a purge would lock new logins out), and no wait for a lock longer than a verb may take.
  */
 const SESSION = [
-  `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = ${LOCK_WAIT_MS / 1_000}`,
+  `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = ${LOCK_WAIT_MS / 1_000}, lock_wait_timeout = ${LOCK_MS / 1_000}`,
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 
 /** How to connect to MySQL or MariaDB with `mysql2`, and what their errors mean. */
 export function driver(config: ServerStoreConfig, account: Account): Driver<Link> {
   return {
-    connect: async (host, lost) => {
+    connect: async (host, timeout, lost) => {
       const mysql = await import("mysql2/promise");
       const socket = host.startsWith("/");
       const link = await mysql.createConnection({
@@ -30,7 +30,9 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
         password: account.password?.reveal() ?? "",
         charset: "utf8mb4",
         timezone: "Z",
-        connectTimeout: CONNECT_MS,
+        connectTimeout: timeout,
+        enableKeepAlive: true,
+        keepAliveInitialDelay: KEEPALIVE_MS,
         maxPreparedStatements: 16,
         // a server may not ask for our files
         flags: ["-LOCAL_FILES"],
@@ -38,12 +40,30 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
       link.on("error", lost);
       link.on("end", lost);
       try {
-        for (const sql of SESSION) await link.query({ sql, timeout: CONNECT_MS });
+        for (const sql of SESSION) await link.query({ sql, timeout });
         return link;
       } catch (error) {
         link.destroy();
         throw error;
       }
+    },
+    readOnly: async (link) => {
+      // a Galera node that is not Primary, or not synced, rejects this with 1047
+      const [rows] = await link.query<(RowDataPacket & { read_only: unknown })[]>(
+        "SELECT @@global.read_only AS read_only",
+      );
+      const value = String(rows[0]?.read_only);
+      return value === "0" || value === "OFF" ? undefined : "takes no writes (read_only is on)";
+    },
+    isWorking: async (link, { threadId }) => {
+      const [rows] = await link.query<RowDataPacket[]>(
+        "SELECT 1 FROM information_schema.processlist WHERE id = ? AND command <> 'Sleep'",
+        [threadId],
+      );
+      return rows.length === 1;
+    },
+    cancel: async (link, { threadId }) => {
+      await link.query("KILL QUERY ?", [threadId]);
     },
     end: (link) => link.end(),
     destroy: (link) => link.destroy(),
@@ -84,6 +104,14 @@ function explain(error: unknown): Complaint {
     case 1049: // ER_BAD_DB_ERROR
     case 1698: // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
       return { kind: "refused", text };
+    case 1047: // ER_UNKNOWN_COM_ERROR: WSREP has not yet prepared node for application use
+    case 1290: // ER_OPTION_PREVENTS_STATEMENT
+    case 1792: // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+    case 1836: // ER_READ_ONLY_MODE
+      return { kind: "read-only", text };
+    case 1053: // ER_SERVER_SHUTDOWN
+    case 1927: // ER_CONNECTION_KILLED
+      return { kind: "lost", text };
     case 1205: // ER_LOCK_WAIT_TIMEOUT
     case 1213: // ER_LOCK_DEADLOCK
       return { kind: "transient", text };

@@ -2,13 +2,21 @@ import { Socket } from "node:net";
 import type { Client } from "pg";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
-import { CONNECT_MS, unknownTrouble, type Driver } from "./connection.ts";
+import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "./connection.ts";
 import { tlsOptions } from "./tls.ts";
+
+// @types/pg does not know it
+declare module "pg" {
+  interface Client {
+    /** The server's process for this connection. */
+    readonly processID: number | null;
+  }
+}
 
 /** How to connect to PostgreSQL with `pg`, and what its errors mean. */
 export function driver(config: ServerStoreConfig, account: Account): Driver<Client> {
   return {
-    connect: async (host, lost) => {
+    connect: async (host, timeout, lost) => {
       ignoreEnvironment();
       const { default: pg } = await import("pg");
       const socket = new Socket();
@@ -22,18 +30,40 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Clie
         ssl: config.ssl === undefined || host.startsWith("/") ? false : tlsOptions(config.ssl),
         application_name: "popbsmtp",
         client_encoding: "UTF8",
-        connectionTimeoutMillis: CONNECT_MS,
+        connectionTimeoutMillis: timeout,
         keepAlive: true,
+        keepAliveInitialDelayMillis: KEEPALIVE_MS,
         stream: () => socket,
       });
       client.on("error", lost);
       client.on("end", lost);
       try {
-        return await client.connect();
+        const connected = await client.connect();
+        // not among the parameters of the connection: pgbouncer rejects those that it does not know
+        await connected.query(`SET lock_timeout = ${String(LOCK_MS)}`);
+        return connected;
       } catch (error) {
         socket.destroy();
         throw error;
       }
+    },
+    readOnly: async (client) => {
+      const { rows } = await client.query<{ transaction_read_only: string }>(
+        "SHOW transaction_read_only",
+      );
+      return rows[0]?.transaction_read_only === "on"
+        ? "takes no writes (a standby, or default_transaction_read_only is on)"
+        : undefined;
+    },
+    isWorking: async (client, { processID }) => {
+      const { rowCount } = await client.query(
+        "SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active'",
+        [processID],
+      );
+      return rowCount === 1;
+    },
+    cancel: async (client, { processID }) => {
+      await client.query("SELECT pg_cancel_backend($1)", [processID]);
     },
     end: (client) => client.end(),
     destroy: (client) => client.connection.stream.destroy(),
@@ -62,6 +92,12 @@ export function isMissing(error: unknown, suffix: string): boolean {
   return (state === "42P01" || state === "42501") && reason(error).includes(suffix);
 }
 
+/** Whether a prepared statement was missing, or there already: a pooler has changed the server's end of the connection. */
+export function isUnprepared(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === "26000" || state === "42P05";
+}
+
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html */
 function explain(error: unknown): Complaint {
   const state = sqlState(error);
@@ -77,6 +113,11 @@ function explain(error: unknown): Complaint {
     case "28000": // invalid_authorization_specification: no such role, pg_hba.conf
     case "3D000": // invalid_catalog_name
       return { kind: "refused", text };
+    case "25006": // read_only_sql_transaction
+      return { kind: "read-only", text };
+    case "57P01": // admin_shutdown
+    case "57P02": // crash_shutdown
+      return { kind: "lost", text };
     case "40001": // serialization_failure
     case "40P01": // deadlock_detected
     case "55P03": // lock_not_available

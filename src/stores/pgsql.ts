@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { Client, QueryResultRow } from "pg";
+import type { Client, QueryConfig, QueryResultRow } from "pg";
 import { parseAddress, type Address } from "../address.ts";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import type { Login } from "../login.ts";
@@ -8,7 +8,7 @@ import type { Caveat } from "./caveat.ts";
 import { Connection, MAINTENANCE_MS } from "./connection.ts";
 import { pgsqlCaveats } from "./pgsql-caveats.ts";
 import { installPgsql, pgsqlVersion } from "./pgsql-install.ts";
-import { driver, isMissing, isUnkeyed } from "./pgsql-driver.ts";
+import { driver, isMissing, isUnkeyed, isUnprepared } from "./pgsql-driver.ts";
 import { statements } from "./pgsql-sql.ts";
 import {
   recorded,
@@ -38,6 +38,8 @@ export class PgsqlStore implements Store {
   readonly #sql: ReturnType<typeof statements>;
   readonly #clock = new StoreClock<Client>((client) => this.#now(client));
   readonly #revocations: RevocationTable;
+  /** A pooler in transaction mode (pgbouncer) keeps no prepared statements; the first refusal tells. */
+  #unprepared = false;
   /** A mapped table need not have a key that ON CONFLICT can use; the first refusal tells. */
   #unkeyed = false;
 
@@ -57,7 +59,7 @@ export class PgsqlStore implements Store {
     if (batch.length === 0) return;
     const clock = ticking(now);
     const merged = mergeLogins(batch, this.#config.columns.user !== undefined);
-    await this.#connection.use(async (client) => {
+    await this.#use(async (client) => {
       const rows = spelled(merged, await this.#clock.spelling(client, clock()));
       const values = [
         rows.map((row) => row.address),
@@ -67,16 +69,17 @@ export class PgsqlStore implements Store {
         rows.map((row) => `${utcText(row.lastSeen)}Z`),
         rows.map((row) => row.logins),
       ];
-      const upsert = () => client.query({ name: "authorize", text: this.#sql.upsert, values });
+      const upsert = () => client.query(this.#statement("authorize", this.#sql.upsert, values));
       if (!this.#config.mapped) {
         const earliest = rows.map((row) => `${utcText(row.earliest)}Z`);
         await this.#revocations.use(
           () =>
-            client.query({
-              name: "authorize-unrevoked",
-              text: this.#sql.upsertUnrevoked,
-              values: [...values, earliest],
-            }),
+            client.query(
+              this.#statement("authorize-unrevoked", this.#sql.upsertUnrevoked, [
+                ...values,
+                earliest,
+              ]),
+            ),
           upsert,
         );
         return;
@@ -93,21 +96,21 @@ export class PgsqlStore implements Store {
       await transaction(client, async () => {
         // nothing but this lock keeps two writers from inserting the same address twice
         await client.query(this.#sql.lock);
-        await client.query({ name: "authorize-unkeyed", text: this.#sql.updateOrInsert, values });
+        await client.query(this.#statement("authorize-unkeyed", this.#sql.updateOrInsert, values));
       });
     });
   }
 
   async lookup(address: Address): Promise<Authorization | undefined> {
     const values = [address, this.#lifetime / 1000];
-    const { rows } = await this.#connection.use((client) =>
-      client.query<Row>({ name: "lookup", text: this.#sql.lookup, values }),
+    const { rows } = await this.#use((client) =>
+      client.query<Row>(this.#statement("lookup", this.#sql.lookup, values)),
     );
     return rows.flatMap(authorization)[0];
   }
 
   async list({ all = false } = {}): Promise<readonly Authorization[]> {
-    const { rows } = await this.#connection.use((client) =>
+    const { rows } = await this.#use((client) =>
       all
         ? client.query<Row>(this.#sql.listAll)
         : client.query<Row>(this.#sql.listLive, [this.#lifetime / 1000]),
@@ -116,7 +119,7 @@ export class PgsqlStore implements Store {
   }
 
   async count(): Promise<Count> {
-    const { rows } = await this.#connection.use((client) =>
+    const { rows } = await this.#use((client) =>
       client.query<{ live: number; all: number; oldest: number | null }>(this.#sql.count, [
         this.#lifetime / 1000,
       ]),
@@ -130,7 +133,7 @@ export class PgsqlStore implements Store {
     const text = this.#sql.revoke(conditions);
     const values = conditions.map(({ value }) => value);
     const end = async (client: Client) => (await client.query(text, values)).rowCount ?? 0;
-    if (this.#config.mapped) return this.#connection.use(end);
+    if (this.#config.mapped) return this.#use(end);
     const record = (client: Client) =>
       transaction(client, async () => {
         await client.query(this.#sql.lockOutWriters);
@@ -138,8 +141,8 @@ export class PgsqlStore implements Store {
         return end(client);
       });
     return revokeForGood(
-      () => this.#connection.use(end),
-      () => this.#connection.use(record),
+      () => this.#use(end),
+      () => this.#use(record),
     );
   }
 
@@ -151,7 +154,7 @@ export class PgsqlStore implements Store {
   }: PurgeOptions = {}): Promise<number> {
     const deleted = await purgeInBatches(
       () =>
-        this.#connection.use((client) =>
+        this.#use((client) =>
           transaction(client, async () => {
             await client.query(this.#sql.giveWay);
             const { rowCount } = await client.query(this.#sql.purge, [olderThan / 1000, batchSize]);
@@ -162,13 +165,13 @@ export class PgsqlStore implements Store {
     );
     await this.#purgeRevocations();
     if (optimize) {
-      await this.#connection.use((client) => client.query(this.#sql.optimize), MAINTENANCE_MS);
+      await this.#use((client) => client.query(this.#sql.optimize), MAINTENANCE_MS);
     }
     return deleted;
   }
 
   install(): Promise<Installed> {
-    return this.#connection.use(
+    return this.#use(
       (client) =>
         transaction(client, () => installPgsql(client, this.#config, this.#connection.name)),
       MAINTENANCE_MS,
@@ -176,7 +179,7 @@ export class PgsqlStore implements Store {
   }
 
   schemaVersion(): Promise<number | undefined> {
-    return this.#connection.use((client) => pgsqlVersion(client, this.#config));
+    return this.#use((client) => pgsqlVersion(client, this.#config));
   }
 
   async caveats(): Promise<readonly Caveat[]> {
@@ -185,7 +188,7 @@ export class PgsqlStore implements Store {
   }
 
   async clockOffset(): Promise<number> {
-    return this.#connection.use(async (client) => {
+    return this.#use(async (client) => {
       const before = Date.now();
       const serverNow = await this.#now(client);
       return serverNow - (before + Date.now()) / 2;
@@ -198,13 +201,30 @@ export class PgsqlStore implements Store {
 
   async #purgeRevocations(): Promise<void> {
     if (this.#config.mapped) return;
-    await this.#connection.use((client) =>
+    await this.#use((client) =>
       this.#revocations.use(
         async () =>
           void (await client.query(this.#sql.purgeRevocations, [REVOCATION_KEPT_MS / 1000])),
         async () => undefined,
       ),
     );
+  }
+
+  #use<T>(work: (client: Client) => Promise<T>, limit?: number): Promise<T> {
+    return this.#connection.use(async (client) => {
+      try {
+        return await work(client);
+      } catch (error) {
+        if (this.#unprepared || !isUnprepared(error)) throw error;
+        this.#unprepared = true;
+        return work(client);
+      }
+    }, limit);
+  }
+
+  /** A statement that the server prepares once a connection, where that can be. */
+  #statement(name: string, text: string, values: unknown[]): QueryConfig {
+    return this.#unprepared ? { text, values } : { name, text, values };
   }
 
   /** The server's clock, in milliseconds since 1970. */

@@ -67,13 +67,19 @@ describe("of two PostgreSQL servers in `host`, under load", () => {
     assert.equal(await askPolicy(serve.policy, STRANGER), "DUNNO");
   });
 
-  it("the second keeps them when the first is back, and the first has them again after the next connection", async () => {
+  it("the second keeps them when the first is back, also over a new connection", async () => {
     await first.start();
     await goesInto(second);
     await second.query(
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'popbsmtp'",
     );
+    await goesInto(second);
+  });
+
+  it("the first takes them again once the second is gone", async () => {
+    await second.stop();
     await goesInto(first);
+    await second.start();
   });
 
   it("no login has failed, and each is in one of the two with its own time", async () => {

@@ -13,6 +13,8 @@ export interface PostgresOptions {
   readonly host?: string;
   /** Default: a free one. Two servers have the same where they have to, and are at two addresses. */
   readonly port?: number;
+  /** Makes it a streaming standby of this server, with a copy of its data. Default: of none. */
+  readonly standbyOf?: DatabaseServer;
 }
 
 /**
@@ -24,6 +26,7 @@ export interface PostgresOptions {
 export async function startPostgres({
   host = "127.0.0.1",
   port: wanted,
+  standbyOf: primary,
 }: PostgresOptions = {}): Promise<DatabaseServer> {
   const programs = programDirectory();
   const owner = serverAccount("postgres");
@@ -31,15 +34,21 @@ export async function startPostgres({
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
   const data = join(path, "data");
-  await runOk(
-    join(programs, "initdb"),
-    ["--no-sync", "--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256"].concat([
-      "--encoding=UTF8",
-      "--locale=C.UTF-8",
-      `--pgdata=${data}`,
-    ]),
-    { cwd: path, uid: owner?.uid, gid: owner?.gid },
-  );
+  const initdb = ["--no-sync", "--username=postgres", "--auth-local=trust"].concat([
+    "--auth-host=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+    `--pgdata=${data}`,
+  ]);
+  const copy = ["--no-sync", "--write-recovery-conf", "--checkpoint=fast", `--pgdata=${data}`];
+  const [program, args] =
+    primary === undefined
+      ? ["initdb", initdb]
+      : [
+          "pg_basebackup",
+          [...copy, `--host=${primary.socket}`, `--port=${primary.port}`, "--username=postgres"],
+        ];
+  await runOk(join(programs, program), args, { cwd: path, uid: owner?.uid, gid: owner?.gid });
 
   const connect = async <T>(database: string, use: (client: Client) => Promise<T>): Promise<T> => {
     const client = new Client({ host: path, port, database, user: "postgres", ssl: false });
@@ -72,10 +81,11 @@ export async function startPostgres({
 
   let server = await spawn();
   stack.defer(() => server.end("SIGQUIT"));
-  await connect("postgres", async (client) => {
-    await client.query(`CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'`);
-    await client.query(`CREATE DATABASE ${DATABASE} OWNER ${USER}`);
-  });
+  if (primary === undefined)
+    await connect("postgres", async (client) => {
+      await client.query(`CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'`);
+      await client.query(`CREATE DATABASE ${DATABASE} OWNER ${USER}`);
+    });
   const resources = stack.move();
   return {
     host,

@@ -1,0 +1,192 @@
+/** One database on two PostgreSQL hosts, a primary and its streaming standby, through whatever befalls them. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { parseAddress } from "../../src/address.ts";
+import { openStore } from "../../src/stores/open.ts";
+import type { Store } from "../../src/stores/store.ts";
+import type { DatabaseServer } from "../support/database-server.ts";
+import { startPostgres } from "../support/postgres.ts";
+import { waitUntil } from "../support/wait-until.ts";
+import { LIFETIME, serverConfig } from "./subject.ts";
+
+const [address] = [parseAddress("192.0.2.1") ?? assert.fail()];
+
+/** A primary and its standby, and a store whose list of hosts begins with the standby. */
+class Cluster implements AsyncDisposable {
+  readonly primary: DatabaseServer;
+  readonly standby: DatabaseServer;
+  readonly store: Store;
+  readonly #stack: AsyncDisposableStack;
+
+  private constructor(
+    primary: DatabaseServer,
+    standby: DatabaseServer,
+    stack: AsyncDisposableStack,
+  ) {
+    this.primary = primary;
+    this.standby = standby;
+    this.#stack = stack;
+    this.store = this.open();
+  }
+
+  static async start(): Promise<Cluster> {
+    await using stack = new AsyncDisposableStack();
+    const primary = stack.use(await startPostgres());
+    const installer = openStore(serverConfig("pgsql", primary), { lifetime: LIFETIME });
+    await installer.install();
+    await installer.close();
+    const standby = stack.use(
+      await startPostgres({ host: "127.0.0.2", port: primary.port, standbyOf: primary }),
+    );
+    return new Cluster(primary, standby, stack.move());
+  }
+
+  /** Another handle, as another daemon has it. */
+  open(): Store {
+    const { primary, standby } = this;
+    const hosts = [standby.host, primary.host];
+    const store = openStore({ ...serverConfig("pgsql", primary), hosts }, { lifetime: LIFETIME });
+    this.#stack.defer(() => store.close());
+    return store;
+  }
+
+  async promote(): Promise<void> {
+    await this.standby.query("SELECT pg_promote()");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+}
+
+async function authorize(store: Store, user: string): Promise<void> {
+  const now = Date.now();
+  await store.authorize([{ address, user, service: "imap", time: now }], now);
+}
+
+async function users(server: DatabaseServer): Promise<readonly unknown[]> {
+  const rows = await server.query('SELECT "user" FROM popbsmtp ORDER BY "user"');
+  return rows.map(({ user }) => user);
+}
+
+describe("of a PostgreSQL primary and its standby", () => {
+  it("the primary is used, though the standby is the first in the list", async () => {
+    await using cluster = await Cluster.start();
+    await authorize(cluster.store, "ann");
+    assert.deepEqual(await users(cluster.primary), ["ann"]);
+    assert.equal((await cluster.store.lookup(address))?.user, "ann");
+  });
+
+  it("the standby is used once it is promoted, by a store that was idle meanwhile", async () => {
+    await using cluster = await Cluster.start();
+    await authorize(cluster.store, "ann");
+    await waitUntil(
+      "the standby to have it",
+      async () => (await users(cluster.standby)).length > 0,
+    );
+    await cluster.primary.stop();
+    await cluster.promote();
+    await authorize(cluster.store, "bob");
+    assert.deepEqual(await users(cluster.standby), ["ann", "bob"]);
+  });
+
+  it("the promoted standby is used while the old primary hangs", async () => {
+    await using cluster = await Cluster.start();
+    await authorize(cluster.store, "ann");
+    cluster.primary.pause();
+    try {
+      await cluster.promote();
+      await authorize(cluster.store, "bob");
+      assert.ok((await users(cluster.standby)).includes("bob"));
+    } finally {
+      cluster.primary.resume();
+    }
+  });
+
+  it("the promoted standby is kept to when the old primary is back and takes writes too", async () => {
+    await using cluster = await Cluster.start();
+    await authorize(cluster.store, "ann");
+    await cluster.primary.stop();
+    await cluster.promote();
+    await authorize(cluster.store, "bob");
+    await cluster.primary.start();
+    await cluster.standby.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'popbsmtp'",
+    );
+    await authorize(cluster.store, "eve");
+    assert.ok((await users(cluster.standby)).includes("eve"));
+    assert.ok(!(await users(cluster.primary)).includes("eve"));
+  });
+
+  it("the old primary is left when it becomes read-only under an open connection", async () => {
+    await using cluster = await Cluster.start();
+    await authorize(cluster.store, "ann");
+    await cluster.primary.query("ALTER SYSTEM SET default_transaction_read_only = on");
+    await cluster.primary.query("SELECT pg_reload_conf()");
+    await cluster.promote();
+    await waitUntil("the new primary to be used", async () => {
+      await authorize(cluster.store, "bob");
+      return (await users(cluster.standby)).includes("bob");
+    });
+  });
+
+  it("the message names each with its reason where none takes writes", async () => {
+    await using cluster = await Cluster.start();
+    await cluster.primary.stop();
+    await assert.rejects(
+      authorize(cluster.open(), "ann"),
+      /127\.0\.0\.2:\d+\/mail: takes no writes \(a standby, .*; 127\.0\.0\.1:\d+\/mail: .*ECONNREFUSED/,
+    );
+  });
+});
+
+describe("a PostgreSQL server", () => {
+  it("is told to give up a statement that waits too long, and keeps no connection for it", async () => {
+    await using server = await startPostgres();
+    const config = serverConfig("pgsql", server);
+    const store = openStore(config, { lifetime: LIFETIME });
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => store.close());
+    await store.install();
+    const release = stack.use(await lockTable(server));
+    await assert.rejects(authorize(store, "ann"), /lock timeout|no answer/);
+    await waitUntil("no statement to be left", async () => {
+      const rows = await server.query(
+        "SELECT 1 FROM pg_stat_activity WHERE usename = 'popbsmtp' AND state = 'active'",
+      );
+      return rows.length === 0;
+    });
+    await release[Symbol.asyncDispose]();
+    await authorize(store, "ann");
+  });
+
+  it("is asked again on a fresh connection where the one there was has been cut", async () => {
+    await using server = await startPostgres();
+    const store = openStore(serverConfig("pgsql", server), { lifetime: LIFETIME });
+    await store.install();
+    await server.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'popbsmtp'",
+    );
+    await authorize(store, "ann");
+    await store.close();
+  });
+});
+
+/** Holds a lock on the table, in a session of its own, until it is disposed of. */
+async function lockTable(server: DatabaseServer): Promise<AsyncDisposable> {
+  const done = server.query("BEGIN; LOCK TABLE popbsmtp; SELECT pg_sleep(60)").catch(() => []);
+  await waitUntil("the table to be locked", async () => {
+    const rows = await server.query(
+      "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'popbsmtp'::regclass",
+    );
+    return rows.length > 0;
+  });
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await server.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()",
+      );
+      await done;
+    },
+  };
+}
