@@ -1,21 +1,33 @@
 /**
- * Makes bin/popbsmtp: bin/launcher.bash in front, the bundled JavaScript behind.
+ * Makes bin/popbsmtp: the files of bin/launcher in front, in the order of their names, the bundled JavaScript behind.
  *
  * Both are parsed anew at every start, at a login, so what is not needed there is left out, or packed away until it is.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import * as esbuild from "esbuild";
 import type { BuildOptions, Plugin } from "esbuild";
 
 /** The least Node the bundle runs on; package.json's engines says the same. */
 const NODE = { major: 24, minor: 15 };
 
+/** The bash half's files. */
+const LAUNCHER = "bin/launcher";
+
 // in words that a much older Node understands, too, so that it can say which one is needed
 const VERSION_CHECK = `
 var version = process.versions.node.split(".");
 if (+version[0] < ${NODE.major} || (+version[0] === ${NODE.major} && +version[1] < ${NODE.minor})) {
-  console.error("popbsmtp: needs Node ${NODE.major}.${NODE.minor} or later: " + process.execPath + " is " + process.versions.node);
+  var reason = "needs Node ${NODE.major}.${NODE.minor} or later: " + process.execPath + " is " + process.versions.node;
+  console.error("popbsmtp: " + reason);
+  // nobody reads the stderr of a drain that a login has started; wrappers read this
+  var linger = process.argv.indexOf("--linger");
+  if (linger > 0) {
+    try {
+      require("fs").writeFileSync(process.argv[linger + 1] + "/.away", reason + "\\n", { flag: "wx" });
+    } catch (error) {}
+  }
   process.exit(78);
 }
 `;
@@ -83,18 +95,22 @@ async function bundle(options: BuildOptions): Promise<string> {
 
 /** The bash half without its comments and indentation. */
 function launcher(): string {
-  const lines = readFileSync("bin/launcher.bash", "utf8").split("\n");
-  const [shebang = "", comment, ...program] = lines
-    .filter((line, index) => index === 0 || !/^\s*#/.test(line))
+  const [shebang = "", opening, ...program] = readdirSync(LAUNCHER)
+    .toSorted()
+    .flatMap((name) => readFileSync(join(LAUNCHER, name), "utf8").split("\n"))
+    .filter((line, index) => index === 0 || !/^\s*(?:#|$)/.test(line))
     .map((line) => line.trimStart());
-  const end = program.indexOf("*/");
-  if (comment !== "':' /*" || program.some((line, index) => index !== end && line.includes("*/"))) {
+  const last = program.length - 1;
+  if (
+    !opening?.endsWith("/*") ||
+    program.some((line, at) => line.includes("*/") !== (at === last))
+  ) {
     throw new Error(
-      "bin/launcher.bash: to Node it is a comment, from /* on line 2 to */ at its very end",
+      `${LAUNCHER}: to Node it is a comment, from /* on line 2 to */ at its very end`,
     );
   }
-  const notice = "# bash in front (its source: bin/launcher.bash), JavaScript behind (src/)";
-  return [shebang, comment, notice, ...program].join("\n");
+  const notice = `# bash in front (its source: ${LAUNCHER}), JavaScript behind (src/)`;
+  return [shebang, opening, notice, ...program, ""].join("\n");
 }
 
 const text = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers] });

@@ -29,6 +29,7 @@ Nothing that goes wrong with the recording keeps PROGRAM from running.
   --wait MS       wait at most so long until the login is in the store
                   (default: 200)
   --no-wait       do not wait
+  --no-drain      start no drain: the daemon, or popbsmtp drain, does it
   --service S     what kind of login it is (default: PROGRAM's name, as "imap")
   --export NAME   set the variable NAME to the client's address, written plainly
 Example:

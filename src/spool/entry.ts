@@ -1,5 +1,5 @@
 /**
- * What a login looks like in the spool: one file, which the bash half (bin/launcher.bash) writes without a process.
+ * What a login looks like in the spool: one file, which the bash half (bin/launcher) writes without a process.
  *
  * Its name is `<microseconds since 1970>.<process id of the writer>`, so that names sort by time. It holds `1`, the address, the
  * service and the user, each ended by a NUL, and at the very end a newline: a file without it is still being written, or its writer
@@ -46,10 +46,15 @@ export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefine
   if (parsed === undefined) throw new Error("no address in it");
   return {
     address: parsed,
-    service: decodeText(service).slice(0, 32),
+    service: serviceName(service.toString("latin1")),
     user: cutUser(decodeText(user)),
     time,
   };
+}
+
+/** A wrapper records the name of the program it becomes, unless told otherwise. Dovecot's script-login says nothing about the service. */
+function serviceName(text: string): string {
+  return /^[\w.-]{1,31}$/.test(text) && text !== "script-login" ? text : "";
 }
 
 function fields(bytes: Buffer): Buffer[] {

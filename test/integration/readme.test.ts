@@ -49,7 +49,7 @@ test("every command and every option is in the README", () => {
       if (!hidden) assert.ok(README.includes(long ?? ""), `${path(command)} ${long}`);
     }
   }
-  for (const option of ["--wait MS", "--no-wait", "--service S", "--export NAME"]) {
+  for (const option of ["--wait MS", "--no-wait", "--no-drain", "--service S", "--export NAME"]) {
     assert.ok(README.includes(`\`${option}\``), option);
   }
 });
@@ -75,7 +75,10 @@ test("every command line in the README is one that the program takes", async () 
 
 function assertWrapper(words: readonly string[]): void {
   const line = words.join(" ");
-  assert.match(line, /^(?:(?:--wait \d+|--no-wait|--service \w+|--export \w+) )*\/[\w./-]+/);
+  assert.match(
+    line,
+    /^(?:(?:--wait \d+|--no-wait|--no-drain|--service \w+|--export \w+) )*\/[\w./-]+/,
+  );
 }
 
 function unlessVersion(error: unknown): void {
@@ -209,14 +212,18 @@ function sources(): readonly string[] {
 }
 
 test("the README says what to do about everything that the wrapper may say", () => {
-  const launcher = read("bin/launcher.bash");
+  const launcher = readdirSync(new URL("../../bin/launcher/", import.meta.url))
+    .map((name) => read(`bin/launcher/${name}`))
+    .join("");
   const messages = Array.from(
-    launcher.matchAll(/p_(?:trouble|complaint)="([^"]+)"|printf 'popbsmtp: ([^']+)\\n'/g),
-    ([, assigned, printed]) => assigned ?? printed ?? "",
+    launcher.matchAll(
+      /p_(?:trouble|complaint)="([^"]+)"|leave_word "([^"]+)"|printf 'popbsmtp: ([^']+)\\n'/g,
+    ),
+    ([, assigned, left, printed]) => assigned ?? left ?? printed ?? "",
   ).filter((message) => message !== "%s");
   assert.ok(messages.length >= 10);
   for (const message of messages) {
-    for (const words of message.split(/\$(?:\w+|\{[^}]*\})|%[sd]/)) {
+    for (const words of message.split(/\$(?:\w+|\{[^}]*\}|\(\(.*?\)\))|%[sd]/)) {
       assert.ok(README.includes(words.trim()), `${message}: ${words}`);
     }
   }

@@ -205,7 +205,8 @@ describe("nobody relays, and the server is started all the same,", () => {
 
   it("but not for an option that is none, or is wrong", async () => {
     for (const [option, problem] of [
-      ["--no-wait", "--no-wait: no such option, passed over; see popbsmtp --help"],
+      ["--quick", "--quick: unknown option, ignored; see popbsmtp --help"],
+      ["--no-wait", "--wait 0: expected milliseconds, 1 to 9999; waiting 1000"],
       ["--wait=x", "--wait x: expected milliseconds, 1 to 9999; waiting 1000"],
     ] as const) {
       // set already: nobody is asked, and no deadline is kept

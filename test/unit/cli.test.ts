@@ -31,6 +31,7 @@ test("--help tells of the wrapper, the commands, the exit statuses and the files
     "[OPTION]... PROGRAM [ARG]...",
     "--wait MS",
     "--no-wait",
+    "--no-drain",
     "--service S",
   ].concat([
     "--export NAME",

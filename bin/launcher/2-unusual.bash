@@ -1,0 +1,147 @@
+# A login with something unusual about it, or one that the page before could not finish.
+
+# Finds out who has logged in from where. Fails where there is no login to record.
+identify() {
+  # Dovecot 1 asks imap for its capabilities once, when it starts. Courier's AUTHENTICATED is empty until somebody has logged in;
+  # its old versions, which set the other two, do not set it at all
+  [[ -z ${DUMP_CAPABILITY+set} && -n ${AUTHENTICATED-somebody} ]] || return
+  [[ ${AUTHUSER+${AUTHARGV0+.${AUTHENTICATED-}}} != . ]] || return
+  p_user=${AUTHENTICATED-${USER-}}
+  # checkpassword and its like; in Dovecot's environment this would be any field of the userdb
+  [[ -z ${DOMAIN-} || -n ${IP-} || -z $p_user || $p_user == *@* ]] || p_user+=@$DOMAIN
+  looks_like_address && return
+  p_trouble="neither IP nor TCPREMOTEIP holds an IP address: no login is recorded"
+  return 1
+}
+
+# Whether p_address may be one. Takes off an IPv6 address's zone.
+looks_like_address() {
+  [[ $p_address != *:*%?* ]] || p_address=${p_address%%[%]*}
+  [[ $p_address == *[.:]* && -z ${p_address//[0-9A-Fa-f.:]/}${p_address:45} ]]
+}
+
+# Options that make no sense are reported, and taken for their defaults.
+check_options() {
+  case $p_wait in
+    [0-9] | [0-9][0-9] | [0-9][0-9][0-9] | [0-9][0-9][0-9][0-9]) p_wait=$((10#$p_wait)) ;;
+    *) p_complaint="--wait $p_wait: expected milliseconds, 0 to 9999; waiting 200" p_wait=200 ;;
+  esac
+  if [[ -n $p_export ]] && [[ $p_export != [A-Za-z_]* || $p_export == *[!A-Za-z0-9_]* || $p_export == p_* || ${!p_export@a} == *r* ]]; then
+    p_complaint="--export $p_export: not the name of a variable that can be set" p_export=
+  fi
+  if [[ ! -f $p_config || ! -r $p_config ]] && [[ $p_config != /etc/popbsmtp/popbsmtp.toml || -e $p_config ]]; then
+    p_complaint="$p_config: cannot be read by this user; taking $p_spool for the spool"
+  fi
+}
+
+# Writes the login into the spool. Sets p_written, or p_trouble.
+record() {
+  local p_umask=
+  if [[ -z $p_file ]]; then
+    if [[ ! -O $p_spool ]]; then
+      # the drain must be able to read what root writes; the mode of the spool's directory says who may look into it
+      { read -r && IFS=$' \t' read -r p_umask p_umask; } </proc/self/status
+      umask 022
+    fi
+    p_file=$p_spool/${EPOCHREALTIME/[!0-9]/}.$$
+    printf '1\0%s\0%s\0%s\0\n' "$p_address" "${p_service:0:32}" "${p_user:0:1024}" >"$p_file" && p_written=1
+    [[ -z $p_umask ]] || umask "$p_umask"
+  fi
+  [[ -z $p_written ]] || return 0
+  p_trouble="$p_spool: cannot write there: the login from $p_address is not recorded"
+  # a full file system takes files as long as there is nothing in them
+  [[ ! -e $p_file ]] || /bin/rm -f -- "$p_file"
+  return 1
+}
+
+# Waits, as the page before does, until the login has been drained, the store is away, or the time is up.
+await_drain() {
+  local p_fifo=$p_spool/.ack/$(($$ % 64))
+  # the first drain ever makes the FIFOs
+  if [[ -p $p_fifo ]]; then await 9<>"$p_fifo"; else await /bin/sleep 0.01; fi
+}
+
+await() {
+  while [[ -e $p_file && ! -s $p_spool/.away ]] && ((p_waited < p_wait)); do
+    if (($#)); then "$@"; ((p_waited += 10)); else
+      read -rt 0.01 -u 9
+      ((p_waited += $? ? 10 : 1))
+    fi
+  done
+}
+
+# Sets p_trouble where the login waits, and not only because the machine is busy or a drain has just been started.
+explain() {
+  local p_since
+  [[ -e $p_file ]] || return
+  if [[ -s $p_spool/.away ]]; then
+    IFS= read -r p_trouble <"$p_spool/.away"
+    p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
+  elif waiting_for_long; then
+    p_trouble="the login from $p_address waits in $p_spool, others for $p_since s: run popbsmtp drain as root, which says why"
+  fi
+}
+
+# Whether a login in the spool is so old that a drain should have taken it; cron may start one a minute. Sets p_since.
+waiting_for_long() {
+  local p_entries=("$p_spool"/[0-9]*.*) p_oldest
+  p_oldest=${p_entries[0]##*[/]}
+  [[ $p_oldest == ??????????[0-9][0-9][0-9][0-9][0-9][0-9].* && $p_oldest != *[!0-9.]* ]] || return
+  p_since=$((EPOCHSECONDS - ${p_oldest:0:10}))
+  ((p_since >= (${#p_starts_drain} ? 10 : 150)))
+}
+
+# Becomes PROGRAM, with the variables in p_set as well. bash has variables of its own that hide, drop, change or add to those of the
+# environment: where one of them is in it, env(1) restores everything at the price of one more exec.
+become() {
+  local p_entry p_exact= p_pwd= p_shlvl=
+  [[ -z $p_complaint$p_trouble ]] || printf 'popbsmtp: %s\n' "$p_complaint${p_complaint:+${p_trouble:+; }}$p_trouble" >&2
+  [[ -z $p_address || -z $p_export ]] || p_set+=("$p_export=$p_address")
+  case $p_text in
+    ^) [[ -r /proc/self/environ ]] || p_pwd=1 p_shlvl=1 ;;
+    *^BASH* | *^COMP_* | *^DIRSTACK=* | *^EPOCH* | *^FUNCNAME=* | *^GROUPS=* | *^HISTCMD=* | *^IFS=* | *^LINENO=* | *^OPT* | \
+      *^PIPESTATUS=* | *^PPID=* | *^PS4=* | *^RANDOM=* | *^REPLY=* | *^SECONDS=* | *^SHELLOPTS=* | *^SRANDOM=* | *^p_*) p_exact=1 ;;
+    *^PWD=* | *^OLDPWD=* | *^SHLVL=*)
+      for p_entry in "${p_environ[@]}"; do
+        case $p_entry in
+          PWD=*) [[ ${p_entry:4} == "$PWD" ]] && p_pwd=1 || p_exact=1 ;;
+          SHLVL=*) [[ ${p_entry:6} == $((SHLVL - 1)) ]] && p_shlvl=1 || p_exact=1 ;;
+          OLDPWD=*) [[ ${p_entry:7} == "${OLDPWD-}" ]] || p_exact=1 ;;
+        esac
+      done
+      ;;
+  esac
+  trap - PIPE XFSZ
+  if [[ -n $p_exact && $1 != *=* && -x /usr/bin/env ]]; then
+    for p_entry in "${!p_environ[@]}"; do
+      [[ ${p_environ[p_entry]} == [!=]*=* ]] || unset 'p_environ[p_entry]'
+    done
+    # with the variables among the arguments alone (-c), env may be started with nearly as many of them as PROGRAM may; where not
+    # even so, PROGRAM is better off with a few changed ones than not started
+    shopt -s execfail
+    # shellcheck disable=SC2093 # goes on where that fails
+    exec -c /usr/bin/env -i -- "${p_environ[@]}" "${p_set[@]}" "$@"
+    shopt -u execfail
+  fi
+  [[ -n $p_pwd ]] || export -n PWD
+  # exec counts SHLVL down and exports it, but no element of an array
+  [[ -n $p_shlvl ]] || unset SHLVL
+  [[ -n $p_shlvl ]] || declare -gn SHLVL='p_environ[0]'
+  ((${#p_set[@]} == 0)) || export "${p_set[@]}"
+  exec "$@"
+}
+
+p_set=()
+if [[ -n $p_program && -z $p_relay ]]; then
+  trap '' PIPE XFSZ
+  set -C
+  check_options
+  {
+    if identify && record; then
+      [[ ! $p_spool/.drain -ef $p_spool/.lock ]] || p_alive=1
+      [[ -z $p_alive ]] || await_drain
+      [[ -z $p_alive ]] || explain
+    fi
+  } 2>/dev/null
+  [[ -n $p_written && -z $p_alive ]] || become "$@"
+fi
