@@ -14,6 +14,7 @@ import {
 } from "./doveconf.ts";
 import { dovecot1Findings } from "./dovecot-1.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
+import { imitationFindings } from "./mail-log.ts";
 import type { Subject } from "./subject.ts";
 import { groupName, popbsmtp, shellWord } from "./words.ts";
 import { commandLine, findWrapper, newWrapper, wrapperFindings, type Wrapper } from "./wrapper.ts";
@@ -48,7 +49,7 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
 
 async function dovecot2Findings(root: Section, subject: Subject): Promise<readonly Finding[]> {
   const isWatched = subject.config.watch.inDaemon;
-  const names = isWatched ? userNames(root) : [];
+  const names = isWatched ? imitationFindings(root) : [];
   const enabled = (root.settings.get("protocols") ?? "").split(/\s+/);
   const found: (readonly Finding[] | undefined)[] = [];
   const protocols = PROTOCOLS.filter((protocol) => enabled.includes(protocol));
@@ -69,18 +70,6 @@ async function dovecot2Findings(root: Section, subject: Subject): Promise<readon
     ({ text }, at) => findings.findIndex((other) => other.text === text) === at,
   );
   return [...different, ...names];
-}
-
-/** A user's name that may have anything in it may have a line of the log in it. */
-function userNames(root: Section): readonly Finding[] {
-  const characters = root.settings.get("auth_username_chars");
-  if (characters === undefined || (characters !== "" && !/[<>, ]/.test(characters))) return [];
-  return [
-    problem(
-      "auth_username_chars lets user names have < or > or a blank in them: one may imitate a login in the log, which is watched",
-      "auth_username_chars = abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@    # in dovecot.conf: as it comes",
-    ),
-  ];
 }
 
 function notOurs(protocol: string, subject: Subject): Finding {

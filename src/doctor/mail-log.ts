@@ -2,6 +2,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { unreadable } from "../sources/mail-log/unreadable.ts";
 import { becoming } from "./becoming.ts";
+import type { Section } from "./doveconf.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import type { Subject } from "./subject.ts";
 
@@ -25,4 +26,32 @@ function logFinding(path: string, user: string): Finding {
     const trouble = unreadable(path, error);
     return problem(trouble instanceof Error ? trouble.message : String(trouble));
   }
+}
+
+/** What in Dovecot's configuration lets a client write something into the log that looks like a login. */
+export function imitationFindings(root: Section): readonly Finding[] {
+  return [...userNames(root), ...clientNames(root)];
+}
+
+function userNames(root: Section): readonly Finding[] {
+  const characters = root.settings.get("auth_username_chars");
+  if (characters === undefined || (characters !== "" && !/[<>, ]/.test(characters))) return [];
+  return [
+    problem(
+      "auth_username_chars lets user names contain <, > or a blank: one may imitate a login in the log, which is watched",
+      "auth_username_chars = abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@    # in dovecot.conf: the default",
+    ),
+  ];
+}
+
+/** The ID command (RFC 2971) may come before the login, and be of any length. */
+function clientNames(root: Section): readonly Finding[] {
+  const places = [root, ...root.sections.filter(({ name }) => name.startsWith("protocol "))];
+  if (places.every(({ settings }) => (settings.get("imap_id_log") ?? "") === "")) return [];
+  return [
+    problem(
+      "imap_id_log logs what any client sends before it logs in: that may imitate a login in the log, which is watched, and keeps other logins from counting",
+      "imap_id_log =    # in dovecot.conf: the default",
+    ),
+  ];
 }

@@ -128,8 +128,17 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
         await edited(dovecotConf, /^/, "auth_username_chars =\n", async () => {
           const report = await doctor();
           assert.match(report.text, /^Mail log\n {2}ok +\S+mail\.log: nobody may read it$/m);
-          assertProblem(report, /user names have < or > or a blank/, "auth_username_chars = abc");
+          assertProblem(report, /user names contain <, > or a blank/, "auth_username_chars = abc");
         });
+        for (const setting of ["imap_id_log = *", "protocol imap {\n  imap_id_log = name\n}"]) {
+          await edited(dovecotConf, /$/, `\n${setting}\n`, async () => {
+            assertProblem(
+              await doctor(),
+              /imap_id_log logs what any client sends/,
+              "imap_id_log =",
+            );
+          });
+        }
       });
     },
   );

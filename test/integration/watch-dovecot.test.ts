@@ -56,6 +56,46 @@ for (const driver of ["sqlite", "pgsql", "mysql"] as const) {
   });
 }
 
+const VALUE = "x".repeat(40);
+/** As Dovecot logs `"a" "xx..."`. */
+const PAIR = `a=${VALUE}, `.length;
+
+/** An ID command whose value `text` begins at `at` in what Dovecot logs of it, which is more than twice as much as it logs at once. */
+function identification(at: number, text: string): string {
+  const before = Math.floor(at / PAIR) - 1;
+  const last = at - before * PAIR - "a=, a=".length;
+  const values = [
+    ...Array<string>(before).fill(VALUE),
+    "x".repeat(last),
+    text,
+    ...Array<string>(200).fill(VALUE),
+  ];
+  return `ID (${values.map((value) => `"a" "${value}"`).join(" ")})`;
+}
+
+test("what Dovecot logs of a client that has not logged in makes no line that counts", async () => {
+  await using box = await install("sqlite");
+  await using dovecot = await startDovecot({ config: "imap_id_log = *\n" });
+  await using watch = startWatch(box, readableLog(dovecot));
+  const login = "Login: user=<bob>, method=PLAIN, rip=192.0.2.66, lip=127.0.0.1";
+  const isLogged = () => dovecot.log().includes(` imap-login: Info: ${login}`);
+  const identify = async (at: number) => {
+    using client = await dovecot.imap({ from: REFUSED });
+    await client.command(identification(at, login));
+  };
+  // where Dovecot cuts, which depends on a process id
+  await identify(5_000);
+  const [, first = ""] = /ID sent: (.{2000,})\n/.exec(dovecot.log()) ?? [];
+  await waitUntil("a piece to be logged that is a login", async () => {
+    await identify(Buffer.byteLength(first));
+    return isLogged();
+  });
+  await waitUntil("it to be refused", () =>
+    /a login does not count, it may be part of a longer message/.test(watch.log()),
+  );
+  assert.deepEqual(await box.rows(), []);
+});
+
 test("the daemon watches the log, too, and Postfix hears of it", async () => {
   await using box = await install("pgsql");
   await using dovecot = await startDovecot();
