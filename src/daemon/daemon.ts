@@ -260,6 +260,7 @@ export class Daemon {
           this.#storeAnswered(message(error));
         }
       },
+      onRefused: (login) => this.#known.forget(login),
     };
   }
 

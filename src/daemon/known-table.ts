@@ -8,11 +8,13 @@ import type { Address } from "../address.ts";
 export interface Known {
   /** The last login by this host's clock. Milliseconds since 1970. */
   readonly lastSeen: number;
+  /** The same by a clock that nobody sets. Milliseconds. */
+  readonly moment: number;
   /** The last login may be in the spool only. */
   readonly spooled: boolean;
   /** When it was noted or first learnt, counted in events. */
   readonly event: number;
-  /** When it was last noted, or answered for by the store. Milliseconds since 1970. */
+  /** When it was last noted, or answered for by the store, by the clock that nobody sets. Milliseconds. */
   readonly confirmed: number;
 }
 
@@ -51,8 +53,8 @@ export class KnownTable {
   }
 }
 
-/** lastSeen, event and confirmed, in this order. */
-const NUMBERS = 3;
+/** lastSeen, moment, event and confirmed, in this order. */
+const NUMBERS = 4;
 
 class Generation {
   readonly #places = new Map<Address, number>();
@@ -77,19 +79,20 @@ class Generation {
     const at = place * NUMBERS;
     return {
       lastSeen: numbers[at] ?? NaN,
-      event: numbers[at + 1] ?? NaN,
-      confirmed: numbers[at + 2] ?? NaN,
+      moment: numbers[at + 1] ?? NaN,
+      event: numbers[at + 2] ?? NaN,
+      confirmed: numbers[at + 3] ?? NaN,
       spooled: this.#spooled[place] === 1,
     };
   }
 
-  set(address: Address, { lastSeen, event, confirmed, spooled }: Known): void {
+  set(address: Address, { lastSeen, moment, event, confirmed, spooled }: Known): void {
     let place = this.#places.get(address);
     if (place === undefined) {
       place = this.used++;
       this.#places.set(address, place);
     }
-    this.#numbers.set([lastSeen, event, confirmed], place * NUMBERS);
+    this.#numbers.set([lastSeen, moment, event, confirmed], place * NUMBERS);
     this.#spooled[place] = Number(spooled);
   }
 

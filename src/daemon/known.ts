@@ -2,16 +2,18 @@
  * Who may relay, as far as this daemon knows without asking, and from the store where it does not.
  *
  * What is known was noted here (a login of this host) or learnt from the store (a login of another one). It counts until exactly the
- * lifetime after the last login. The store has the last word, since somebody may have revoked it: after {@link CONFIRM_MS} it is
+ * lifetime after the last login, by this host's clock and by one that nobody sets: whichever is first. So setting the clock prolongs
+ * nothing; nor does sleep, through which only the first one goes on. The store has the last word, since somebody may have revoked it: after {@link CONFIRM_MS} it is
  * asked again, and only while it is away, or where it is one that cannot be asked, does memory go on counting. Two things outlast its "no":
  * - what was noted after the question was put: the answer cannot know of it;
- * - what was noted as spooled, until the store has shown that login, or it was noted as committed: it is still on its way there.
+ * - what was noted as spooled, until the store has shown that login, or it was noted as committed or refused: it is still on its
+ *   way there.
  */
 import type { Address } from "../address.ts";
 import type { Config } from "../config/config.ts";
 import type { Login } from "../login.ts";
 import type { Answered, Lookup } from "../lookups/lookup.ts";
-import { isWithin, Questions } from "../lookups/questions.ts";
+import { Questions } from "../lookups/questions.ts";
 import { Recent } from "../recent.ts";
 import { AGREE_MS } from "../stores/store-clock.ts";
 import type { Store } from "../stores/store.ts";
@@ -26,6 +28,9 @@ const UNKNOWN_MS = 1_000;
 const AUTHORIZED: Answered = { answer: "authorized", from: "memory" };
 const UNKNOWN: Answered = { answer: "unknown", from: "memory" };
 
+/** When a login was. */
+type Seen = Pick<Known, "lastSeen" | "moment">;
+
 export interface KnownOptions {
   /** As it is now: a reload changes it. What is excluded is always unknown, and the store is never asked about it. */
   readonly config: () => Pick<Config, "lifetime" | "exclude">;
@@ -33,6 +38,8 @@ export interface KnownOptions {
   readonly store: () => Pick<Store, "lookup" | "clockOffset">;
   /** This host's clock, in milliseconds since 1970. */
   readonly now: () => number;
+  /** A clock that nobody sets, in milliseconds. Default: performance.now */
+  readonly moment?: () => number;
   /** How long a lookup may wait for the store. Milliseconds; default 500. */
   readonly deadline?: number;
   /** So many addresses of each kind are remembered for certain, twice as many at most. Default 25,000. */
@@ -44,9 +51,10 @@ export interface KnownOptions {
 export class KnownAuthorizations implements Lookup {
   readonly #config: KnownOptions["config"];
   readonly #now: () => number;
+  readonly #moment: () => number;
   readonly #questions: Questions;
   readonly #authorized: KnownTable;
-  /** When the store said "no"; what was noted since counts more. Milliseconds since 1970. */
+  /** The moment when the store said "no"; what was noted since counts more. */
   readonly #unknown: Recent<number>;
   #events = 0;
 
@@ -54,13 +62,15 @@ export class KnownAuthorizations implements Lookup {
     config,
     store,
     now,
+    moment = () => performance.now(),
     deadline = 500,
     limit = 25_000,
     onStore = () => undefined,
   }: KnownOptions) {
     this.#config = config;
     this.#now = now;
-    this.#questions = new Questions({ store, now, deadline, onStore });
+    this.#moment = moment;
+    this.#questions = new Questions({ store, now, moment, deadline, onStore });
     this.#authorized = new KnownTable(limit);
     this.#unknown = new Recent(limit);
   }
@@ -75,27 +85,36 @@ export class KnownAuthorizations implements Lookup {
    * once more when it was committed. A time in the future counts as now.
    */
   note({ address, time }: Login, outcome: "committed" | "spooled"): void {
-    const now = this.#now();
-    const lastSeen = Math.min(time, now);
-    if (this.#isExpired(lastSeen, now)) return;
-    const known = this.#live(address, now);
+    const seen = this.#seen(time);
+    if (this.#isExpired(seen)) return;
+    const known = this.#live(address);
     // an earlier login says nothing about where the last one is
-    const isLast = known === undefined || lastSeen >= known.lastSeen;
+    const isLast =
+      known === undefined ||
+      seen.lastSeen >= known.lastSeen ||
+      seen.moment - known.moment > AGREE_MS;
     this.#authorized.set(address, {
-      lastSeen: isLast ? lastSeen : known.lastSeen,
+      ...(isLast ? seen : known),
       spooled: outcome === "spooled" || (!isLast && known.spooled),
       event: ++this.#events,
-      confirmed: now,
+      confirmed: this.#moment(),
     });
+  }
+
+  /** A login that was noted as spooled will never be in the store: it was refused there, or its time is not to be trusted. */
+  forget({ address, time }: Login): void {
+    const known = this.#authorized.get(address);
+    // a file's name holds whole microseconds
+    if (known?.spooled === true && known.lastSeen < time + 1) this.#authorized.delete(address);
   }
 
   lookup(address: Address): Answered | Promise<Answered> {
     if (this.#config().exclude.some((network) => network.contains(address))) return UNKNOWN;
-    const now = this.#now();
-    const known = this.#live(address, now);
+    const known = this.#live(address);
+    const moment = this.#moment();
     if (known === undefined) {
-      if (isWithin(UNKNOWN_MS, this.#unknown.get(address) ?? NaN, now)) return UNKNOWN;
-    } else if (isWithin(CONFIRM_MS, known.confirmed, now)) {
+      if (moment - (this.#unknown.get(address) ?? NaN) < UNKNOWN_MS) return UNKNOWN;
+    } else if (moment - known.confirmed < CONFIRM_MS) {
       return AUTHORIZED;
     }
     return this.#ask(address);
@@ -107,7 +126,7 @@ export class KnownAuthorizations implements Lookup {
       this.#learn(address, lastSeen, asked),
     );
     // a login may have been noted while the store was asked
-    const authorized = this.#live(address, this.#now()) !== undefined;
+    const authorized = this.#live(address) !== undefined;
     if (authorized)
       return { answer: "authorized", from: outcome === "answered" ? "store" : "memory" };
     switch (outcome) {
@@ -123,40 +142,47 @@ export class KnownAuthorizations implements Lookup {
 
   /** Takes over what the store knows; `asked` says when the question was put. */
   #learn(address: Address, found: number | undefined, asked: number): void {
-    const now = this.#now();
-    const known = this.#live(address, now);
+    const known = this.#live(address);
+    const confirmed = this.#moment();
     const outlasts = known !== undefined && (known.spooled || known.event > asked);
-    if (found === undefined || this.#isExpired(found, now)) {
-      if (outlasts) this.#authorized.set(address, { ...known, confirmed: now });
+    const seen = found === undefined ? undefined : this.#seen(found);
+    if (seen === undefined || this.#isExpired(seen)) {
+      if (outlasts) this.#authorized.set(address, { ...known, confirmed });
       else {
         this.#authorized.delete(address);
-        this.#unknown.set(address, now);
+        this.#unknown.set(address, confirmed);
       }
       return;
     }
-    const lastSeen = Math.min(found, now);
     if (known === undefined) {
-      this.#authorized.set(address, { lastSeen, spooled: false, event: asked, confirmed: now });
+      this.#authorized.set(address, { ...seen, spooled: false, event: asked, confirmed });
       return;
     }
     // a column of whole seconds, and clocks that agree, leave as much of a difference
-    const shown = known.lastSeen - lastSeen <= AGREE_MS;
+    const shown = known.moment - seen.moment <= AGREE_MS;
     this.#authorized.set(address, {
-      lastSeen: outlasts || shown ? Math.max(known.lastSeen, lastSeen) : lastSeen,
+      ...((outlasts || shown) && known.moment > seen.moment ? known : seen),
       spooled: known.spooled && !shown,
       event: known.event,
-      confirmed: now,
+      confirmed,
     });
   }
 
-  #live(address: Address, now: number): Known | undefined {
+  /** A time by both clocks. The future is now. */
+  #seen(time: number): Seen {
+    const age = Math.max(0, this.#now() - time);
+    return { lastSeen: this.#now() - age, moment: this.#moment() - age };
+  }
+
+  #live(address: Address): Known | undefined {
     const known = this.#authorized.get(address);
-    if (known === undefined || !this.#isExpired(known.lastSeen, now)) return known;
+    if (known === undefined || !this.#isExpired(known)) return known;
     this.#authorized.delete(address);
     return undefined;
   }
 
-  #isExpired(lastSeen: number, now: number): boolean {
-    return now >= lastSeen + this.#config().lifetime;
+  #isExpired({ lastSeen, moment }: Seen): boolean {
+    const age = Math.max(this.#now() - lastSeen, this.#moment() - moment);
+    return age >= this.#config().lifetime;
   }
 }

@@ -25,9 +25,12 @@ export interface RecorderOptions {
   readonly onStore: (problem: string | undefined) => void;
 }
 
+/** "doubtful": in the spool, and it, or one that was to be committed with it, will never be in the store. */
+type Kept = Outcome | "doubtful";
+
 interface Waiting {
   readonly login: Login;
-  readonly settle: (outcome: Outcome) => void;
+  readonly settle: (kept: Kept) => void;
   settled: boolean;
 }
 
@@ -50,8 +53,10 @@ export class Recorder {
   /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
   async record(login: Login): Promise<Outcome> {
     const start = performance.now();
-    const outcome = this.#isExcluded(login) ? "excluded" : await this.#inTime(login);
-    this.#note(login, outcome);
+    const kept = this.#isExcluded(login) ? "excluded" : await this.#inTime(login);
+    const outcome = kept === "doubtful" ? "spooled" : kept;
+    // a doubtful one counts once the drain has committed it
+    if (kept !== "doubtful") this.#note(login, outcome);
     const seconds = (performance.now() - start) / 1000;
     // first whoever waits to read mail
     setImmediate(() => this.#tell(login, outcome, seconds));
@@ -106,11 +111,11 @@ export class Recorder {
     while (this.#underWay !== undefined) await this.#underWay;
   }
 
-  async #inTime(login: Login): Promise<Outcome> {
+  async #inTime(login: Login): Promise<Kept> {
     const { deadline } = this.#options.config().serve;
     // where the spool does not take it, only trying the store is left
     if ((this.#away || deadline === 0) && this.#spool(login) === undefined) return "spooled";
-    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const { promise, resolve } = Promise.withResolvers<Kept>();
     const timer = setTimeout(() => {
       this.#away = true;
       waiting.settle(this.#toSpool(login));
@@ -118,10 +123,10 @@ export class Recorder {
     const waiting: Waiting = {
       login,
       settled: false,
-      settle: (outcome) => {
+      settle: (kept) => {
         waiting.settled = true;
         clearTimeout(timer);
-        resolve(outcome);
+        resolve(kept);
       },
     };
     this.#waiting.push(waiting);
@@ -156,11 +161,16 @@ export class Recorder {
     } catch (error) {
       measure(false);
       // a row that is refused is for the drain to find and set aside
-      if (!(error instanceof RowRefusedError)) {
+      const isRefused = error instanceof RowRefusedError;
+      if (!isRefused) {
         this.#away = true;
         onStore(error instanceof Error ? error.message : String(error));
       }
-      for (const { login, settled, settle } of batch) if (!settled) settle(this.#toSpool(login));
+      for (const { login, settled, settle } of batch) {
+        if (settled) continue;
+        const outcome = this.#toSpool(login);
+        settle(isRefused && outcome === "spooled" ? "doubtful" : outcome);
+      }
     }
   }
 

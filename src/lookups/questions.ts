@@ -15,6 +15,8 @@ export interface QuestionsOptions {
   readonly store: () => Pick<Store, "lookup" | "clockOffset">;
   /** This host's clock, in milliseconds since 1970. */
   readonly now: () => number;
+  /** A clock that nobody sets, in milliseconds. */
+  readonly moment: () => number;
   /** How long a question may take. Milliseconds. */
   readonly deadline: number;
   /** Told after each question why the store did not answer it, or undefined where it did. */
@@ -36,7 +38,7 @@ export class Questions {
 
   constructor(options: QuestionsOptions) {
     this.#options = options;
-    this.#clock = new ClockOffset(options.now);
+    this.#clock = new ClockOffset(options.now, options.moment);
   }
 
   /**
@@ -73,10 +75,10 @@ export class Questions {
   #mayAsk(): boolean {
     if (this.#open.size >= OPEN_QUESTIONS) return false;
     if (this.#failedAt === undefined) return true;
-    const now = this.#options.now();
-    if (isWithin(BACK_OFF_MS, this.#failedAt, now)) return false;
+    const moment = this.#options.moment();
+    if (moment - this.#failedAt < BACK_OFF_MS) return false;
     // this one finds out for all; the next one is due only later
-    this.#failedAt = now;
+    this.#failedAt = moment;
     return true;
   }
 
@@ -89,7 +91,7 @@ export class Questions {
   }
 
   #failed(problem: string): void {
-    this.#failedAt = this.#options.now();
+    this.#failedAt = this.#options.moment();
     this.#options.onStore(problem);
   }
 
@@ -98,9 +100,4 @@ export class Questions {
     const found = await store.lookup(address);
     return found && found.lastSeen.getTime() - (await this.#clock.of(store));
   }
-}
-
-/** Whether less than `ms` have gone by since. What lies in the future has not been: somebody has set the clock back. */
-export function isWithin(ms: number, since: number, now: number): boolean {
-  return since <= now && now - since < ms;
 }

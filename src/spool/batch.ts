@@ -13,6 +13,12 @@ import { inTurns } from "./turns.ts";
  */
 const INCOMPLETE_MS = { gone: 10_000, alive: 3_600_000 };
 
+/**
+ * How far ahead of this host's clock a login may be: a watched log may be another host's. Beyond that the clock was set back after it was
+ * written; nobody knows how old it is, so it does not count. Milliseconds.
+ */
+const AHEAD_MS = 60_000;
+
 /** Shorter than what a wrapper waits for: the next ones need not. */
 const SLOW_MS = 150;
 
@@ -28,6 +34,8 @@ export interface BatchContext {
   /** Takes a line about a file that had to be set aside. */
   readonly report: (line: string) => void;
   readonly onCommit: OnCommit;
+  /** Told of a login that was set aside: it will never be in the store. */
+  readonly onRefused: (login: Login) => void;
 }
 
 interface Recorded {
@@ -58,11 +66,16 @@ export async function drainBatch(
 }
 
 /** The login in an entry; undefined where it is gone, not yet complete, or had to be set aside. */
-function take({ spool, now, report }: BatchContext, entry: EntryName): Login | undefined {
+function take(context: BatchContext, entry: EntryName): Login | undefined {
+  const { spool, now, report } = context;
   try {
     const bytes = spool.read(entry.name);
     if (bytes === undefined) return undefined;
     const login = parseEntry(entry, bytes);
+    if (login !== undefined && isAhead(entry, now())) {
+      refuse(context, { entry, login }, "it was written before this host's clock was set back");
+      return undefined;
+    }
     if (login !== undefined || !isAbandoned(entry, now())) return login;
     if (bytes.length > 0) throw new Error("incomplete");
     spool.remove(entry);
@@ -71,6 +84,21 @@ function take({ spool, now, report }: BatchContext, entry: EntryName): Login | u
     report(spool.setAside(entry.name, error instanceof Error ? error.message : String(error)));
     return undefined;
   }
+}
+
+/** Whether the time in a name is one that nobody can tell an age by. */
+export function isAhead({ time }: EntryName, now: number): boolean {
+  return time - now > AHEAD_MS;
+}
+
+/** Sets a login aside for good. */
+function refuse(
+  { spool, report, onRefused }: BatchContext,
+  { entry, login }: Recorded,
+  why: string,
+): void {
+  report(spool.setAside(entry.name, why));
+  onRefused(login);
 }
 
 function isAbandoned({ time, pid }: EntryName, now: number): boolean {
@@ -127,7 +155,7 @@ async function commitApart(
 ): Promise<number> {
   const [first] = batch;
   if (batch.length === 1 && first !== undefined) {
-    context.report(context.spool.setAside(first.entry.name, error.message));
+    refuse(context, first, error.message);
     return 0;
   }
   const half = Math.ceil(batch.length / 2);

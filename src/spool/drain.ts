@@ -10,8 +10,9 @@ import { watch } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { EX, PopbsmtpError, StoreAwayError } from "../errors.ts";
+import type { Login } from "../login.ts";
 import type { Store } from "../stores/store.ts";
-import { drainBatch, type BatchContext, type OnCommit } from "./batch.ts";
+import { drainBatch, isAhead, type BatchContext, type OnCommit } from "./batch.ts";
 import { Backlog } from "./backlog.ts";
 import { parseEntryName, type EntryName } from "./entry.ts";
 import { reclaim } from "./legs.ts";
@@ -55,6 +56,8 @@ export interface DrainOptions {
   readonly kind?: DrainKind;
   /** Told after each statement which logins it was about, how many seconds it took, and the error it met. */
   readonly onCommit?: OnCommit;
+  /** Told of each login that was set aside: it will never be in the store. */
+  readonly onRefused?: (login: Login) => void;
   /** Called after each batch. */
   readonly onProgress?: (progress: { readonly drained: number; readonly waiting: number }) => void;
 }
@@ -202,11 +205,16 @@ class Run {
   #lastLogin: number;
 
   constructor({ spool, lock }: Work, store: Store, config: Config, options: DrainOptions) {
-    const { now = Date.now, report = () => undefined, onCommit = () => undefined } = options;
+    const {
+      now = Date.now,
+      report = () => undefined,
+      onCommit = () => undefined,
+      onRefused = () => undefined,
+    } = options;
     this.spool = spool;
     this.#lock = lock;
     this.store = store;
-    this.#context = { spool, exclude: config.exclude, now, report, onCommit };
+    this.#context = { spool, exclude: config.exclude, now, report, onCommit, onRefused };
     this.#onProgress = options.onProgress;
     this.#isNeeded = options.isNeeded ?? (() => Promise.resolve(false));
     this.#lastLogin = now();
@@ -222,10 +230,27 @@ class Run {
     if (!this.#lock.isInPlace()) {
       throw new PopbsmtpError(`spool: ${this.spool.path}: was moved or made anew`, EX.NOPERM);
     }
-    this.#found = backlog;
+    const { newest } = backlog;
+    const now = this.#context.now();
+    this.#found =
+      newest !== undefined && isAhead(newest, now)
+        ? await this.#refuseAhead(backlog, now)
+        : backlog;
     for await (const name of inTurns(foreign)) {
       this.#context.report(this.spool.setAside(name, "not a login's file"));
     }
+  }
+
+  /** Sets aside what is ahead of this host's clock, before time catches up with it: the store may be away for long. Returns the rest. */
+  async #refuseAhead(backlog: Backlog, now: number): Promise<Backlog> {
+    const rest = new Backlog();
+    const ahead: EntryName[] = [];
+    for (const entry of backlog.take(backlog.length)) {
+      if (isAhead(entry, now)) ahead.push(entry);
+      else rest.add(entry.name);
+    }
+    await drainBatch({ ...this.#context, store: this.store }, ahead);
+    return rest;
   }
 
   /** Listens for what comes in, until the function returned is called. */

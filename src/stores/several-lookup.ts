@@ -74,7 +74,7 @@ async function settled<T>(question: Promise<T>, ms: number): Promise<T | undefin
 class Asked {
   readonly #store: Store;
   readonly #hurry: boolean;
-  readonly #clock = new ClockOffset(() => performance.now());
+  readonly #clock = new ClockOffset();
   /** When it failed last, and with what. */
   #failure: { readonly at: number; readonly error: Error } | undefined;
   /** Questions that it has not answered in time, and may still. */

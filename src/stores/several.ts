@@ -72,7 +72,7 @@ export class SeveralStores implements Store {
   /** What all know. One that is away is told of, unless all are. */
   async list(options?: { readonly all?: boolean }): Promise<readonly Authorization[]> {
     const { answers, errors } = await this.#ask(async (store) => {
-      const ahead = await new ClockOffset(() => performance.now()).of(store);
+      const ahead = await new ClockOffset().of(store);
       return (await store.list(options)).map((row) => byThisClock(row, ahead));
     });
     if (answers.length === 0) throw together(errors);

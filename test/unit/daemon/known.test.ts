@@ -31,6 +31,8 @@ type Reply = number | undefined | Error;
 /** A store that answers what it is told to, when it is told to, and a clock. */
 class Scene {
   time = START;
+  /** How far this host's clock has been set. */
+  #set = 0;
   /** Last logins by the store's clock. */
   readonly rows = new Map<Address, number>();
   /** What the store was asked, in order. */
@@ -52,9 +54,16 @@ class Scene {
         clockOffset: () => Promise.resolve(this.offset),
       }),
       now: () => this.time,
+      moment: () => this.time - this.#set,
       onStore: (problem) => this.told.push(problem),
       ...options,
     });
+  }
+
+  /** Sets this host's clock, or sleeps; the clock that nobody sets knows nothing of either. */
+  setClock(ms: number): void {
+    this.time += ms;
+    this.#set += ms;
   }
 
   /** "authorized from memory" */
@@ -198,10 +207,11 @@ describe("an address that was not noted", () => {
     assert.equal(await scene.ask(ALICE), "authorized from store");
   });
 
-  it("is asked again when the clock was set back", async () => {
+  it("is asked again a second later although the clock was set back", async () => {
     const scene = new Scene();
     await scene.ask(ALICE);
-    scene.time -= 60_000;
+    scene.setClock(-60_000);
+    scene.time += 1_000;
     assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 
@@ -223,6 +233,105 @@ describe("an address that was not noted", () => {
     scene.held[0]?.(undefined);
     assert.equal(await answer, "authorized from store");
     assert.equal(await scene.ask(ALICE), "authorized from memory");
+  });
+});
+
+describe("a login that the store will never take", () => {
+  it("no longer counts once it is known to be refused", async () => {
+    const scene = new Scene();
+    scene.known.note(login(ALICE, START + 0.7), "spooled");
+    scene.known.forget(login(ALICE, START));
+    assert.equal(await scene.ask(ALICE), "unknown from store");
+  });
+
+  it("takes nothing from a later one, or from one that was committed", async () => {
+    const scene = new Scene();
+    scene.known.note(login(ALICE, START), "spooled");
+    scene.known.forget(login(ALICE, START - 1_000));
+    scene.known.note(login(BOB, START), "committed");
+    scene.known.forget(login(BOB, START));
+    assert.equal(await scene.ask(ALICE), "authorized from memory");
+    assert.equal(await scene.ask(BOB), "authorized from memory");
+  });
+});
+
+describe("when this host's clock is set", () => {
+  const HOUR = 3_600_000;
+  const away = (scene: Scene) => {
+    scene.problem = new Error("down");
+    return scene;
+  };
+
+  for (const step of [-2 * HOUR, -60_000, 1]) {
+    it(`by ${step / 1_000} s, a login noted before counts for its lifetime and no longer`, async () => {
+      const scene = away(new Scene());
+      scene.known.note(login(ALICE, START), "spooled");
+      scene.setClock(step);
+      scene.time += LIFETIME - 2;
+      assert.equal(await scene.ask(ALICE), "authorized from memory");
+      scene.time += 2;
+      assert.equal(await scene.ask(ALICE), "away from memory");
+    });
+  }
+
+  it("ahead, or after sleep, what is over by it is over", async () => {
+    const scene = away(new Scene());
+    scene.known.note(login(ALICE, START), "spooled");
+    scene.setClock(LIFETIME);
+    assert.equal(await scene.ask(ALICE), "away from memory");
+  });
+
+  it("back, a new login counts from when it happens", async () => {
+    const scene = away(new Scene());
+    scene.known.note(login(ALICE, START), "committed");
+    scene.setClock(-2 * HOUR);
+    scene.time += 60_000;
+    scene.known.note(login(ALICE, scene.time), "committed");
+    scene.time += LIFETIME - 1;
+    assert.equal(await scene.ask(ALICE), "authorized from memory");
+    scene.time += 1;
+    assert.equal(await scene.ask(ALICE), "away from memory");
+  });
+
+  it("back, what a store with a clock of its own says is not taken for later", async () => {
+    const scene = new Scene();
+    scene.rows.set(ALICE, START);
+    scene.known.note(login(ALICE, START), "committed");
+    await scene.ask(ALICE);
+    scene.setClock(-2 * HOUR);
+    scene.offset = 2 * HOUR;
+    scene.time += 60_000;
+    assert.equal(await scene.ask(ALICE), "authorized from store");
+    away(scene);
+    scene.time += LIFETIME - 60_000 - 1;
+    assert.equal(await scene.ask(ALICE), "authorized from memory");
+    scene.time += 1;
+    assert.equal(await scene.ask(ALICE), "away from memory");
+  });
+
+  it("back, what was learnt from a store is not learnt again as a new login", async () => {
+    const scene = new Scene();
+    scene.rows.set(ALICE, START - 60_000);
+    await scene.ask(ALICE);
+    scene.setClock(-2 * HOUR);
+    scene.offset = 2 * HOUR;
+    scene.time += 5_000;
+    assert.equal(await scene.ask(ALICE), "authorized from store");
+    away(scene);
+    scene.time = START - 60_000 - 2 * HOUR + LIFETIME - 1;
+    assert.equal(await scene.ask(ALICE), "authorized from memory");
+    scene.time += 1;
+    assert.equal(await scene.ask(ALICE), "away from memory");
+  });
+
+  it("back, a spooled login is no longer in the spool once it was committed", async () => {
+    const scene = new Scene();
+    scene.known.note(login(ALICE, START), "spooled");
+    scene.setClock(-2 * HOUR);
+    scene.time += 3_000;
+    scene.known.note(login(ALICE, scene.time), "committed");
+    scene.time += 5_000;
+    assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 });
 
@@ -470,6 +579,7 @@ it("knows what a real store has, and a revocation there", async () => {
     config: () => ({ lifetime: LIFETIME, exclude: [] }),
     store: () => store,
     now,
+    moment: () => performance.now() + skew,
   });
   // no table yet
   assert.deepEqual(await known.lookup(ALICE), { answer: "away", from: "memory" });

@@ -156,6 +156,8 @@ describe("a live login", () => {
       if (there.store.batches.length > 1) await there.store.end(error);
       assert.deepEqual(await Promise.all(outcomes), ["spooled", "spooled"]);
       assert.deepEqual(there.spooled(), ["a", "b"]);
+      // one that can never be committed must not relay: the drain finds out which
+      assert.deepEqual(there.noted, error instanceof RowRefusedError ? [] : ["a", "b"]);
     });
   }
 

@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { StoreAwayError } from "../../../src/errors.ts";
+import type { Login } from "../../../src/login.ts";
 import { loadConfig } from "../../../src/config/load.ts";
-import { drainOnce } from "../../../src/spool/drain.ts";
+import { drainOnce, type DrainOptions } from "../../../src/spool/drain.ts";
 import { Spool } from "../../../src/spool/spool.ts";
 import { A_TURN } from "../../../src/spool/turns.ts";
+import type { Authorization } from "../../../src/stores/store.ts";
 import { openStores } from "../../../src/stores/open.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -19,7 +22,10 @@ interface Drain extends AsyncDisposable {
   /** What waits there. */
   waiting(): readonly string[];
   /** Drains once; returns how many logins that were. */
-  drain(): Promise<number | undefined>;
+  drain(options?: DrainOptions): Promise<number | undefined>;
+  /** Takes the store away. */
+  breakStore(): void;
+  rows(): Promise<readonly Authorization[]>;
 }
 
 /** A spool and a SQLite store. */
@@ -38,7 +44,9 @@ async function setUp(): Promise<Drain> {
   return {
     spool,
     waiting: () => readdirSync(spool).filter((name) => !name.startsWith(".") && name !== "bad"),
-    drain: async () => (await drainOnce(config, store))?.drained,
+    drain: async (options) => (await drainOnce(config, store, options))?.drained,
+    breakStore: () => renameSync(join(directory.path, "db"), join(directory.path, "away")),
+    rows: () => store.list(),
     [Symbol.asyncDispose]: async () => {
       await store.close();
       await directory[Symbol.asyncDispose]();
@@ -112,5 +120,35 @@ describe("a drain", () => {
     writeFileSync(join(there.spool, alive), login("192.0.2.1", 1));
     assert.equal(await there.drain(), 1);
     assert.deepEqual(there.waiting(), []);
+  });
+
+  const MINUTE = 60_000;
+
+  for (const isAway of [false, true]) {
+    const whatever = isAway ? ", while the store is away, too" : "";
+    it(`sets aside logins from before this host's clock was set back${whatever}`, async () => {
+      await using there = await setUp();
+      const names = { past: entryName(1, 0), ahead: entryName(2, -2 * 60 * MINUTE) };
+      for (const name of Object.values(names)) {
+        writeFileSync(join(there.spool, name), login("192.0.2.1", 1));
+      }
+      const refused: number[] = [];
+      const options = { onRefused: ({ time }: Login) => refused.push(Math.round(time * 1_000)) };
+      if (isAway) {
+        there.breakStore();
+        await assert.rejects(there.drain(options), StoreAwayError);
+      } else assert.equal(await there.drain(options), 1);
+      assert.deepEqual(there.waiting(), isAway ? [names.past] : []);
+      assert.deepEqual(readdirSync(join(there.spool, "bad")), [names.ahead, `${names.ahead}.why`]);
+      assert.deepEqual(refused, [Number(names.ahead.split(".")[0])]);
+    });
+  }
+
+  it("takes a login that is a little ahead, as one of a watched log may be, for one of now", async () => {
+    await using there = await setUp();
+    writeFileSync(join(there.spool, entryName(1, -30_000)), login("192.0.2.1", 1));
+    assert.equal(await there.drain(), 1);
+    const [row] = await there.rows();
+    assert.ok(row !== undefined && row.lastSeen.getTime() <= Date.now());
   });
 });
