@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import { endpointName, type Endpoint, type ServeConfig } from "../config/config.ts";
+import { whyUnguarded } from "../config/unguarded.ts";
 import { ConfigError } from "../errors.ts";
 
 /** queue_directory, and where a chrooted smtpd is: postconf(5), master(5). */
@@ -8,23 +9,26 @@ const QUEUE = "/var/spool/postfix";
 /** The restriction that asks the daemon's policy service; undefined where it listens nowhere for it. */
 export function policyRestriction({ policy }: Pick<ServeConfig, "policy">): string | undefined {
   const endpoint = best(policy);
-  return (
-    endpoint && `check_policy_service { ${address(endpoint)}, timeout=2s, default_action=DUNNO }`
-  );
+  return endpoint && policyService(endpoint);
+}
+
+function policyService(endpoint: Endpoint): string {
+  return `check_policy_service { ${address(endpoint)}, timeout=2s, default_action=DUNNO }`;
 }
 
 /** The lines of main.cf that make Postfix ask the daemon's policy service: SMTPD_POLICY_README. */
 export function policyLines(serve: Pick<ServeConfig, "policy">): readonly string[] {
-  const restriction = policyRestriction(serve);
-  if (restriction === undefined) throw nowhere("policy");
+  const endpoint = best(serve.policy);
+  if (endpoint === undefined) throw nowhere("policy");
   return [
     "# /etc/postfix/main.cf, with the daemon, popbsmtp serve: if you have an smtpd_relay_restrictions already, put the",
     "# check_policy_service into it, after permit_auth_destination and before the reject or defer.",
     "#",
     "# Whatever is wrong with the daemon, default_action=DUNNO means that nobody may relay because of it, and that nothing else",
     "# is different. Mail for your own domains is not asked about at all.",
-    ...(serve.policy.some(isReachable) ? [] : chrootLines("policy")),
-    ...relayRestrictions(restriction),
+    ...(isReachable(endpoint) ? [] : chrootLines("policy")),
+    ...unguardedLines("policy", endpoint),
+    ...relayRestrictions(policyService(endpoint)),
   ];
 }
 
@@ -39,6 +43,7 @@ export function socketmapLines({ socketmap }: Pick<ServeConfig, "socketmap">): r
     "# permit_auth_destination comes before the map: so mail for your own domains never asks it. proxy: works where smtpd is",
     "# chrooted, as on Debian. proxy_read_maps contains $smtpd_relay_restrictions unless you have changed it. To ask it by hand:",
     `#   postmap -q 192.0.2.1 socketmap:${address(endpoint)}:relay`,
+    ...unguardedLines("socketmap", endpoint),
     ...relayRestrictions(`check_client_access proxy:socketmap:${address(endpoint)}:relay`),
   ];
 }
@@ -64,9 +69,21 @@ function chrootLines(key: string): readonly string[] {
   ];
 }
 
-/** Of several endpoints one that a chrooted smtpd can reach. */
+/** Of several endpoints one that a chrooted smtpd can reach, and at which no other local user can listen. */
 function best(endpoints: readonly Endpoint[]): Endpoint | undefined {
-  return endpoints.find(isReachable) ?? endpoints[0];
+  const reachable = endpoints.filter(isReachable);
+  const guarded = reachable.find((endpoint) => whyUnguarded(endpoint) === undefined);
+  return guarded ?? reachable[0] ?? endpoints[0];
+}
+
+function unguardedLines(key: string, endpoint: Endpoint): readonly string[] {
+  const why = whyUnguarded(endpoint);
+  if (why === undefined) return [];
+  return [
+    "#",
+    `# ${endpointName(endpoint)} is ${why}: whenever the daemon does not listen there, any local user can, and open the relay.`,
+    `# Better, in the section [serve] of popbsmtp.toml: ${key} = "${QUEUE}/popbsmtp/${key}", or a port below 1024.`,
+  ];
 }
 
 function isReachable(endpoint: Endpoint): boolean {

@@ -1,8 +1,9 @@
 /** `popbsmtp serve` as Dovecot asks it after a login: a service of Dovecot's own, or a daemon with sockets of its own. */
-import { isAbsolute, join } from "node:path";
+import { isAbsolute } from "node:path";
 import { roleNamed } from "../daemon/listeners.ts";
 import { isRoot } from "../privileges.ts";
 import { addressSpace, NO_LIMIT, NODE_BYTES, settingOf, type Section } from "./doveconf.ts";
+import { isStopped, reloadCommand, socketPath } from "./dovecot-process.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import { endIt, NO_ANSWER, POST_LOGIN, question } from "./question.ts";
 import type { Subject } from "./subject.ts";
@@ -57,17 +58,11 @@ export async function serviceFindings(
   ];
   // one trouble is told once
   if (found.some(({ level }) => level === "problem")) return found;
-  const path = isAbsolute(socket) ? socket : join(root.settings.get("base_dir") ?? "", socket);
-  return [
-    ...found,
-    await answers(
-      path,
-      protocol,
-      subject,
-      "Dovecot is not running, or has not read its configuration",
-      ["doveadm reload    # doveadm log errors shows why popbsmtp serve ended, if it did"],
-    ),
-  ];
+  if (isStopped(root)) return found;
+  const remedy = `${reloadCommand(subject)}    # doveadm log errors shows why popbsmtp serve ended, if it did`;
+  const consequence = "Dovecot has not read its configuration, or popbsmtp serve does not start";
+  const path = socketPath(root, socket);
+  return [...found, await answers(path, protocol, subject, consequence, [remedy])];
 }
 
 /** Does a daemon that Dovecot has not started answer? */

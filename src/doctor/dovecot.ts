@@ -12,6 +12,7 @@ import {
   settingOf,
   type Section,
 } from "./doveconf.ts";
+import { runningFindings, unreadFindings } from "./dovecot-process.ts";
 import { dovecot1Findings } from "./dovecot-1.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import { imitationFindings } from "./mail-log.ts";
@@ -27,10 +28,12 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
   const answer = await ask("doveconf", which);
   if (answer?.ok === true) {
     const [, version = "2"] = /^# (\d\S*)/.exec(answer.stdout) ?? [];
-    return [
-      ok(`Dovecot ${version}`),
-      ...(await dovecot2Findings(parseDoveconf(answer.stdout), subject)),
-    ];
+    const root = parseDoveconf(answer.stdout);
+    const found = await dovecot2Findings(root, subject);
+    const isOurs = found.some(
+      ({ level, text }) => level !== "warning" || !text.startsWith("does not run"),
+    );
+    return [ok(`Dovecot ${version}`), ...(isOurs ? runningFindings(root, subject) : []), ...found];
   }
   if (answer !== undefined) {
     return [
@@ -104,7 +107,9 @@ async function protocolFindings(
   }
   const serve = findServe(root, listener);
   if (serve !== undefined) return serviceFindings(root, serve, { socket, protocol }, subject);
-  return postLoginFindings(root, listener, protocol, subject);
+  const found = postLoginFindings(root, listener, protocol, subject);
+  const isGood = found.every(({ level }) => level !== "problem");
+  return isGood ? [...unreadFindings(root, protocol, socket, subject), ...found] : found;
 }
 
 function isArgument(word: string): boolean {

@@ -3,14 +3,15 @@ import { readFileSync, realpathSync } from "node:fs";
 import { userInfo } from "node:os";
 import { DEFAULT_CONFIG_PATH, type Config, type StoreConfig } from "../config/config.ts";
 import { loadConfig } from "../config/load.ts";
-import { ConfigError, PopbsmtpError } from "../errors.ts";
+import { ConfigError, EX, PopbsmtpError } from "../errors.ts";
 import { dropPrivileges, findAccount, isRoot, type Account } from "../privileges.ts";
 import { SCHEMA_VERSION } from "../stores/open.ts";
 import { Spool } from "../spool/spool.ts";
 import type { Store } from "../stores/store.ts";
-import { becoming } from "./becoming.ts";
+import { becoming, whyNotReadable } from "./becoming.ts";
 import { dovecotFindings } from "./dovecot.ts";
-import { configurationFile, programFile, userFinding } from "./files.ts";
+import { daemonFindings } from "./daemon.ts";
+import { configurationFile, programFile, unreadableFindings, userFinding } from "./files.ts";
 import { ok, problem, warning, type Area, type Finding } from "./finding.ts";
 import { mailLogFindings } from "./mail-log.ts";
 import { nodeFindings } from "./node.ts";
@@ -18,6 +19,7 @@ import { postfixFindings } from "./postfix.ts";
 import { findSecrets, type Secrets } from "./secrets.ts";
 import { spoolFindings } from "./spool.ts";
 import { storeFindings } from "./store.ts";
+import { unguardedFindings } from "./unguarded.ts";
 import type { Subject } from "./subject.ts";
 import { popbsmtp } from "./words.ts";
 
@@ -45,11 +47,13 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
   const config = "config" in loaded ? loaded.config : undefined;
   const account = config === undefined ? undefined : accountOf(config.user);
   const program = realpathSync(scope.program);
+  const daemon = config === undefined ? undefined : daemonAtWork(config, account);
   yield {
     name: "Configuration",
     findings: [
       ...("problems" in loaded ? loaded.problems : settled(loaded.config)),
       ...modes(path, secrets, account),
+      ...(config === undefined ? [] : reloadFindings(config, secrets, account, daemon)),
       programFile(program),
     ],
   };
@@ -60,20 +64,31 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
     program,
     passwordFiles: secrets.files,
     account,
-    daemon: daemonAtWork(config, account),
+    daemon,
     now: scope.now(),
     dovecotConfig: scope.dovecotConfig,
     postfixConfig: scope.postfixConfig,
   };
-  yield { name: "Spool", findings: spoolFindings(subject) };
-  const logs = mailLogFindings(subject);
-  if (logs.length > 0) yield { name: "Mail log", findings: logs };
-  yield { name: "Node", findings: await nodeFindings(subject) };
-  yield { name: "Dovecot", findings: await dovecotFindings(subject) };
-  yield { name: "Postfix", findings: await postfixFindings(subject) };
-  for (const store of config.stores) {
-    yield { name: "Store", findings: await openAndLook(subject, store, scope) };
+  const areas: readonly (readonly [string, () => Promise<readonly Finding[]>])[] = [
+    ["Spool", async () => spoolFindings(subject)],
+    ["Daemon", async () => daemonFindings(subject)],
+    ["Mail log", async () => mailLogFindings(subject)],
+    ["Node", () => nodeFindings(subject)],
+    ["Dovecot", () => dovecotFindings(subject)],
+    ["Postfix", () => postfixFindings(subject)],
+    ...config.stores.map((store) => ["Store", () => openAndLook(subject, store, scope)] as const),
+  ];
+  for (const [name, look] of areas) {
+    const findings = await look().catch((error: unknown) => [unexamined(config, error)]);
+    if (findings.length > 0) yield { name, findings };
   }
+}
+
+/** What the system does not let this process look at is no reason to say nothing of the rest. Rethrows what is no such thing. */
+function unexamined(config: Config, error: unknown): Finding {
+  if (!(error instanceof Error) || !("syscall" in error)) throw error;
+  const text = `not examined any further: ${error.message}`;
+  return isRoot() ? problem(text) : warning(text, `sudo ${popbsmtp(config)} doctor`);
 }
 
 type Loaded = { readonly config: Config } | { readonly problems: readonly Finding[] };
@@ -84,7 +99,9 @@ async function load(configPath: string | undefined): Promise<Loaded> {
   } catch (error) {
     if (!(error instanceof PopbsmtpError)) throw error;
     const lines = error instanceof ConfigError ? error.problems : [error.message];
-    const rest = warning("nothing else can be looked at until the configuration is right");
+    const rest = warning(
+      `nothing else can be examined ${error.exitStatus === EX.NOPERM ? "without the configuration" : "until the configuration is right"}`,
+    );
     return { problems: [...lines.map((line) => problem(line)), rest] };
   }
 }
@@ -112,10 +129,29 @@ function modes(
     .filter((finding) => finding !== undefined);
 }
 
+/** What the daemon reads again at a reload, when it is root no longer; and who could answer in its stead meanwhile. */
+function reloadFindings(
+  config: Config,
+  { files }: Secrets,
+  account: Account | undefined,
+  daemon: number | undefined,
+): readonly Finding[] {
+  const all = [...(config.path === undefined ? [] : [config.path]), ...files];
+  return [
+    ...(account === undefined ? [] : unreadableFindings(all, config.user, account, daemon)),
+    ...unguardedFindings(config),
+  ];
+}
+
 async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
   const { config, account } = subject;
   if (isRoot() && account === undefined) {
     return [warning(`not looked at: there is no user ${config.user} to do it as`)];
+  }
+  // SQLite would say that there is no such file
+  if (!isRoot() && "path" in store && whyNotReadable(store.path) === "EACCES") {
+    const text = `${store.path}: not examined: ${userInfo().username} cannot read it`;
+    return [warning(text, `sudo ${popbsmtp(config)} doctor`)];
   }
   dropPrivileges(config.user);
   const alone = { ...config, stores: [store] };

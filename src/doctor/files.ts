@@ -2,18 +2,19 @@
 import { existsSync, statSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import type { Account } from "../privileges.ts";
+import { becoming, whyNotReadable } from "./becoming.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
 import { groupName, octal, shellWord, userName } from "./words.ts";
 
 /**
  * A file of the configuration's: nobody but root and the configured user may own it, nobody else may write to it, and where it
- * holds a secret, nobody else may read it. undefined where there is no such file.
+ * holds a secret, nobody else may read it. undefined where there is no such file, or this process may not look.
  */
 export function configurationFile(
   path: string,
   { secret, account }: { readonly secret: boolean; readonly account: Account | undefined },
 ): Finding | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
+  const stats = statsOf(path);
   if (stats === undefined) return undefined;
   const { uid, gid, mode } = stats;
   const ours = [0, account?.uid];
@@ -36,6 +37,29 @@ export function configurationFile(
     return warning(`${path}: the group ${groupName(gid)} may read the password in it`, ...mend);
   }
   return ok(`${path}: ${ownership(stats)}`);
+}
+
+/**
+ * Files that the configured user reads whenever the daemon reads its configuration again: at its start they are read as root.
+ *
+ * @param daemon the process id of the daemon at work
+ */
+export function unreadableFindings(
+  files: readonly string[],
+  user: string,
+  account: Account,
+  daemon: number | undefined,
+): readonly Finding[] {
+  return files.flatMap((path) => {
+    const why = becoming(user, account, () => whyNotReadable(path));
+    if (why === undefined || why === "ENOENT") return [];
+    const word = shellWord(path);
+    const advice = `chgrp ${shellWord(groupName(account.gid))} ${word} && chmod g+r ${word}    # and x on its directories: namei -l ${word}`;
+    const text = `${path}: ${user} cannot read it (${why}), which is who reads it`;
+    return daemon === undefined
+      ? [warning(`${text} at a reload of popbsmtp serve, and when systemd starts that`, advice)]
+      : [problem(`${text} at the next reload: popbsmtp serve will refuse it`, advice)];
+  });
 }
 
 /** The program, which root runs: nobody else may replace it, nor a directory on the way to it. */
@@ -65,6 +89,14 @@ export function programFile(path: string): Finding {
       );
     }
     if (at === "/") return ok(`${path}: only root may change it`);
+  }
+}
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
   }
 }
 

@@ -7,8 +7,10 @@ import { ask } from "./ask.ts";
 import { becoming, whyNotReadable } from "./becoming.ts";
 import { configurationFile } from "./files.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
+import { mapFile } from "./postfix-advice.ts";
 import { isOurs, mapFindings, parseMapFile } from "./map-file.ts";
 import type { Postfix } from "./postconf.ts";
+import { passwordSql } from "./store-away.ts";
 import type { Subject } from "./subject.ts";
 import { groupName, popbsmtp, shellWord } from "./words.ts";
 
@@ -78,8 +80,7 @@ export async function lookupFindings(
     return [
       problem(
         `${map.path} is missing or cannot be read: who is not yours gets a 451`,
-        ...remedy,
-        `chgrp ${owner} ${shellWord(map.path)}; chmod 640 ${shellWord(map.path)}`,
+        ...mapFile({ config }, owner, map.path),
       ),
     ];
   }
@@ -87,18 +88,39 @@ export async function lookupFindings(
     ...(await typeFindings(map, which)),
     ...proxyFindings(map, postfix),
     ...mode(map, account),
+    ...unreadableFindings(map, postfix, account),
     ...mapFindings(map.path, map.values, store, query, remedy),
     ...(account === undefined ? [] : databaseFindings(config, store, owner, account)),
   ];
   // one trouble is told once
   if (found.some(({ level }) => level === "problem")) return found;
-  return [...found, await answers(map, which, account)];
+  return [...found, await answers(map, which, account, passwordAdvice(map, store, config))];
 }
 
 function mode({ path, values }: SqlMap, account: Account | undefined): readonly Finding[] {
   const secret = values?.has("password") ?? false;
   const finding = configurationFile(path, { secret, account });
   return finding === undefined ? [] : [finding];
+}
+
+/** proxymap(8) opens it as Postfix's user; smtpd(8) still as root. */
+function unreadableFindings(
+  { path, proxied }: SqlMap,
+  { owner, which }: Postfix,
+  account: Account | undefined,
+): readonly Finding[] {
+  if (!proxied || account === undefined) return [];
+  const why = becoming(owner, account, () => whyNotReadable(path));
+  if (why === undefined) return [];
+  const word = shellWord(path);
+  const group = shellWord(groupName(account.gid));
+  return [
+    problem(
+      `${owner} cannot read ${path} (${why}): who is not yours gets a 451`,
+      `chgrp ${group} ${word}; chmod 640 ${word}    # and x on its directories: namei -l ${word}`,
+      ["postfix", ...which, "reload"].map(shellWord).join(" "),
+    ),
+  ];
 }
 
 async function typeFindings(map: SqlMap, which: readonly string[]): Promise<readonly Finding[]> {
@@ -123,7 +145,7 @@ export function proxyFindings(
     problem(
       `proxy_read_maps does not contain ${map.text}: Postfix refuses to ask it`,
       `${postconf} -e "proxy_read_maps = $(${postconf} -h proxy_read_maps) ${map.text}"`,
-      "postfix reload",
+      ["postfix", ...which, "reload"].map(shellWord).join(" "),
     ),
   ];
 }
@@ -162,11 +184,22 @@ function databaseFindings(
   return [];
 }
 
+/** What to do where the server refuses the map's account. */
+function passwordAdvice(map: SqlMap, store: TableStoreConfig, config: Config): readonly string[] {
+  if (store.driver === "sqlite") return [];
+  const account = map.values?.get("user") ?? store.reader.user;
+  return [
+    `${passwordSql(store, account)}    -- as the database's administrator; or correct password in ${map.path}, and:`,
+    `${popbsmtp(config)} print postfix map    # has the one of [store.reader] in it`,
+  ];
+}
+
 /** Asks as Postfix does: proxymap(8) has no privileges; smtpd(8) opens its maps as root. */
 async function answers(
   map: SqlMap,
   which: readonly string[],
   account: Account | undefined,
+  onRefusal: readonly string[],
 ): Promise<Finding> {
   const postmap = [...which, "-q"];
   for (const key of NOBODY) {
@@ -175,10 +208,11 @@ async function answers(
     const command = ["postmap", ...words].map(shellWord).join(" ");
     const complaint = answer?.complaint ?? "postmap is missing";
     if (complaint !== "") {
-      return {
-        ...problem(`asking ${map.path} fails: ${complaint}: who is not yours gets a 451`, command),
-        outage: "symptom",
-      };
+      const text = `asking ${map.path} fails: ${complaint}: who is not yours gets a 451`;
+      if (/authentication failed|Access denied/.test(complaint)) {
+        return problem(text, ...onRefusal, command);
+      }
+      return { ...problem(text, command), outage: "symptom" };
     }
     if (answer?.ok === true) {
       return problem(

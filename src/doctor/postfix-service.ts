@@ -99,7 +99,7 @@ export function harmless(service: Service): Restriction | undefined {
 export async function serviceFindings(
   service: Service,
   subject: Subject,
-  { owner, queue, chrooted }: Postfix,
+  { owner, queue, chrooted }: Pick<Postfix, "owner"> & View,
 ): Promise<Finding> {
   const view = { queue, chrooted: chrooted && !service.proxied };
   const place = placeOf(service, view);
@@ -153,6 +153,8 @@ function remedy(
     return [`[serve]${why}`, `${protocol} = "${endpointName(place)}"`, listens];
   }
   return daemon === undefined
-    ? ["doveadm reload    # or, where systemd starts popbsmtp serve: systemctl start popbsmtp"]
+    ? [
+        "systemctl start popbsmtp    # or, where Dovecot starts popbsmtp serve: doveadm reload; systemctl start dovecot if that is stopped",
+      ]
     : [listens];
 }

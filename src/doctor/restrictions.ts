@@ -10,7 +10,6 @@ export interface Restriction {
 const TAKES_ARGUMENT =
   /^(?:check_\w+|reject_rbl_client|reject_rhsbl_\w+|permit_dnswl_client|permit_rhswl_client)$/;
 
-/** Names after which nobody who was not permitted before gets any further. */
 const ENDS = ["reject_unauth_destination", "defer_unauth_destination", "reject", "defer"];
 
 /** Blanks and commas separate; braces, also within a word and within each other, hold what belongs together. */
@@ -55,9 +54,14 @@ export function restrictionsText(restrictions: readonly Restriction[]): string {
     .join(", ");
 }
 
+/** Whether nobody gets past a restriction who was not permitted before it. */
+export function isEnd(name: string): boolean {
+  return ENDS.includes(name);
+}
+
 /** Where outsiders are turned away; the list's length where they are not. */
 export function endOf(restrictions: readonly Restriction[]): number {
-  const end = restrictions.findIndex(({ name }) => ENDS.includes(name));
+  const end = restrictions.findIndex(({ name }) => isEnd(name));
   return end < 0 ? restrictions.length : end;
 }
 

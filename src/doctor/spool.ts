@@ -126,7 +126,10 @@ function waiting(config: Config, daemon: number | undefined, now: number): reado
       : `${worker} is at work (process ${String(pid)})`;
   if (entries.length > 0 && away !== undefined) {
     const text = `${logins}, the oldest for ${span(age)}: ${away}`;
-    return [{ ...problem(text, drain), outage: "symptom" }];
+    // the store is the patient: see there
+    const back = `${text}; they are written once the store is back`;
+    const advice = pid === undefined ? [`${drain}    # then: no drain is at work`] : [];
+    return [{ ...problem(back, ...advice), outage: "symptom" }];
   }
   if (age > BACKLOG_MS) {
     const text =
@@ -144,7 +147,12 @@ function waiting(config: Config, daemon: number | undefined, now: number): reado
   const left =
     away === undefined
       ? []
-      : [warning(`the last drain could not write to the store: ${away}`, drain)];
+      : [
+          warning(
+            `the last drain could not write to the store: ${away}`,
+            `${drain}    # where the store is back: sees to it that logins wait for it again`,
+          ),
+        ];
   return [ok(`${logins}; ${drains}`), ...left];
 }
 
@@ -158,11 +166,14 @@ function waitingForOne(leg: Config, config: Config, now: number): readonly Findi
   const away = spool.away();
   const text = `${counted(entries.length, "login")} waiting for ${leg.stores.map(placeOf).join()} only, the oldest for ${span(age)}`;
   if (away === undefined && age <= BACKLOG_MS) return [ok(text)];
-  const found = problem(
-    `${text}: ${away ?? "its drain is stuck or slow"}`,
-    `${popbsmtp(config)} drain    # says why`,
-  );
-  return [away === undefined ? found : { ...found, outage: "symptom" }];
+  if (away !== undefined) {
+    return [
+      { ...problem(`${text}: ${away}; they are written once it is back`), outage: "symptom" },
+    ];
+  }
+  return [
+    problem(`${text}: its drain is stuck or slow`, `${popbsmtp(config)} drain    # says why`),
+  ];
 }
 
 function setAside(path: string): readonly Finding[] {

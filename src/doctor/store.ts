@@ -4,8 +4,10 @@ import { formatDuration } from "../config/duration.ts";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
+import { purgeJob } from "./cron.ts";
 import { counted, ok, problem, warning, type Finding } from "./finding.ts";
 import type { Subject } from "./subject.ts";
+import { awayFinding, bare, installAdvice, refusedFinding } from "./store-away.ts";
 import { popbsmtp, shellWord, span } from "./words.ts";
 
 /** Clocks that differ by more shift authorizations (warning), or end or prolong them noticeably (problem). Milliseconds. */
@@ -50,17 +52,8 @@ export async function storeFindings(
       return [ok(`${stores.writer.name}: ${shown}`)];
     }
     if (!(error instanceof StoreAwayError)) throw error;
-    return [unreachable(store, error)];
+    return [awayFinding({ config, daemon }, store, error)];
   }
-}
-
-function unreachable(store: StoreConfig, error: StoreAwayError): Finding {
-  const [text = "", remedy] = bare(error).split("; run: ");
-  if (remedy !== undefined) return problem(text, remedy);
-  // a file is no server that comes back by itself
-  if ("path" in store) return problem(text, `namei -l ${shellWord(store.path)}`);
-  const advice = "logins wait in the spool meanwhile, and no new one opens the relay";
-  return { ...problem(text, advice), outage: "store" };
 }
 
 function schemaFinding(
@@ -80,9 +73,12 @@ function schemaFinding(
   }
   const what =
     found === 0
-      ? "there are no tables"
+      ? "the tables are missing, or one of them"
       : `schema version ${String(found)}; this popbsmtp needs ${String(version)}`;
-  return problem(`${writer.name}: ${what}`, `${popbsmtp(config)} schema install`);
+  return problem(
+    `${writer.name}: ${what}: no login is written to it`,
+    ...installAdvice(config, store),
+  );
 }
 
 /**
@@ -106,6 +102,8 @@ async function rights(
     await purger.revoke({ address });
   } catch (error) {
     if (!(error instanceof PopbsmtpError) || error instanceof UnsupportedError) throw error;
+    const refused = refusedFinding(config, store, error);
+    if (refused !== undefined) return refused;
     return problem(
       `it is there, but: ${bare(error)}`,
       ...("path" in store ? [`ls -ld ${shellWord(store.path)}`] : [roles]),
@@ -145,19 +143,17 @@ async function rows(
     return ok(`${text} (lifetime ${formatDuration(config.lifetime)})`);
   }
   const late = `${text}, the first of them for ${span(overdue)}:`;
-  if (interval > 0) {
-    return warning(
-      `${late} popbsmtp serve does not purge`,
-      `${popbsmtp(config)} purge    # says why`,
-    );
+  const purge = `${popbsmtp(config)} purge    # says why`;
+  if (interval > 0) return warning(`${late} popbsmtp serve does not purge`, purge);
+  const job = purgeJob();
+  if (job !== undefined) {
+    return warning(`${late} ${job} is there, and does not purge every hour`, purge);
   }
   return warning(
-    `${late} purge does not run every hour`,
+    daemon === undefined
+      ? `${late} nobody purges: no daemon is at work, and cron has no job for it`
+      : `${late} nobody purges: serve.purge-interval is "0s", and cron has no job for it`,
+    ...(daemon === undefined ? [] : ['purge-interval = "1h"    # in [serve]; or:']),
     `${popbsmtp(config)} print cron > /etc/cron.d/popbsmtp`,
   );
-}
-
-/** An error without the subject that its area names already. */
-function bare(error: Error): string {
-  return error.message.replace(/^store: /, "");
 }

@@ -1,9 +1,16 @@
 /** `popbsmtp doctor` on a set-up with the daemon: nothing to say of a good one, and each thing broken is found. */
 import assert from "node:assert/strict";
-import { chmodSync } from "node:fs";
+import { chmodSync, copyFileSync, renameSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { assertProblem, assertWarning, edited, runDoctor, type Report } from "../support/doctor.ts";
+import {
+  assertProblem,
+  assertWarning,
+  edited,
+  follow,
+  runDoctor,
+  type Report,
+} from "../support/doctor.ts";
 import { startDovecot } from "../support/dovecot.ts";
 import { install, type Installation } from "../support/installation.ts";
 import { startPostfix } from "../support/postfix.ts";
@@ -18,6 +25,7 @@ interface MailServer extends AsyncDisposable {
   readonly masterCf: string;
   readonly queue: string;
   readonly doctor: () => Promise<Report>;
+  readonly stopDovecot: () => Promise<void>;
 }
 
 function relay(services: string): string {
@@ -39,6 +47,7 @@ async function mailServer(
     masterCf: join(postfix.directory, "master.cf"),
     queue: join(postfix.directory, "../queue"),
     doctor: () => runDoctor(box, dovecot, postfix),
+    stopDovecot: () => dovecot.stop(),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
@@ -120,8 +129,8 @@ test("doctor understands the daemon that Dovecot's master runs", async (t) => {
     await edited(dovecotConf, /popbsmtp-imap/g, "popbsmtp-new-imap", async () => {
       assertProblem(
         await doctor(),
-        /imap: nobody answers at .*popbsmtp-new-imap \(ENOENT\): Dovecot .* has not read its/,
-        "doveadm reload",
+        /imap: nobody answers at .*popbsmtp-new-imap \(ENOENT\): Dovecot has not read its/,
+        `doveadm -c ${dovecotConf} reload`,
       );
     });
     await edited(dovecotConf, "executable = pop3 popbsmtp-pop3", "", async () => {
@@ -238,6 +247,64 @@ test("doctor understands a daemon on its own", async (t) => {
     chmodSync(daemon.policy, 0o666);
   });
 
+  await t.test("a configuration that only root can read, for the next reload", async () => {
+    chmodSync(box.config, 0o600);
+    assert.match(await daemon.reload(), /reload-refused/);
+    const found = /popbsmtp\.toml: nobody cannot read it \(EACCES\), .* at the next reload/;
+    const report = await doctor();
+    assertProblem(report, found, `chgrp nogroup ${box.config} && chmod g+r ${box.config}`);
+    await follow(report, "problem", found, box);
+    assert.match(await daemon.reload(), /info reloaded/);
+    assert.equal((await doctor()).status, 0);
+  });
+
+  const insist = { timeout: 60_000 };
+  await t.test("a configuration that has changed since the daemon has read it", async () => {
+    const found = /popbsmtp\.toml was changed .* ago, and popbsmtp serve .* has not read it since/;
+    await waitUntil(
+      "doctor to see it",
+      async () => {
+        utimesSync(box.config, new Date(), new Date());
+        return found.test((await doctor()).text);
+      },
+      insist,
+    );
+    await follow(await doctor(), "warning", found, box);
+    await waitUntil("the daemon to have read it", async () => !found.test((await doctor()).text));
+  });
+
+  await t.test("a daemon older than the program", async () => {
+    const found = /popbsmtp serve \(process \d+\) is older than the program, .* the one before/;
+    await waitUntil(
+      "doctor to see it",
+      async () => {
+        copyFileSync(box.program, `${box.program}.new`);
+        chmodSync(`${box.program}.new`, 0o755);
+        renameSync(`${box.program}.new`, box.program);
+        return found.test((await doctor()).text);
+      },
+      insist,
+    );
+    assertWarning(await doctor(), found, `kill ${String(daemon.pid)} `);
+    await daemon.stop();
+    await daemon.start();
+    const { text } = await doctor();
+    assert.match(text, /popbsmtp serve \(process \d+\) runs this program/);
+    assert.ok(!found.test(text), text);
+  });
+
+  await t.test("a port that any local user could have meanwhile", async () => {
+    const { policy } = daemon;
+    const several = `policy = ["${policy}", "127.0.0.1:10040", "127.0.0.1:1004"]`;
+    await edited(box.config, `policy = "${policy}"`, several, async () => {
+      const report = await doctor();
+      const found = /serve\.policy: 127\.0\.0\.1:10040 is a port above 1023: any local user can/;
+      assertWarning(report, found, 'policy = "/var/spool/postfix/popbsmtp/policy"');
+      assert.ok(!report.text.includes("127.0.0.1:1004 is"), report.text);
+    });
+    await daemon.reload();
+  });
+
   await t.test("a daemon that is stopped", async () => {
     await daemon.stop();
     const report = await doctor();
@@ -269,6 +336,15 @@ test("doctor understands a daemon on its own", async (t) => {
       `kill -9 ${String(daemon.pid)}`,
     );
     daemon.resume();
+  });
+
+  await t.test("Dovecot is stopped", async () => {
+    await server.stopDovecot();
+    assertProblem(
+      await doctor(),
+      /is not running: nobody can read mail/,
+      `dovecot -c ${server.dovecotConf}    # doveadm reload starts nothing`,
+    );
   });
 });
 

@@ -1,11 +1,11 @@
 /** What `popbsmtp doctor` says of a set-up, and how to break one for a while. */
 import assert from "node:assert/strict";
 import { readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Dovecot } from "./dovecot.ts";
 import type { Installation } from "./installation.ts";
 import type { Postfix } from "./postfix.ts";
-import { run } from "./run.ts";
+import { PLAIN_ENV, run } from "./run.ts";
 
 /** What doctor printed, and its exit status. */
 export interface Report {
@@ -57,27 +57,42 @@ export function write(path: string, text: string): void {
 }
 
 /** The report has a problem of these words, and below it the advice. */
-export function assertProblem(
-  { status, text }: Report,
-  found: RegExp,
-  advice: string,
-  exit = 78,
-): void {
-  const lines = text.split("\n");
-  const at = lines.findIndex((line) => line.startsWith("  problem") && found.test(line));
-  assert.ok(at >= 0, `no problem like ${String(found)} in:\n${text}`);
-  const below = lines.slice(at + 1);
-  const end = below.findIndex((line) => !line.startsWith("      "));
-  const given = below.slice(0, end).map((line) => line.slice(13));
+export function assertProblem(report: Report, found: RegExp, advice: string, exit = 78): void {
+  const given = adviceOf(report, "problem", found);
   assert.ok(given.join("\n").includes(advice), `not advised: ${advice}, but:\n${given.join("\n")}`);
-  assert.equal(status, exit, text);
+  assert.equal(report.status, exit, report.text);
 }
 
-export function assertWarning({ status, text }: Report, found: RegExp): void {
-  const lines = text.split("\n").filter((line) => line.startsWith("  warning"));
-  assert.ok(
-    lines.some((line) => found.test(line)),
-    `no warning like ${String(found)} in:\n${text}`,
-  );
-  assert.equal(status, 0, text);
+/** The same of a warning, where there are no problems. */
+export function assertWarning(report: Report, found: RegExp, advice = ""): void {
+  const given = adviceOf(report, "warning", found);
+  assert.ok(given.join("\n").includes(advice), `not advised: ${advice}, but:\n${given.join("\n")}`);
+  assert.equal(report.status, 0, report.text);
+}
+
+/** The lines below a finding: what doctor says to do about it. */
+export function adviceOf(
+  { text }: Report,
+  level: "problem" | "warning",
+  found: RegExp,
+): readonly string[] {
+  const lines = text.split("\n");
+  const at = lines.findIndex((line) => line.startsWith(`  ${level}`) && found.test(line));
+  assert.ok(at >= 0, `no ${level} like ${String(found)} in:\n${text}`);
+  const below = lines.slice(at + 1);
+  const end = below.findIndex((line) => !line.startsWith("      "));
+  return below.slice(0, end).map((line) => line.slice(13));
+}
+
+/** Does what doctor says to do, as an administrator would who pastes it into a shell. */
+export async function follow(
+  report: Report,
+  level: "problem" | "warning",
+  found: RegExp,
+  { program }: Installation,
+): Promise<void> {
+  const script = adviceOf(report, level, found).join("\n");
+  const env = { ...PLAIN_ENV, PATH: `${dirname(program)}:${PLAIN_ENV.PATH}` };
+  const { status, stderr } = await run("/bin/bash", ["-e", "-c", script], { env });
+  assert.equal(status, 0, `${script}\n${stderr.toString()}`);
 }

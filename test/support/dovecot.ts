@@ -40,6 +40,8 @@ export interface Dovecot extends AsyncDisposable {
   pop3(options?: From): Promise<Pop3Client>;
   /** What it has logged so far. */
   log(): string;
+  /** Ends it before its time. */
+  stop(): Promise<void>;
 }
 
 /**
@@ -91,6 +93,7 @@ export async function startDovecot(options: DovecotOptions = {}): Promise<Doveco
     imap,
     pop3,
     log: () => readFileSync(logFile, "utf8"),
+    stop: () => server.kill(),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }

@@ -33,6 +33,8 @@ export interface Rcpt {
   readonly helo?: string;
   /** The address to pass for (XCLIENT); `mainCf` has to allow it: smtpd_authorized_xclient_hosts = 127.0.0.0/8. */
   readonly as?: string;
+  /** Default: the port of the server's first service. */
+  readonly port?: number;
 }
 
 /** What an SMTP server answered: 250 and the text after it. */
@@ -55,6 +57,8 @@ export interface Postfix extends AsyncDisposable {
   postmap(key: string, map: string): Promise<string | undefined>;
   /** What it has logged so far. */
   log(): string;
+  /** Ends it before its time. */
+  stop(): Promise<void>;
 }
 
 /**
@@ -120,13 +124,14 @@ ${mainCf}
       return status === 0 ? stdout.toString().trimEnd() : undefined;
     },
     log: () => readFileSync(logFile, "utf8"),
+    stop: () => server.kill(),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
 }
 
 async function ask(
-  port: number,
-  { from, to, helo = "client.example.net", as }: Rcpt,
+  usual: number,
+  { from, to, helo = "client.example.net", as, port = usual }: Rcpt,
 ): Promise<SmtpReply> {
   const host = from.includes(":") ? "::1" : "127.0.0.1";
   using conversation = await Conversation.open({ host, port, localAddress: from });

@@ -51,6 +51,20 @@ test("of several endpoints one is taken that a chrooted smtpd can reach", () => 
   assert.match(restriction(policy(RUN, QUEUE)), /unix:popbsmtp/);
 });
 
+test("a place that no other local user can have is preferred, and any other is warned of", () => {
+  const warns = (lines: readonly string[]) =>
+    lines.some((line) => line.includes("any local user can, and open the relay"));
+  assert.match(restriction(policy(PORT, QUEUE)), /unix:popbsmtp/);
+  assert.ok(!warns(policy(PORT, QUEUE)));
+  assert.match(
+    restriction(policy(PORT, { host: "127.0.0.1", port: 811 })),
+    /inet:127\.0\.0\.1:811/,
+  );
+  assert.ok(warns(policy(PORT)));
+  assert.ok(warns(policy({ path: "/tmp/policy" })));
+  assert.ok(warns(socketmapLines({ socketmap: [PORT] })));
+});
+
 test("where there is none, it says what to do about the chroot", () => {
   assert.ok(speaksOfChroot(policy(RUN)));
 });

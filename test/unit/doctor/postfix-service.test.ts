@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isChrooted } from "../../../src/doctor/postconf.ts";
 import { harmless, isDaemons, readService } from "../../../src/doctor/postfix-service.ts";
 import { parseRestrictions, restrictionsText } from "../../../src/doctor/restrictions.ts";
 import { config } from "./subject.ts";
@@ -71,12 +70,4 @@ test("the daemon's are known by name, or by where it listens", () => {
   assert.ok(!isOurs("check_policy_service inet:127.0.0.1:10023"));
   assert.ok(!isOurs("check_policy_service unix:private/policyd-spf"));
   assert.ok(!isOurs("check_policy_service nonsense"));
-});
-
-test("an smtpd is chrooted where master.cf says y", () => {
-  const line = (chroot: string) =>
-    `smtp       inet  n       -       ${chroot}       -       -       smtpd`;
-  assert.ok(isChrooted(`pickup unix n - y 60 1 pickup\n${line("y")}\n`));
-  assert.ok(!isChrooted(`pickup unix n - y 60 1 pickup\n${line("n")}\n`));
-  assert.ok(isChrooted(`${line("n")}\n${line("y")} -o syslog_name=postfix/submission\n`));
 });

@@ -67,8 +67,48 @@ test("a store that is away is one problem, of its own kind", async () => {
   const findings = await look(away);
   assert.deepEqual(
     findings.map(({ level, text, outage }) => [level, text, outage]),
-    [["problem", "pgsql db.example.org: gone", "store"]],
+    [
+      [
+        "problem",
+        "pgsql db.example.org: gone: logins wait in the spool until it is back, and open no relay before",
+        "store",
+      ],
+    ],
   );
+});
+
+test("a store that is away keeps nobody whom the daemon remembers from relaying", async () => {
+  const away: Store = {
+    ...memoryStore(),
+    schemaVersion: () => Promise.reject(new StoreAwayError("store: pgsql db.example.org: gone")),
+  };
+  const stores = { writer: away, purger: away, version: 2 };
+  const [finding] = await storeFindings({ ...subject, daemon: 4711 }, pgsql, stores);
+  assert.match(finding?.text ?? "", /popbsmtp serve has them in memory and lets them relay/);
+  assert.match(finding?.advice[0] ?? "", /^pg_isready -h db\.example\.org -p 5432 /);
+});
+
+test("a server that refuses the account, or the database, is no outage", async () => {
+  const cases = [
+    [pgsql, { code: "28P01" }, "ALTER ROLE popbsmtp PASSWORD"],
+    [pgsql, { code: "3D000" }, "runuser -u postgres -- createdb mail"],
+    [{ ...pgsql, driver: "mysql" }, { errno: 1045 }, "ALTER USER popbsmtp@'%' IDENTIFIED BY"],
+    [{ ...pgsql, driver: "mysql" }, { errno: 1049 }, "CREATE DATABASE `mail`"],
+  ] as const;
+  for (const [store, code, advice] of cases) {
+    const cause = Object.assign(new Error("no"), code);
+    // as where several hosts were tried
+    const error = new StoreAwayError("store: db: no", { cause: new AggregateError([cause]) });
+    const away = { ...memoryStore(), schemaVersion: () => Promise.reject(error) };
+    const [finding] = await storeFindings(subject, store, {
+      writer: away,
+      purger: away,
+      version: 2,
+    });
+    assert.equal(finding?.level, "problem");
+    assert.equal(finding.outage, undefined);
+    assert.ok(finding.advice.join("\n").includes(advice), finding.advice.join("\n"));
+  }
 });
 
 test("a store that tells nothing is not asked for more than whether it is there", async () => {

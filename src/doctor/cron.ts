@@ -1,0 +1,36 @@
+/** Whether cron, or a timer of systemd's, has a job that purges. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const DIRECTORIES = [
+  "/etc/cron.d",
+  "/etc/cron.hourly",
+  "/etc/cron.daily",
+  "/var/spool/cron/crontabs",
+  "/var/spool/cron",
+  "/etc/systemd/system",
+];
+
+/** The file that has it; undefined: none that this process may read. */
+export function purgeJob(): string | undefined {
+  const files = DIRECTORIES.flatMap((directory) => list(directory));
+  return ["/etc/crontab", ...files].find((file) => /\bpopbsmtp\b.*\bpurge\b/.test(textOf(file)));
+}
+
+function list(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((file) => file.isFile())
+      .map(({ name }) => join(directory, name));
+  } catch {
+    return [];
+  }
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,102 @@
+/** What proc(5) says of processes, and what started the daemon. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+
+/** proc(5) counts in hundredths of a second on every platform that Linux has (USER_HZ). */
+const TICKS_PER_SECOND = 100;
+
+export interface Process {
+  readonly pid: number;
+  readonly parent: number;
+  /** The program's name, of which the kernel keeps 15 bytes. */
+  readonly name: string;
+  /** By this host's clock, in milliseconds since 1970; up to a second too early. */
+  readonly started: number;
+}
+
+/** undefined: there is no such process. */
+export function findProcess(pid: number): Process | undefined {
+  try {
+    const stat = readFileSync(`/proc/${String(pid)}/stat`, "latin1");
+    // a name may have blanks and parentheses in it
+    const end = stat.lastIndexOf(")");
+    const [state, parent, ...fields] = stat.slice(end + 2).split(" ");
+    if (state === "Z" || state === "X") return undefined;
+    return {
+      pid,
+      parent: Number(parent),
+      name: stat.slice(stat.indexOf("(") + 1, end),
+      started: bootTime() + (Number(fields[17]) / TICKS_PER_SECOND) * 1000,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** When the system was started, in whole seconds (btime), as milliseconds since 1970. */
+function bootTime(): number {
+  const [, seconds] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1")) ?? [];
+  return Number(seconds) * 1000;
+}
+
+/** The processes that another one has started itself. */
+export function childrenOf(pid: number): readonly Process[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => findProcess(Number(name)))
+    .filter((process) => process?.parent === pid)
+    .filter((process) => process !== undefined);
+}
+
+/** The server that wrote its process id into a file; undefined: it does not run. Throws where the file cannot be read. */
+export function serverOf(pidFile: string, name: string): Process | undefined {
+  let text;
+  try {
+    text = readFileSync(pidFile, "latin1");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+  const found = findProcess(Number(text));
+  // another process may have the number by now
+  return found?.name === name ? found : undefined;
+}
+
+/** The words of a process's command line; [] where that cannot be read. */
+export function commandLineOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${String(pid)}/cmdline`, "utf8")
+      .split("\0")
+      .slice(0, -1);
+  } catch {
+    return [];
+  }
+}
+
+/** The executable file that a process runs, with "(deleted)" behind it where it was replaced; undefined: not ours to know. */
+export function executableOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${String(pid)}/exe`);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The command that starts the daemon anew, in the way it was started. */
+export function restartCommand({ pid, parent }: Process): string {
+  if (findProcess(parent)?.name === "dovecot") return "doveadm reload";
+  const unit = unitOf(pid);
+  return unit === undefined
+    ? `kill ${String(pid)}    # and start popbsmtp serve again, in the way it was started`
+    : `systemctl restart ${unit}`;
+}
+
+/** The systemd service that a process belongs to. A login's session is none (cgroups(7)). */
+function unitOf(pid: number): string | undefined {
+  try {
+    const groups = readFileSync(`/proc/${String(pid)}/cgroup`, "utf8");
+    const [, unit] = /\/([\w.@-]*popbsmtp[\w.@-]*\.service)$/m.exec(groups) ?? [];
+    return unit;
+  } catch {
+    return undefined;
+  }
+}
