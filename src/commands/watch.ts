@@ -166,6 +166,7 @@ async function watchFile(
       terminal.note(
         `popbsmtp: ${path}: what came after its byte ${offset} cannot be found any more: it was rotated, and compressed or deleted, while nobody read it`,
       ),
+    onPolling: (reason) => terminal.note(`popbsmtp: ${reason}`),
     onProgress: (rest) =>
       terminal.progress(rest === 0 ? "" : `${path}: ${megabytes(rest)} MB to read`),
   });

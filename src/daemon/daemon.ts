@@ -288,6 +288,7 @@ export class Daemon {
       kind: "serve" as const,
       isFollowed: () => this.#isDrainFollowed,
       report: (line: string) => log.warning("set-aside", { reason: line }),
+      onPolling: (reason: string) => log.warning("polling", { reason }),
       onFailure: (error: unknown) => log.error("drain-failed", { reason: message(error) }),
     };
   }

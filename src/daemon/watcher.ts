@@ -57,6 +57,7 @@ async function watchUntil(
         onRefused: (why, sample) =>
           log.warning("watch-refused", { file: path, reason: why, sample }),
         onQuiet: ({ lines, sample }) => log.warning("watch-quiet", { file: path, lines, sample }),
+        onPolling: (reason) => log.warning("polling", { reason }),
         onGap: ({ offset }) => log.warning("watch-gap", { file: path, read: offset }),
         isKnown,
         onLogin,

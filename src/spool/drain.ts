@@ -6,7 +6,6 @@
  * looks once more after that: a login written before is seen by that look, one written after starts the next drain, which waits
  * for the lock.
  */
-import { watch } from "node:fs";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import { EX, PopbsmtpError, StoreAwayError } from "../errors.ts";
@@ -14,6 +13,7 @@ import type { Login } from "../login.ts";
 import type { Store } from "../stores/store.ts";
 import { drainBatch, isAhead, type BatchContext, type OnCommit } from "./batch.ts";
 import { Backlog } from "./backlog.ts";
+import { DirectoryWatch } from "./directory-watch.ts";
 import { parseEntryName, type EntryName } from "./entry.ts";
 import { reclaim } from "./legs.ts";
 import { lockSpoolSoon, type SpoolLock } from "./lock.ts";
@@ -26,6 +26,9 @@ const BATCH = 500;
 /** How often to look into the spool although nothing was announced: inotify(7) may lose events. Milliseconds. */
 const RESCAN_MS = 2_000;
 
+/** The same where nothing can be announced; wrappers wait meanwhile. */
+const POLL_MS = 100;
+
 /** How long a drain that is told to leave goes on writing what waits. The rest is the next one's. Milliseconds. */
 const LEAVE_MS = 1_000;
 
@@ -37,6 +40,8 @@ export interface DrainOptions {
   readonly now?: () => number;
   /** Takes a line about a file that had to be set aside. Default: nobody hears it. */
   readonly report?: (line: string) => void;
+  /** Told, once in this process, that the kernel announces no logins, and what to do about it. Default: nobody hears it. */
+  readonly onPolling?: (reason: string) => void;
   /** How long to stay after the last login, in milliseconds. Default: the configuration's. */
   readonly linger?: number;
   /**
@@ -110,7 +115,7 @@ export async function drainLingering(
   return atWork(config, options, signal, async (work) => {
     const { spool } = work;
     const run = new Run(work, store, config, options);
-    const unwatch = run.watch();
+    const watch = run.watch();
     let failures = 0;
     try {
       await run.scan();
@@ -121,7 +126,7 @@ export async function drainLingering(
           work.advertise();
           // without them wrappers look every 10 ms by themselves
           if (isAwaited) await spool.makeFifos().catch(() => undefined);
-          await run.wait(linger, signal);
+          await run.wait(linger, watch.isPolling ? POLL_MS : RESCAN_MS, signal);
           // what was announced together goes together: each is told apart, and a store may commit before the next one is
           await nextTurn();
         } catch (error) {
@@ -135,7 +140,7 @@ export async function drainLingering(
         }
       }
     } finally {
-      unwatch();
+      watch[Symbol.dispose]();
     }
     if (!signal.aborted) return leave(run);
     // a store that was away a moment ago is not waited for again
@@ -195,6 +200,7 @@ class Run {
   drained = 0;
   readonly #context: Omit<BatchContext, "store">;
   readonly #onProgress: DrainOptions["onProgress"];
+  readonly #onPolling: NonNullable<DrainOptions["onPolling"]>;
   readonly #isNeeded: () => Promise<boolean>;
   readonly #lock: SpoolLock;
   /** Found in the spool, and still to be done. */
@@ -216,6 +222,7 @@ class Run {
     this.store = store;
     this.#context = { spool, exclude: config.exclude, now, report, onCommit, onRefused };
     this.#onProgress = options.onProgress;
+    this.#onPolling = options.onPolling ?? (() => undefined);
     this.#isNeeded = options.isNeeded ?? (() => Promise.resolve(false));
     this.#lastLogin = now();
   }
@@ -253,17 +260,18 @@ class Run {
     return rest;
   }
 
-  /** Listens for what comes in, until the function returned is called. */
-  watch(): () => void {
-    const watcher = watch(this.spool.path, (_event, name) => {
-      const entry = name === null ? undefined : parseEntryName(name);
-      if (entry === undefined || this.spool.hasRemoved(entry.name)) return;
-      this.#announced.set(entry.name, entry);
-      this.#awaken();
+  /** Listens for what comes in, until it is disposed of. */
+  watch(): DirectoryWatch {
+    return new DirectoryWatch(this.spool.path, {
+      onChange: (name) => {
+        // where the directory itself is gone, the next scan says so
+        const entry = name === null ? undefined : parseEntryName(name);
+        if (entry === undefined || this.spool.hasRemoved(entry.name)) return;
+        this.#announced.set(entry.name, entry);
+        this.#awaken();
+      },
+      onPolling: this.#onPolling,
     });
-    // the directory itself is gone: the next scan says so
-    watcher.on("error", () => this.#awaken());
-    return () => watcher.close();
   }
 
   /** Commits all that was found and announced; goes no further than the next batch once `signal` has come. */
@@ -292,11 +300,11 @@ class Run {
   }
 
   /** Resolves when something was announced, or `linger` after the last login; now and then looks for itself. */
-  async wait(linger: number, signal: AbortSignal): Promise<void> {
+  async wait(linger: number, rescan: number, signal: AbortSignal): Promise<void> {
     const isToStay = linger > this.#idleFor() || (await this.#isNeeded());
     if (this.#announced.size > 0 || signal.aborted) return;
     const left = linger - this.#idleFor();
-    const rest = left > 0 ? Math.min(RESCAN_MS, left) : isToStay ? RESCAN_MS : 0;
+    const rest = left > 0 ? Math.min(rescan, left) : isToStay ? rescan : 0;
     const { promise, resolve } = Promise.withResolvers<"due" | undefined>();
     const timer = setTimeout(resolve, rest, "due");
     this.#awaken = () => resolve(undefined);

@@ -51,6 +51,7 @@ async function drainUntilAnother(
     kind: "watch" as const,
     isFollowed: () => way.signal.aborted,
     report,
+    onPolling: report,
     onFailure: (error: unknown) => report(error instanceof Error ? error.message : String(error)),
   });
   const legs = startLegDrains(config, optionsOf, now);

@@ -18,7 +18,7 @@ import { loginLine, noiseLines, writeLog } from "../support/mail-log.ts";
 import { run } from "../support/run.ts";
 import { startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
-import { startWatch } from "../support/watch.ts";
+import { startWatch, startWatchWithoutInotify } from "../support/watch.ts";
 
 /** Where a pipe begins, what came before is not known: for half a minute nobody counts. */
 const EARLIER = noiseLines(0, Date.now() - 60_000);
@@ -160,6 +160,27 @@ test("a login that is out of time authorizes nobody, read again or not", async (
   assert.deepEqual(await counted(box), { early: 1 });
   const { status } = await run(box.program, ["--config", box.config, "check", "192.0.2.1"]);
   assert.equal(status, 1);
+});
+
+test("where the kernel has no inotify instance left, it looks for itself, and says so once", async () => {
+  await using box = await install("sqlite");
+  const log = join(box.directory, "mail.log");
+  writeFileSync(log, loginLine("u0"), { mode: 0o644 });
+  await using watch = startWatchWithoutInotify(box, log);
+  await expectUsers(box, 1);
+  // written while it waits
+  appendFileSync(log, loginLine("u1", "2001:db8::1"));
+  await expectUsers(box, 2);
+  await box.wrapper({ IP: "192.0.2.7", USER: "u2" });
+  await expectUsers(box, 3);
+  assert.deepEqual(box.drains(), []);
+  assert.equal(await watch.stop(), 0);
+  const told = watch.log().trimEnd().split("\n");
+  assert.equal(told.length, 1, watch.log());
+  assert.match(
+    told[0] ?? "",
+    /^popbsmtp: .* raise fs\.inotify\.max_user_instances, as in: sysctl /,
+  );
 });
 
 test("standard input is read as it comes, and to its end", async () => {

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Account } from "./accounts.ts";
 import { atExit } from "./at-exit.ts";
 import type { Installation } from "./installation.ts";
 import { PLAIN_ENV } from "./run.ts";
@@ -19,15 +20,32 @@ export interface Watch extends AsyncDisposable {
 
 /** Starts it as root. Ended at dispose, with a signal that it cannot ignore. */
 export function startWatch(box: Installation, ...args: readonly string[]): Watch {
+  return start(box, [box.program, "--config", box.config, "watch", ...args]);
+}
+
+/** The same as the configured user, in a user namespace that has no inotify instances. */
+export function startWatchWithoutInotify(box: Installation, ...args: readonly string[]): Watch {
+  const limited = 'echo 0 >/proc/sys/user/max_inotify_instances; exec "$@"';
+  const namespace = ["unshare", "--user", "--map-current-user", "--keep-caps"];
+  const command = ["sh", "-c", limited, "sh", box.program, "--config", box.config, "watch"];
+  return start(box, [...namespace, ...command, ...args], box.user);
+}
+
+function start(
+  box: Installation,
+  [command = "", ...args]: readonly string[],
+  account?: Account,
+): Watch {
   const file = join(box.directory, "watch.log");
   writeFileSync(file, "");
   const log = openSync(file, "a");
-  const child: ChildProcess = spawn(box.program, ["--config", box.config, "watch", ...args], {
+  const child: ChildProcess = spawn(command, args, {
     // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
     detached: true,
     cwd: "/",
     env: { ...PLAIN_ENV },
     stdio: ["ignore", log, log],
+    ...(account !== undefined && { uid: account.uid, gid: account.gid }),
   });
   closeSync(log);
   const { pid } = child;

@@ -16,6 +16,8 @@ export interface FollowOptions {
   readonly take: (lines: Lines) => Promise<void> | void;
   /** Told where a part of the log cannot be found any more: `place` is the last of it that was read. */
   readonly onGap?: (place: Place) => void;
+  /** Told, once in this process, that the kernel does not announce what is written, and what to do about it. */
+  readonly onPolling?: ((reason: string) => void) | undefined;
   /** Told where lines may be missing before the next one. */
   readonly onBreak?: () => void;
 }
@@ -30,8 +32,8 @@ export interface FollowOptions {
  * @throws what opening and reading the log throws, save that it is missing
  */
 export async function follow(options: FollowOptions): Promise<void> {
-  const { path, from, signal, once = false, onBreak } = options;
-  using wakeUp = new WakeUp(path);
+  const { path, from, signal, once = false, onBreak, onPolling = () => undefined } = options;
+  using wakeUp = new WakeUp(path, onPolling);
   let file = await begin(path, from, options);
   const read = new Set([typeof from === "object" ? from.inode : undefined, file?.place.inode]);
   try {

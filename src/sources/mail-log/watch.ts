@@ -56,6 +56,8 @@ export interface WatchOptions extends Selection {
   readonly signal: AbortSignal;
   /** Told where a part of the log cannot be found any more; `place` is the last of it that was read. */
   readonly onGap: (place: Place) => void;
+  /** Told, once in this process, that the kernel does not announce what is written, and what to do about it. Default: nobody hears it. */
+  readonly onPolling?: (reason: string) => void;
   /** Told how much of the log is still to be read, in bytes. */
   readonly onProgress?: (rest: number) => void;
 }
@@ -67,7 +69,7 @@ export interface WatchOptions extends Selection {
  */
 export async function watchLog(options: WatchOptions): Promise<void> {
   const { path, spool, once = false, signal, since } = options;
-  const { onGap, onProgress = () => undefined } = options;
+  const { onGap, onPolling, onProgress = () => undefined } = options;
   using handover = await Handover.open(spool, path);
   // the first time, what may still count: some of it may have been rotated away just now
   const from = since ?? handover.place ?? options.now() - options.lifetime;
@@ -89,6 +91,7 @@ export async function watchLog(options: WatchOptions): Promise<void> {
       signal,
       take,
       onGap,
+      onPolling,
       onBreak: () => selector.startAnywhere(),
     });
   } catch (error) {
