@@ -48,12 +48,16 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
       }
     },
     readOnly: async (link) => {
-      // a Galera node that is not Primary, or not synced, rejects this with 1047
-      const [rows] = await link.query<(RowDataPacket & { read_only: unknown })[]>(
+      const [variables] = await link.query<(RowDataPacket & { read_only: unknown })[]>(
         "SELECT @@global.read_only AS read_only",
       );
-      const value = String(rows[0]?.read_only);
-      return value === "0" || value === "OFF" ? undefined : "takes no writes (read_only is on)";
+      const readOnly = String(variables[0]?.read_only);
+      if (readOnly !== "0" && readOnly !== "OFF") return "takes no writes (read_only is on)";
+      // without Galera: none, or Disconnected
+      const [status] = await link.query<RowDataPacket[]>(
+        "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_status' AND Value LIKE 'non-%'",
+      );
+      return status.length > 0 ? "takes no writes (a Galera node that is not Primary)" : undefined;
     },
     isWorking: async (link, { threadId }) => {
       const [rows] = await link.query<RowDataPacket[]>(
@@ -105,6 +109,7 @@ function explain(error: unknown): Complaint {
     case 1698: // ER_ACCESS_DENIED_NO_PASSWORD_ERROR
       return { kind: "refused", text };
     case 1047: // ER_UNKNOWN_COM_ERROR: WSREP has not yet prepared node for application use
+    case 1180: // ER_ERROR_DURING_COMMIT: not connected to Primary Component
     case 1290: // ER_OPTION_PREVENTS_STATEMENT
     case 1792: // ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
     case 1836: // ER_READ_ONLY_MODE

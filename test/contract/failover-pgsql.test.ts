@@ -5,6 +5,8 @@ import { parseAddress } from "../../src/address.ts";
 import { openStore } from "../../src/stores/open.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
+import { startDelayProxy } from "../support/delay-proxy.ts";
+import { startPgbouncer } from "../support/pgbouncer.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { waitUntil } from "../support/wait-until.ts";
 import { LIFETIME, serverConfig } from "./subject.ts";
@@ -169,6 +171,42 @@ describe("a PostgreSQL server", () => {
     );
     await authorize(store, "ann");
     await store.close();
+  });
+});
+
+describe("a connection", () => {
+  it("that a firewall has forgotten is noticed, and the login committed on a fresh one", async () => {
+    await using server = await startPostgres();
+    await using firewall = await startDelayProxy(server.port);
+    const { host, port } = firewall;
+    const config = { ...serverConfig("pgsql", server), hosts: [host], port };
+    const store = openStore(config, { lifetime: LIFETIME });
+    await store.install();
+    firewall.forget();
+    await authorize(store, "ann");
+    assert.deepEqual(await users(server), ["ann"]);
+    await store.close();
+  });
+
+  it("through pgbouncer in transaction mode needs no prepared statements", async () => {
+    await using server = await startPostgres();
+    const installer = openStore(serverConfig("pgsql", server), { lifetime: LIFETIME });
+    await installer.install();
+    await installer.close();
+    await using pooler = await startPgbouncer(server);
+    const config = { ...serverConfig("pgsql", server), hosts: [pooler.host], port: pooler.port };
+    const stores = Array.from({ length: 4 }, () => openStore(config, { lifetime: LIFETIME }));
+    // several clients at a time, each on whichever of the server's connections is free
+    for (let round = 0; round < 5; round++) {
+      await Promise.all(
+        stores.map(async (store, number) => {
+          await authorize(store, `user${String(number)}`);
+          assert.ok((await store.lookup(address)) !== undefined);
+        }),
+      );
+    }
+    assert.equal((await users(server)).length, 4);
+    await Promise.all(stores.map((store) => store.close()));
   });
 });
 

@@ -7,6 +7,8 @@ export interface DelayProxy extends AsyncDisposable {
   readonly port: number;
   /** How long everything takes on its way, there as well as back. Milliseconds; at first 0. */
   delay: number;
+  /** From now on nothing passes on the connections that are open, as behind a firewall that has forgotten them. */
+  forget(): void;
 }
 
 /** Leads to a port of 127.0.0.1. Where nobody listens there, connections break. */
@@ -35,6 +37,9 @@ export async function startDelayProxy(target: number): Promise<DelayProxy> {
     host: "127.0.0.1",
     port: address.port,
     delay: 0,
+    forget: () => {
+      for (const socket of open) socket.removeAllListeners("data").resume();
+    },
     [Symbol.asyncDispose]: async () => {
       server.close();
       for (const socket of open) socket.destroy();

@@ -7,14 +7,35 @@ import { runOk } from "./run.ts";
 import { startServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
+export interface MariadbOptions {
+  /** Where it listens: an address of 127.0.0.0/8. Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default: a free one. Several hosts of one database have the same port. */
+  readonly port?: number;
+  /** More options for mariadbd: for each start, or only for the first one. Default: none. */
+  readonly options?: readonly string[];
+  readonly firstOptions?: readonly string[];
+  /** The database and its account come from the other nodes of its cluster. Default false. */
+  readonly joinsCluster?: boolean;
+  /** Makes it a replica of this server, which has to have a log (--log-bin) and the account copy. Default: of none. */
+  readonly replicaOf?: DatabaseServer;
+}
+
 /**
  * A MariaDB server of its own: {@link DatabaseServer} says what is in it.
  *
  * The account's password is asked for on the Unix socket too. `query` is the superuser's, "root".
  */
-export async function startMariadb(): Promise<DatabaseServer> {
+export async function startMariadb({
+  host: address = "127.0.0.1",
+  port: wanted,
+  options = [],
+  firstOptions = [],
+  joinsCluster = false,
+  replicaOf: primary,
+}: MariadbOptions = {}): Promise<DatabaseServer> {
   const owner = serverAccount("mysql");
-  const port = await freePort();
+  const port = wanted ?? (await freePort());
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
   const data = join(path, "data");
@@ -54,14 +75,16 @@ export async function startMariadb(): Promise<DatabaseServer> {
     datadir: data,
     socket,
     port: String(port),
-    "bind-address": "127.0.0.1",
+    "bind-address": address,
     "pid-file": join(path, "pid"),
   };
-  const spawn = () =>
+  const spawn = (more: readonly string[] = []) =>
     startServerProcess(
       "mariadbd",
       ["--no-defaults", "--skip-name-resolve", temporary, ...sizes].concat(
         Object.entries(settings).map(([key, value]) => `--${key}=${value}`),
+        options,
+        more,
       ),
       {
         account: owner,
@@ -71,18 +94,26 @@ export async function startMariadb(): Promise<DatabaseServer> {
       },
     );
 
-  let server = await spawn();
+  let server = await spawn(firstOptions);
   stack.defer(() => server.kill());
-  await connect("mysql", async (connection) => {
-    await connection.query(`CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4`);
-    for (const host of ["%", "localhost"]) {
-      await connection.query(`CREATE USER '${USER}'@'${host}' IDENTIFIED BY '${PASSWORD}'`);
-      await connection.query(`GRANT ALL ON ${DATABASE}.* TO '${USER}'@'${host}'`);
-    }
-  });
+  if (primary !== undefined) {
+    await connect("mysql", async (connection) => {
+      await connection.query(
+        `CHANGE MASTER TO MASTER_HOST='${primary.host}', MASTER_PORT=${String(primary.port)}, MASTER_USER='copy', MASTER_USE_GTID=slave_pos; START SLAVE`,
+      );
+    });
+  } else if (!joinsCluster) {
+    await connect("mysql", async (connection) => {
+      await connection.query(`CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4`);
+      for (const host of ["%", "localhost"]) {
+        await connection.query(`CREATE USER '${USER}'@'${host}' IDENTIFIED BY '${PASSWORD}'`);
+        await connection.query(`GRANT ALL ON ${DATABASE}.* TO '${USER}'@'${host}'`);
+      }
+    });
+  }
   const resources = stack.move();
   return {
-    host: "127.0.0.1",
+    host: address,
     port,
     socket,
     database: DATABASE,
