@@ -35,6 +35,16 @@ export class UsageError extends PopbsmtpError {
   }
 }
 
+/** Whether an error is a system call's, with one of these codes. */
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    typeof error.code === "string" &&
+    codes.includes(error.code)
+  );
+}
+
 /** The configuration is wrong; `problems` has a line for each thing to change. */
 export class ConfigError extends PopbsmtpError {
   override name = "ConfigError";

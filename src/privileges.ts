@@ -1,3 +1,28 @@
+/**
+ * Who this process is, and how root becomes somebody else.
+ *
+ * Root never works in a directory in which somebody else can put links, FIFOs or files of theirs in its way. That is all there is to it;
+ * what follows says how each part keeps to it. test/integration/links.test.ts attacks them.
+ *
+ * - Configuration, password files, dracd.allow, Postfix's map file: read by root, before anything else. They and their
+ *   directories are root's (`doctor` looks).
+ * - drain, purge, list, check, allow, revoke, watch, relay --ask: dropPrivileges(), then the spool, the mail log and the store. All
+ *   these go through enter() in commands/context.ts.
+ * - schema install: root makes the directories that are missing, where nobody else can interfere (stores/home.ts, roots-way.ts), and
+ *   gives them away by their descriptors; then dropPrivileges(). The SQLite file with its journals, and relay-ctrl's directory, are
+ *   only ever opened by their owner.
+ * - serve: root binds sockets (daemon/socket-file.ts), then becomeAccount(), then spool, logs and stores.
+ * - doctor: looks into others' directories with asAccount() only.
+ * - `user = "root"`: then root stays root, and refuses a spool (spool/lock.ts) or a SQLite file's directory (stores/sqlite-driver.ts)
+ *   that others can change. In relay-ctrl's, which may be everybody's, it only creates (O_EXCL), renames and unlinks, and opens
+ *   for reading with O_NOFOLLOW.
+ * - start.ts, which Node runs first: reads compiled code from the spool, with O_NOFOLLOW, and believes only a file that is this user's and
+ *   0600; it writes some at the exit, as the configured user.
+ * - The wrapper under Dovecot 1 is root, and bash cannot say O_NOFOLLOW: see bin/launcher/.
+ *
+ * A spool into which everybody may put logins (mode 1733) is the same to its owner as that owner's would be to root: there only what
+ * belongs to this user is trusted (spool/own.ts).
+ */
 import { userInfo } from "node:os";
 import { ConfigError, EX, PopbsmtpError } from "./errors.ts";
 
@@ -27,22 +52,26 @@ const FALLBACKS = ["popbsmtp", "nobody"] as const;
  *
  * Call it after the configuration and its password files were read, and before the spool or the store is touched.
  *
+ * @param group the group to be in front, which new files belong to. Default: the user's own
  * @throws ConfigError where there is no such user
  */
-export function dropPrivileges(user: string): void {
-  if (isRoot() && user !== "root") becomeAccount(accountOf(user));
+export function dropPrivileges(user: string, group?: number): void {
+  if (!isRoot()) return;
+  if (user !== "root") becomeAccount(accountOf(user), group);
+  else if (group !== undefined) process.setegid?.(group);
 }
 
 /**
  * Becomes an account for good: groups, group, user. Only root may.
  *
+ * @param group as of {@link dropPrivileges}
  * @throws PopbsmtpError (77) where the kernel does not let this process
  */
-export function becomeAccount(account: Account): void {
-  const { uid, gid, name = `user id ${uid}` } = account;
+export function becomeAccount(account: Account, group = account.gid): void {
+  const { uid, name = `user id ${uid}` } = account;
   try {
     takeGroups(account);
-    process.setgid?.(gid);
+    process.setgid?.(group);
     process.setuid?.(uid);
   } catch (cause) {
     throw new PopbsmtpError(`user: cannot become ${name}: ${String(cause)}`, EX.NOPERM, { cause });

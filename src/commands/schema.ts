@@ -2,7 +2,6 @@ import { Command } from "commander";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { ConfigError, UnsupportedError } from "../errors.ts";
-import type { Owner } from "../stores/sqlite-file.ts";
 import type { Store } from "../stores/store.ts";
 import { configOf, examples, openConfigured, type Context } from "./context.ts";
 
@@ -60,34 +59,43 @@ function installCommand(context: Context): Command {
 /**
  * Installs each of the stores whatever becomes of the others, and returns what went wrong.
  *
- * Files are still root's to make: a directory is created where only root may, and then belongs to the configured user and to Postfix's
- * group. A server is connected to as that user: it may know it by that.
+ * Root makes the directories that only root may make, and is the configured user from then on: what is in them is that user's, who
+ * could put links there. Its group is Postfix's meanwhile, who is to read what is made.
  */
 async function installEach(config: Config, context: Context): Promise<readonly Error[]> {
-  const { accountOf, dropPrivileges, findAccount, isRoot } = await import("../privileges.ts");
-  const isFile = (store: StoreConfig) => "path" in store;
+  const made = await makeHomes(config);
   const errors: Error[] = [];
-  const installAll = async (which: (store: StoreConfig) => boolean, owner?: Owner) => {
-    for (const store of config.stores.filter(which)) {
-      const opened = await openConfigured({ ...config, stores: [store] }, { owner });
-      try {
-        await install(opened, context);
-      } catch (error) {
-        errors.push(error instanceof Error ? error : new Error(String(error)));
-      } finally {
-        await opened.close();
-      }
+  for (const store of config.stores) {
+    const opened = await openConfigured({ ...config, stores: [store] });
+    try {
+      await install(opened, context, made.has(store));
+    } catch (error) {
+      errors.push(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      await opened.close();
     }
-  };
-  if (config.stores.some(isFile) && isRoot()) {
-    const { uid, gid } = accountOf(config.user);
-    await installAll(isFile, { uid, gid: findAccount("postfix")?.gid ?? gid });
-  } else {
-    await installAll(isFile);
   }
-  dropPrivileges(config.user);
-  await installAll((store) => !isFile(store));
   return errors;
+}
+
+/** The stores whose directories root has made. This process is root no more. */
+async function makeHomes({ stores, user }: Config): Promise<ReadonlySet<StoreConfig>> {
+  const { accountOf, dropPrivileges, findAccount, isRoot } = await import("../privileges.ts");
+  const { homeOf, makeHomeAsRoot } = await import("../stores/home.ts");
+  const made = new Set<StoreConfig>();
+  if (!isRoot()) return made;
+  const { uid, gid } = accountOf(user);
+  const owner = { uid, gid: findAccount("postfix")?.gid ?? gid };
+  for (const store of stores) {
+    const home = homeOf(store);
+    try {
+      if (home !== undefined && makeHomeAsRoot(home, owner)) made.add(store);
+    } catch {
+      // the user tries, too, and says what is wrong
+    }
+  }
+  dropPrivileges(user, owner.gid);
+  return made;
 }
 
 function noTable(stores: readonly StoreConfig[]): ConfigError {
@@ -95,13 +103,18 @@ function noTable(stores: readonly StoreConfig[]): ConfigError {
   return new ConfigError([`store.driver: ${drivers} has no tables`]);
 }
 
-/** Creates or upgrades a store's tables and says what it did. */
+/**
+ * Creates or upgrades a store's tables and says what it did.
+ *
+ * @param made whether its directory was made before. Default: false
+ */
 export async function install(
   store: Store,
   { terminal }: Pick<Context, "terminal">,
+  made = false,
 ): Promise<void> {
   const { from, to } = await store.install();
-  terminal.print(`${store.name}: ${outcome(from, to)}`);
+  terminal.print(`${store.name}: ${outcome(made ? 0 : from, to)}`);
 }
 
 function outcome(from: number | undefined, to: number | undefined): string {

@@ -27,7 +27,7 @@ import { basename, dirname, join } from "node:path";
 import { EX, PopbsmtpError } from "../errors.ts";
 import { asAccount, isRoot, type Account } from "../privileges.ts";
 import { BACKLOG, cannotListen, codeOf, listening, OccupiedError } from "./listening.ts";
-import { isRootsOwn, rootsWayTo } from "./roots-way.ts";
+import { isRootsOwn, rootsWayTo } from "../roots-way.ts";
 
 /** open(2), for Linux: a descriptor that stands for a file of any kind. Node has no name for it. */
 const O_PATH = 0x20_0000;

@@ -1,13 +1,14 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Login } from "../login.ts";
 import { formatEntry } from "./entry.ts";
+import { ownDirectory } from "./own.ts";
 
 /** Makes one of several stores' spool where it is missing; not the spool that it is part of, which is only elsewhere for a while. */
 export function makeSpool(path: string): void {
   for (const directory of [dirname(path), path]) {
-    if (!existsSync(directory)) mkdirSync(directory, { mode: 0o700 });
+    ownDirectory(directory, 0o700);
   }
 }
 
@@ -26,7 +27,8 @@ export function keep(path: string, logins: readonly Login[]): void {
     const file = placeFor(path, Math.round(login.time * 1000), bytes);
     if (file === undefined) continue;
     try {
-      writeFileSync(unfinished, bytes, { mode: 0o600 });
+      rmSync(unfinished, { force: true });
+      writeFileSync(unfinished, bytes, { mode: 0o600, flag: "wx" });
       renameSync(unfinished, file);
     } catch (error) {
       rmSync(unfinished, { force: true });

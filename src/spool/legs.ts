@@ -10,6 +10,7 @@ import { readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Config, StoreConfig } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
+import { isOwnDirectory } from "./own.ts";
 import { Spool } from "./spool.ts";
 import { inTurns } from "./turns.ts";
 
@@ -47,9 +48,11 @@ function directoryName(store: StoreConfig): string {
  */
 export async function reclaim(config: Config, report: (line: string) => void): Promise<void> {
   const kept = new Set(legsOf(config).map(({ spool }) => basename(spool)));
-  for (const name of directories(join(config.spool, HOME))) {
+  const home = join(config.spool, HOME);
+  if (!isOwnDirectory(home)) return;
+  for (const name of directories(home)) {
     if (kept.has(name)) continue;
-    const path = join(config.spool, HOME, name);
+    const path = join(home, name);
     try {
       await moveLogins(path, config.spool);
     } catch (error) {

@@ -1,8 +1,9 @@
 /** At most one drain at a time works on a spool. */
-import { closeSync, fstatSync, lstatSync, openSync } from "node:fs";
+import { closeSync, constants as flags, fstatSync, lstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EX, PopbsmtpError } from "../errors.ts";
+import { whyNotForRoot } from "../roots-way.ts";
 
 /** A lock that ends with the process that holds it, however that ends. */
 export interface SpoolLock {
@@ -22,6 +23,8 @@ export interface SpoolLock {
  */
 async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   const { DatabaseSync } = await import("node:sqlite");
+  const refusal = whyNotForRoot(path, "spool");
+  if (refusal !== undefined) throw new PopbsmtpError(refusal, EX.NOPERM);
   const file = join(path, ".lock");
   let descriptor: number | undefined;
   let database: InstanceType<typeof DatabaseSync> | undefined;
@@ -32,7 +35,13 @@ async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   };
   try {
     // whoever could read it could lock it
-    descriptor = openSync(file, "a", 0o600);
+    descriptor = openSync(
+      file,
+      flags.O_WRONLY | flags.O_CREAT | flags.O_NOFOLLOW | flags.O_NONBLOCK,
+      0o600,
+    );
+    const { uid } = fstatSync(descriptor);
+    if (uid !== process.geteuid?.()) throw new Error(`${file}: belongs to user id ${uid}`);
     database = new DatabaseSync(file);
     database.exec("PRAGMA journal_mode = MEMORY; PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
     const { dev, ino } = fstatSync(descriptor, { bigint: true });

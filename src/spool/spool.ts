@@ -17,10 +17,11 @@ import { execFile } from "node:child_process";
 import {
   closeSync,
   constants,
+  chmodSync,
   existsSync,
   fstatSync,
   lstatSync,
-  mkdirSync,
+  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -39,6 +40,7 @@ import { EX, PopbsmtpError } from "../errors.ts";
 import type { Login } from "../login.ts";
 import { Backlog } from "./backlog.ts";
 import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
+import { isOwnDirectory, ownDirectory, readSmallFile } from "./own.ts";
 
 /** How many names of removed files are remembered. */
 const REMEMBERED = 10_000;
@@ -62,7 +64,8 @@ export class Spool {
   /** Names of late: their removal is announced like any other change, and they never come back. */
   readonly #removed = new Set<string>();
   readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
-  #hasFifos = false;
+  /** Whether wrappers can be told that their login is committed: the FIFOs are there, and this user's. */
+  #hasFifos: boolean | undefined;
   #isAdvertised = false;
 
   constructor(path: string) {
@@ -186,6 +189,8 @@ export class Spool {
   }
 
   #acknowledge(pid: number): void {
+    this.#hasFifos ??= isOwnDirectory(join(this.path, ".ack"));
+    if (!this.#hasFifos) return;
     try {
       const flags = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
       const descriptor = openSync(join(this.path, ".ack", String(pid % FIFOS)), flags);
@@ -202,7 +207,7 @@ export class Spool {
   /** Puts a file where it is not in the way, with the reason beside it. Returns what there is to say about it. */
   setAside(name: string, why: string): string {
     try {
-      mkdirSync(join(this.path, "bad"), { recursive: true, mode: 0o700 });
+      ownDirectory(join(this.path, "bad"), 0o700);
       renameSync(join(this.path, name), join(this.path, "bad", name));
       writeFileSync(join(this.path, "bad", `${name}.why`), `${why}\n`);
       return `spool: ${JSON.stringify(name)} set aside in ${join(this.path, "bad")}: ${why}`;
@@ -230,8 +235,10 @@ export class Spool {
     }
     this.#isAdvertised = true;
     // the start that they announced has taken place: should this process be killed, the next may follow at once
-    for (const { name } of this.#names()) {
-      if (name.startsWith(".start-")) rmSync(join(this.path, name), { force: true });
+    for (const file of this.#names()) {
+      const { name } = file;
+      if (name.startsWith(".start-") && !file.isDirectory())
+        rmSync(join(this.path, name), { force: true });
     }
   }
 
@@ -249,7 +256,7 @@ export class Spool {
   /** The process id of the drain at work, if there is one; with `kind`, only if it is of that kind. */
   drainAtWork(kind?: DrainKind): number | undefined {
     try {
-      const [first = "", second] = readFileSync(join(this.path, ".pid"), "utf8").split("\n");
+      const [first = "", second] = readSmallFile(join(this.path, ".pid")).split("\n");
       const [pid = "", startTime] = first.split(" ");
       if (kind !== undefined && second !== kind) return undefined;
       return processStartTime(Number(pid)) === startTime ? Number(pid) : undefined;
@@ -278,7 +285,7 @@ export class Spool {
   /** What {@link setAway} was last told. */
   away(): string | undefined {
     try {
-      return readFileSync(join(this.path, ".away"), "utf8").trim();
+      return readSmallFile(join(this.path, ".away")).trim();
     } catch {
       return undefined;
     }
@@ -286,16 +293,18 @@ export class Spool {
 
   /** Makes the FIFOs that wrappers sleep on, where they are missing. */
   async makeFifos(): Promise<void> {
-    if (this.#hasFifos) return;
-    this.#hasFifos = true;
+    if (this.#hasFifos === true) return;
     const directory = join(this.path, ".ack");
+    this.#hasFifos = isOwnDirectory(directory);
+    // wrappers do without those of somebody else
     if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) return;
-    const unfinished = join(this.path, `.ack.${process.pid}`);
-    mkdirSync(unfinished, { recursive: true, mode: 0o755 });
+    const unfinished = mkdtempSync(`${directory}.`);
+    chmodSync(unfinished, 0o755);
     const names = Array.from({ length: FIFOS }, (_, number) => join(unfinished, String(number)));
     // Node has no mkfifo(2). Whoever may write a login may wait for it; the spool's own mode says who that is
     await promisify(execFile)("mkfifo", ["-m", "0666", ...names]);
     renameSync(unfinished, directory);
+    this.#hasFifos = true;
   }
 
   #replace(name: string, create: (path: string) => void): void {

@@ -8,7 +8,6 @@ import { RelayCtrlStore } from "./relay-ctrl.ts";
 import { RelayCtrlRemoteStore } from "./relay-ctrl-remote.ts";
 import { SeveralStores, type SeveralOptions } from "./several.ts";
 import { SqliteStore } from "./sqlite.ts";
-import type { Owner } from "./sqlite-file.ts";
 import type { Store } from "./store.ts";
 
 export { postfixQuery } from "./postfix-query.ts";
@@ -22,25 +21,20 @@ export interface OpenOptions {
   readonly lifetime: number;
   /** Which of a database server's accounts to use. Default: the writer's. */
   readonly role?: "writer" | "purger" | undefined;
-  /**
-   * To whom `install` gives a SQLite file, or relay-ctrl's directory, when root runs it: who writes it, and the group that may
-   * read it. Default: whose the directory is, or will be.
-   */
-  readonly owner?: Owner | undefined;
 }
 
 /** The configured stores, as one. */
 export function openStores(config: Config, options: OpenStoresOptions = {}): Store {
-  const { role, owner, ...several } = options;
+  const { role, ...several } = options;
   const [only, ...others] = config.stores;
   if (only === undefined) throw new Error("there is always a store");
   if (others.length > 0) {
     return new SeveralStores(
-      legsOf(config).map((leg) => new Leg(openStores(leg, { role, owner }), leg.spool)),
+      legsOf(config).map((leg) => new Leg(openStores(leg, { role }), leg.spool)),
       several,
     );
   }
-  return openStore(only, { lifetime: config.lifetime, role, owner });
+  return openStore(only, { lifetime: config.lifetime, role });
 }
 
 /**
@@ -48,14 +42,11 @@ export function openStores(config: Config, options: OpenStoresOptions = {}): Sto
  *
  * Everything comes from `config`: the clients' own environment variables and files have no say.
  */
-export function openStore(
-  config: StoreConfig,
-  { lifetime, role = "writer", owner }: OpenOptions,
-): Store {
-  if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime, owner);
+export function openStore(config: StoreConfig, { lifetime, role = "writer" }: OpenOptions): Store {
+  if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime);
   if (config.driver === "drac") return new DracStore(config, lifetime);
   if (config.driver === "relay-ctrl-udp") return new RelayCtrlRemoteStore(config, lifetime);
-  if (config.driver === "sqlite") return new SqliteStore(config, lifetime, owner);
+  if (config.driver === "sqlite") return new SqliteStore(config, lifetime);
   const account = (role === "purger" ? config.purger : undefined) ?? config.writer;
   return config.driver === "pgsql"
     ? new PgsqlStore(config, account, lifetime)

@@ -23,6 +23,7 @@ import {
 import { open, opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAddress, type Address } from "../address.ts";
+import { hasCode } from "../errors.ts";
 import { CONTENT_BYTES, formatContent, parseContent } from "./relay-ctrl-entry.ts";
 
 /** After so long a file is not being written any more. Seconds. */
@@ -213,14 +214,4 @@ function unlessThere(create: () => void): void {
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
   }
-}
-
-/** Whether an error is a system call's, with one of these codes. */
-export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return (
-    error instanceof Error &&
-    "code" in error &&
-    typeof error.code === "string" &&
-    codes.includes(error.code)
-  );
 }

@@ -1,13 +1,12 @@
-import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Address } from "../address.ts";
 import type { RelayCtrlStoreConfig } from "../config/config.ts";
-import { RowRefusedError, StoreAwayError } from "../errors.ts";
+import { hasCode, RowRefusedError, StoreAwayError } from "../errors.ts";
 import type { Login } from "../login.ts";
 import { INSTALL_HINT, reason } from "./complaint.ts";
+import { homeOf, makeHome, type Home } from "./home.ts";
 import { purgeInBatches } from "./purge.ts";
-import { hasCode, RelayCtrlDirectory, type Entry } from "./relay-ctrl-directory.ts";
-import type { Owner } from "./sqlite-file.ts";
+import { RelayCtrlDirectory, type Entry } from "./relay-ctrl-directory.ts";
 import { spelling } from "./store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
 
@@ -25,15 +24,15 @@ const TURN = 64;
  */
 export class RelayCtrlStore implements Store {
   readonly name: string;
+  readonly #home: Home | undefined;
   readonly #directory: RelayCtrlDirectory;
   readonly #lifetime: number;
-  readonly #owner: Owner | undefined;
 
-  constructor({ path }: RelayCtrlStoreConfig, lifetime: number, owner: Owner | undefined) {
-    this.name = `relay-ctrl ${path}`;
-    this.#directory = new RelayCtrlDirectory(path);
+  constructor(config: RelayCtrlStoreConfig, lifetime: number) {
+    this.name = `relay-ctrl ${config.path}`;
+    this.#home = homeOf(config);
+    this.#directory = new RelayCtrlDirectory(config.path);
     this.#lifetime = lifetime;
-    this.#owner = owner;
   }
 
   authorize(batch: readonly Login[], now: number): Promise<void> {
@@ -129,18 +128,12 @@ export class RelayCtrlStore implements Store {
     });
   }
 
-  /** Makes the directory. Who knows an address may ask there whether it may relay; only who writes may look around. */
+  /** Makes the directory. */
   install(): Promise<Installed> {
-    return this.#use(async ({ path }) => {
-      const isThere = existsSync(path);
-      if (!isThere) {
-        mkdirSync(path, { recursive: true });
-        if (this.#owner !== undefined) chownSync(path, this.#owner.uid, this.#owner.gid);
-        // not at mkdir: there the umask would have its say
-        chmodSync(path, 0o711);
-      }
+    return this.#use(async () => {
+      const made = this.#home !== undefined && makeHome(this.#home);
       await this.schemaVersion();
-      return { from: isThere ? undefined : 0, to: undefined };
+      return { from: made ? 0 : undefined, to: undefined };
     });
   }
 

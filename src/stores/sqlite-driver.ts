@@ -1,8 +1,10 @@
 import { existsSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
+import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { INSTALL_HINT, reason } from "./complaint.ts";
 import { RowRefusedError, StoreAwayError } from "../errors.ts";
+import { whyNotForRoot } from "../roots-way.ts";
 
 /** Milliseconds SQLite itself waits for another writer: it does so in the only thread there is, and everybody waits with it. */
 const BUSY_MS = 5;
@@ -21,8 +23,10 @@ export class SqliteFile {
     this.#keeper = keeper;
   }
 
-  /** Opens a file that exists. Readers of it never wait for us, nor we for them (https://sqlite.org/wal.html). */
+  /** Opens a file that exists, which root does only in a directory of its own: SQLite follows links. Readers of it never wait for us, nor we for them (https://sqlite.org/wal.html). */
   static async open(path: string): Promise<SqliteFile> {
+    const refusal = whyNotForRoot(dirname(path), "store.path");
+    if (refusal !== undefined) throw new StoreAwayError(refusal);
     const { DatabaseSync } = await import("node:sqlite");
     const url = pathToFileURL(path);
     // not one that is empty, and belongs to whoever came first

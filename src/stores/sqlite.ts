@@ -7,9 +7,10 @@ import { PopbsmtpError, RowRefusedError } from "../errors.ts";
 import type { Login } from "../login.ts";
 import { mergeLogins, spelled, utcText, type SpelledRow } from "./batch.ts";
 import type { Caveat } from "./caveat.ts";
+import { homeOf, makeHome } from "./home.ts";
 import { recorded, revoked, revokeForGood, REVOCATION_KEPT_MS } from "./revocation.ts";
 import { isBusy, isMissing, SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
-import { createDatabaseFile, type Owner } from "./sqlite-file.ts";
+import { createDatabaseFile } from "./sqlite-file.ts";
 import { installSqlite, sqliteCaveats, sqliteVersion } from "./sqlite-install.ts";
 import { ago, CLOCK, statements } from "./sqlite-sql.ts";
 import { spelling } from "./store-clock.ts";
@@ -26,15 +27,13 @@ export class SqliteStore implements Store {
   readonly name: string;
   readonly #config: SqliteStoreConfig;
   readonly #lifetime: number;
-  readonly #owner: Owner | undefined;
   readonly #sql: ReturnType<typeof statements>;
   #file: Promise<SqliteFile> | undefined;
 
-  constructor(config: SqliteStoreConfig, lifetime: number, owner: Owner | undefined) {
+  constructor(config: SqliteStoreConfig, lifetime: number) {
     this.name = `sqlite ${config.path}`;
     this.#config = config;
     this.#lifetime = lifetime;
-    this.#owner = owner;
     this.#sql = statements(config);
   }
 
@@ -130,7 +129,9 @@ export class SqliteStore implements Store {
   async install(): Promise<Installed> {
     if (!this.#config.mapped) {
       try {
-        createDatabaseFile(this.#config.path, this.#owner);
+        const home = homeOf(this.#config);
+        if (home !== undefined) makeHome(home);
+        createDatabaseFile(this.#config.path);
       } catch (error) {
         throw this.#explain(error);
       }

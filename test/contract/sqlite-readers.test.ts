@@ -8,6 +8,7 @@ import { describe, it } from "node:test";
 import { parseAddress } from "../../src/address.ts";
 import type { SqliteStoreConfig } from "../../src/config/config.ts";
 import type { Login } from "../../src/login.ts";
+import { homeOf, makeHomeAsRoot } from "../../src/stores/home.ts";
 import { openStore, postfixQuery } from "../../src/stores/open.ts";
 import { account } from "../support/accounts.ts";
 import { run } from "../support/run.ts";
@@ -17,8 +18,6 @@ import { LIFETIME, OWN_COLUMNS } from "./subject.ts";
 
 // Postfix's: no part in any other group, and the right to read only
 const READER = account("postfix");
-// some account that is neither root nor Postfix's
-const WRITER = account("postgres");
 
 function login(octet: number, time: number): Login {
   const address = parseAddress(`192.0.2.${String(octet)}`);
@@ -26,7 +25,7 @@ function login(octet: number, time: number): Login {
   return { address, user: "bob", service: "imap", time };
 }
 
-/** An installed file, as root installs it, and Postfix's way of reading it. */
+/** An installed file, whose writer is root, and Postfix's way of reading it. */
 async function installed(): Promise<
   AsyncDisposable & {
     readonly config: SqliteStoreConfig;
@@ -43,8 +42,9 @@ async function installed(): Promise<
     columns: OWN_COLUMNS,
     mapped: false,
   };
-  const open = () =>
-    openStore(config, { lifetime: LIFETIME, owner: { uid: WRITER.uid, gid: READER.gid } });
+  const home = homeOf(config);
+  assert.ok(home !== undefined && makeHomeAsRoot(home, { uid: 0, gid: READER.gid }));
+  const open = () => openStore(config, { lifetime: LIFETIME });
   const store = open();
   await store.install();
   await store.close();
@@ -72,10 +72,10 @@ describe("a SQLite file that Postfix reads", () => {
       const { path } = file.config;
       for (const each of [path, `${path}-wal`, `${path}-shm`]) {
         const { mode, uid, gid } = statSync(each);
-        assert.deepEqual([mode & 0o7777, uid, gid], [0o640, WRITER.uid, READER.gid], each);
+        assert.deepEqual([mode & 0o7777, uid, gid], [0o640, 0, READER.gid], each);
       }
       const { mode, uid, gid } = statSync(dirname(path));
-      assert.deepEqual([mode & 0o7777, uid, gid], [0o2750, WRITER.uid, READER.gid]);
+      assert.deepEqual([mode & 0o7777, uid, gid], [0o2750, 0, READER.gid]);
     } finally {
       process.umask(before);
     }
@@ -119,12 +119,9 @@ describe("a SQLite file that Postfix reads", () => {
     const [open, sqlite] = ["open", "sqlite"].map((name) =>
       JSON.stringify(import.meta.resolve(`../../src/stores/${name}.ts`)),
     );
-    // a checkout in root's home is nobody else's business: loaded as root
     const script = `
       const { openStore } = await import(${open});
       await import(${sqlite});
-      process.setgid(${WRITER.gid});
-      process.setuid(${WRITER.uid});
       const store = openStore(${JSON.stringify(file.config)}, { lifetime: ${String(LIFETIME)} });
       for (let octet = 1; ; octet = (octet % 250) + 1) {
         const login = { address: "192.0.2." + octet, user: "bob", service: "imap", time: Date.now() };

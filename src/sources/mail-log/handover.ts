@@ -12,7 +12,7 @@
  * read again.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { EX, PopbsmtpError } from "../../errors.ts";
@@ -20,6 +20,7 @@ import type { Login } from "../../login.ts";
 import { formatEntry, parseEntryName } from "../../spool/entry.ts";
 import { lockSpoolSoon, type SpoolLock } from "../../spool/lock.ts";
 import { fragmentsSchema, type FragmentsState } from "./fragments.ts";
+import { ownDirectory } from "../../spool/own.ts";
 import type { Place } from "./log-file.ts";
 
 const text = v.string();
@@ -58,7 +59,7 @@ export class Handover implements Disposable {
   static async open(spool: string, log: string): Promise<Handover> {
     const hash = createHash("sha256").update(log).digest("hex").slice(0, 16);
     const directory = join(spool, `.watch-${hash}`);
-    inSpool(() => mkdirSync(directory, { recursive: true, mode: 0o700 }));
+    inSpool(() => ownDirectory(directory, 0o700));
     // a daemon or a cron job may be about to end
     const lock = await lockSpoolSoon(directory, () => true);
     if (lock === undefined) {

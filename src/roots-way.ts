@@ -1,4 +1,4 @@
-import { lstatSync, realpathSync, type Stats } from "node:fs";
+import { lstatSync, realpathSync, statSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 
 /**
@@ -11,6 +11,22 @@ export function rootsWayTo(directory: string): string | undefined {
     if (!isSafe(lstatSync(dirname(child)), lstatSync(child))) return undefined;
   }
   return real;
+}
+
+/**
+ * Why root does not work in a directory, or undefined: it may. Where others can put links, root would follow them.
+ *
+ * @param setting what names the directory, in the configuration
+ */
+export function whyNotForRoot(directory: string, setting: string): string | undefined {
+  const stats = statSync(directory, { throwIfNoEntry: false });
+  if (process.geteuid?.() !== 0 || stats === undefined) return undefined;
+  const others = (stats.mode & 0o022) !== 0 && (stats.mode & 0o1000) === 0;
+  if (stats.uid === 0 && !others) return undefined;
+  return (
+    `${setting}: ${directory} can be changed by ${stats.uid === 0 ? "others than root" : `user id ${stats.uid}`}, ` +
+    "so root does not work in it: set `user` to the owner's name, or give the directory to root (mode 0700)"
+  );
 }
 
 /** Whether only root makes and removes files in a directory. */
