@@ -1,6 +1,6 @@
 /** What the daemon counts and measures. */
 import type { Answer, KnownFrom } from "../lookups/lookup.ts";
-import type { LineCounts } from "../sources/mail-log/watch.ts";
+import type { LineCounts } from "../sources/mail-log/selector.ts";
 import { Counter, counter, gauge, gauges, Histogram } from "./exposition.ts";
 import type { Outcome } from "./recorder.ts";
 import type { SpoolDepth, StoreReading } from "./spool-depth.ts";

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
-import { watchLog, type Selection } from "../sources/mail-log/watch.ts";
+import type { Selection } from "../sources/mail-log/selector.ts";
+import { watchLog } from "../sources/mail-log/watch.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 

@@ -5,12 +5,17 @@ import type { Found } from "./format.ts";
 import type { Formats } from "./formats.ts";
 import { LINE_BYTES, type Fragments } from "./fragments.ts";
 import { TOO_LONG } from "./lines.ts";
-import { parseTimestamp, timestampEnd } from "./timestamp.ts";
+import { hasYear, parseTimestamp, timestampEnd } from "./timestamp.ts";
 
 /** What a line of a log is. */
 export type LineResult =
   /** Somebody has logged in. The time is the line's: whole seconds, or down to microseconds where the line has them. */
-  | { readonly kind: "login"; readonly login: Login }
+  | {
+      readonly kind: "login";
+      readonly login: Login;
+      /** The time as it is written where it has no year; undefined: it has one. */
+      readonly yearless: string | undefined;
+    }
   /** It tells of a login that cannot count, and why, for people. */
   | { readonly kind: "refused"; readonly why: string }
   /** A mail server's, and no login. */
@@ -83,8 +88,18 @@ export function parseLine(line: Buffer, context: LineContext): LineResult {
   return parts === undefined ? UNKNOWN : OTHER;
 }
 
-/** As the line has it; undefined where it has none. */
-function timeOf(text: string | undefined, { now, written = now }: LineContext): number | undefined {
+/** The time that a line begins with, in milliseconds since 1970; undefined where it has none. */
+export function lineTime(
+  line: Buffer,
+  context: Pick<LineContext, "now" | "written">,
+): number | undefined {
+  return timeOf(takeApart(line.toString("latin1"))?.time, context);
+}
+
+function timeOf(
+  text: string | undefined,
+  { now, written = now }: Pick<LineContext, "now" | "written">,
+): number | undefined {
   return text === undefined ? undefined : parseTimestamp(text, Math.min(now, written));
 }
 
@@ -101,7 +116,8 @@ function login(found: Exclude<Found, undefined>, time: string | undefined, conte
       `its time is ${formatDuration(Math.ceil(ahead / 1000) * 1000)} ahead; is it in another time zone than this host's?`,
     );
   }
-  return { kind: "login", login: { ...rest, time: when } } as const;
+  const yearless = hasYear(text) ? undefined : text;
+  return { kind: "login", login: { ...rest, time: when }, yearless } as const;
 }
 
 function refused(why: string): LineResult {

@@ -36,6 +36,15 @@ export interface Lines {
   readonly next: Place;
   /** How much of the file lies behind them. Bytes. */
   readonly rest: number;
+  /** What lies behind them, some lines at a time, in the pieces in which it will be read. Valid each until the next. */
+  readonly behind: () => AsyncIterable<LinesBehind>;
+}
+
+/** Some lines that have not been read yet. */
+export interface LinesBehind {
+  readonly lines: readonly Buffer[];
+  /** Where the first of them begins. Bytes. */
+  readonly offset: number;
 }
 
 /** What {@link LogFile.read} found: lines, nothing new, or another content than before. */
@@ -111,10 +120,25 @@ export class LogFile implements AsyncDisposable {
           lines: before + lines.length,
           modified: modified(stats),
         };
-        return { lines, before, next, rest: Math.max(0, Number(stats.size) - end) };
+        const rest = Math.max(0, Number(stats.size) - end);
+        return { lines, before, next, rest, behind: () => this.#behind(end) };
       }
       if (bytesRead < CHUNK) return "end";
       this.#skipped += bytesRead;
+    }
+  }
+
+  async *#behind(end: number): AsyncGenerator<LinesBehind> {
+    const buffer = Buffer.alloc(CHUNK);
+    let isLineLong = false;
+    for (let offset = end; ;) {
+      const { bytesRead } = await this.#handle.read(buffer, 0, CHUNK, offset);
+      const bytes = buffer.subarray(0, bytesRead);
+      const length = bytes.lastIndexOf(LF) + 1;
+      if (length > 0) yield { lines: splitLines(bytes, isLineLong), offset };
+      if (bytesRead < CHUNK) return;
+      isLineLong = length === 0;
+      offset += length === 0 ? bytesRead : length;
     }
   }
 

@@ -1,6 +1,7 @@
 /** The time that a line begins with, in the spellings that syslog daemons, journalctl and mail servers have for it. */
 
-const DAY_MS = 86_400_000;
+/** Milliseconds. */
+export const DAY_MS = 86_400_000;
 
 const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
@@ -62,6 +63,11 @@ export function parseTimestamp(text: string, latest: number): number | undefined
     if (time !== undefined && time <= latest + DAY_MS) return plus(time, rest);
   }
   return undefined;
+}
+
+/** Whether a time tells its year. */
+export function hasYear(text: string): boolean {
+  return /^\d{4}-| \d{4}$/.test(text);
 }
 
 function plus(time: number | undefined, milliseconds: number): number | undefined {

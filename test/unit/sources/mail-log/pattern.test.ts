@@ -31,6 +31,7 @@ const LOGIN = {
     service: "pop3",
     time: Date.parse("2026-03-03T10:00:01Z"),
   },
+  yearless: "Mar  3 10:00:01",
 };
 
 describe("a pattern of one's own", () => {
@@ -44,6 +45,7 @@ describe("a pattern of one's own", () => {
     assert.deepEqual(parse("^(?<user>.*) (?<address>.*) at (?<time>.*)$", line), {
       kind: "login",
       login: { address: "192.0.2.10", user: "bob", service: "", time: NOW - 3500 },
+      yearless: undefined,
     });
   });
 

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { test } from "node:test";
+import { describe, it, test } from "node:test";
 import { parseNetwork } from "../../../../src/address.ts";
 import type { Login } from "../../../../src/login.ts";
 import { Formats } from "../../../../src/sources/mail-log/formats.ts";
-import { watchLog, watchStream, type Selection } from "../../../../src/sources/mail-log/watch.ts";
+import type { Selection } from "../../../../src/sources/mail-log/selector.ts";
+import { watchLog, watchStream } from "../../../../src/sources/mail-log/watch.ts";
 import { parseEntry, parseEntryName } from "../../../../src/spool/entry.ts";
 import { Spool } from "../../../../src/spool/spool.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
@@ -187,3 +188,62 @@ test("a login whose time is yet to come is told and not recorded", async () => {
   assert.deepEqual(there.spooled(), []);
   assert.match(there.told.join(), /^refused its time is 2h ahead/);
 });
+
+/** A line of no interest with another time. */
+function noise(time: string): string {
+  return `${time} mx postfix/qmgr[1]: 4Xy: removed`;
+}
+
+describe("a line without a year that could be of today is of an earlier year", () => {
+  /** Longer than what is read at once. */
+  const year = [
+    ...Array<string>(5_000).fill(noise("Jun  3 10:00:00")),
+    ...Array<string>(5_000).fill(noise("Jan  3 10:00:00")),
+  ];
+
+  it("where lines of other months follow, however many", async () => {
+    await using there = watched();
+    there.write(line("past", 5_000), ...year, line("bob", 4_000), ...noises(5_000));
+    there.write(line("eve", 3_000), line("joe", 2_000), ...noises(1));
+    await there.watch();
+    assert.deepEqual(there.told, ["spooled bob", "spooled eve", "spooled joe"]);
+  });
+
+  it("where lines follow whose year is told", async () => {
+    await using there = watched();
+    there.write(line("past", 5_000), noise("2025-03-04T10:00:00Z"), line("bob", 4_000));
+    await there.watch();
+    assert.deepEqual(there.told, ["spooled bob"]);
+  });
+
+  it("and is recorded with that year's time when it is asked for", async () => {
+    await using there = watched();
+    there.write(line("past", 5_000), noise("Jun  3 10:00:00"), line("bob", 4_000));
+    await there.watch({ since: NOW - 800 * 1_440 * MINUTE });
+    assert.deepEqual(
+      there.spooled().map(([user, ago]) => [user, Math.round(ago / MINUTE / 1_440)]),
+      [
+        ["past", 365],
+        ["bob", 0],
+      ],
+    );
+  });
+
+  it("in a pipe, as far as it has come", async () => {
+    await using there = watched();
+    const lines = [line("early", 90_000), line("past", 5_000), noise("Jun  3 10:00:00")];
+    await there.stream([[...lines, line("bob", 4_000)].join("\n")]);
+    assert.deepEqual(there.told.slice(1), ["spooled bob"]);
+  });
+
+  it("but not where lines are out of order by less than a day", async () => {
+    await using there = watched();
+    there.write(line("bob", 5_000), line("eve", 20 * 60 * MINUTE), noise("Mar  3 00:00:00"));
+    await there.watch();
+    assert.deepEqual(there.told, ["spooled bob"]);
+  });
+});
+
+function noises(count: number): readonly string[] {
+  return Array<string>(count).fill(noise("Mar  3 09:59:56"));
+}

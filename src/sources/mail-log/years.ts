@@ -1,0 +1,111 @@
+/**
+ * Of which year a line is whose time does not tell.
+ *
+ * At first it is taken for the latest year that is possible. But a log is written in order: where an older line follows, it was an
+ * earlier year, as in a small log that nobody rotates.
+ */
+import type { Login } from "../../login.ts";
+import { lineTime } from "./line.ts";
+import type { Lines, Place } from "./log-file.ts";
+import { DAY_MS, parseTimestamp } from "./timestamp.ts";
+
+/** A login in one of some lines. */
+export interface Dated {
+  readonly login: Login;
+  /** Its time as it is written where it has no year. */
+  readonly yearless: string | undefined;
+  /** Which of the lines it is in. */
+  readonly index: number;
+}
+
+/** A part of a file that has not been read yet. */
+interface Part {
+  readonly offset: number;
+  /** The oldest time in it. Milliseconds since 1970. */
+  readonly oldest: number;
+}
+
+export class Years {
+  #file: Place | undefined;
+  /** What lay behind the lines that were asked about first. */
+  #parts: readonly Part[] = [];
+
+  /**
+   * The logins, those from an earlier year with that year's time.
+   *
+   * @param lines what they are in
+   * @param now this host's clock, in milliseconds since 1970
+   * @param from the file that the lines come from. Default: nothing is known of what follows them
+   */
+  async settle(
+    found: readonly Dated[],
+    lines: readonly Buffer[],
+    now: number,
+    from?: Lines,
+  ): Promise<readonly Dated[]> {
+    if (found.every(({ yearless }) => yearless === undefined)) return found;
+    const context = { now, written: from?.next.modified };
+    let oldest = from === undefined ? Infinity : await this.#oldestBehind(from, now);
+    let behind = lines.length;
+    return found
+      .toReversed()
+      .map((each) => {
+        for (; behind > each.index + 1; behind--) {
+          oldest = older(oldest, lines[behind - 1], context);
+        }
+        return settled(each, oldest);
+      })
+      .toReversed();
+  }
+
+  async #oldestBehind(from: Lines, now: number): Promise<number> {
+    const { next, rest } = from;
+    if (rest === 0) return Infinity;
+    if (!this.#hasLookedBehind(next)) {
+      this.#file = next;
+      this.#parts = await partsBehind(from, now);
+    }
+    return this.#parts
+      .filter(({ offset }) => offset >= next.offset)
+      .reduce((oldest, part) => Math.min(oldest, part.oldest), Infinity);
+  }
+
+  /** What was written since follows upon what was there. */
+  #hasLookedBehind({ device, inode, offset, head }: Place): boolean {
+    const file = this.#file;
+    return (
+      file?.device === device &&
+      file.inode === inode &&
+      file.offset <= offset &&
+      file.head.sha256 === head.sha256
+    );
+  }
+}
+
+async function partsBehind({ behind, next }: Lines, now: number): Promise<readonly Part[]> {
+  const context = { now, written: next.modified };
+  const parts: Part[] = [];
+  for await (const { lines, offset } of behind()) {
+    let oldest = Infinity;
+    for (const line of lines) oldest = older(oldest, line, context);
+    parts.push({ offset, oldest });
+  }
+  return parts;
+}
+
+function older(
+  oldest: number,
+  line: Buffer | undefined,
+  context: Parameters<typeof lineTime>[1],
+): number {
+  const time = line === undefined ? undefined : lineTime(line, context);
+  return time === undefined ? oldest : Math.min(oldest, time);
+}
+
+function settled(dated: Dated, oldest: number): Dated {
+  const { login, yearless } = dated;
+  // lines of several hosts or processes may be out of order, but not by as much
+  if (yearless === undefined || oldest >= login.time - DAY_MS) return dated;
+  const time = parseTimestamp(yearless, oldest) ?? 0;
+  return { ...dated, login: { ...login, time } };
+}
