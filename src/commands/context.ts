@@ -57,7 +57,7 @@ export async function withStore(
 }
 
 /** Notes lines about what did not go as it should, though the command goes on. */
-function reportTo({ note }: Pick<Terminal, "note">): (line: string) => void {
+export function reportTo({ note }: Pick<Terminal, "note">): (line: string) => void {
   return (line) => note(`popbsmtp: ${printable(line)}`);
 }
 

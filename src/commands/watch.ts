@@ -5,8 +5,9 @@ import type { Config } from "../config/config.ts";
 import { DURATION_SPELLING, parseDuration } from "../config/duration.ts";
 import { UsageError } from "../errors.ts";
 import type { Formats } from "../sources/mail-log/formats.ts";
-import type { Selection } from "../sources/mail-log/watch.ts";
-import { enter, examples, openConfigured, type Context } from "./context.ts";
+import type { Selection } from "../sources/mail-log/selector.ts";
+import { printable } from "../terminal.ts";
+import { enter, examples, openConfigured, reportTo, type Context } from "./context.ts";
 import { emptySpool } from "./drain.ts";
 
 /** How many logins that do not count are shown of each log. */
@@ -156,6 +157,7 @@ async function watchFile(
   const { watchLog } = await import("../sources/mail-log/watch.ts");
   const { config, context } = watching;
   const { terminal } = context;
+  const report = reportTo(terminal);
   await watchLog({
     ...selection(watching, path),
     path,
@@ -163,12 +165,12 @@ async function watchFile(
     once,
     signal,
     onGap: ({ offset }) =>
-      terminal.note(
-        `popbsmtp: ${path}: what came after its byte ${offset} cannot be found any more: it was rotated, and compressed or deleted, while nobody read it`,
+      report(
+        `${path}: what came after its byte ${offset} cannot be found any more: it was rotated, and compressed or deleted, while nobody read it`,
       ),
-    onPolling: (reason) => terminal.note(`popbsmtp: ${reason}`),
+    onPolling: report,
     onProgress: (rest) =>
-      terminal.progress(rest === 0 ? "" : `${path}: ${megabytes(rest)} MB to read`),
+      terminal.progress(rest === 0 ? "" : printable(`${path}: ${megabytes(rest)} MB to read`)),
   });
 }
 
@@ -180,6 +182,7 @@ function megabytes(bytes: number): string {
 function selection(watching: Watching, name: string): Selection {
   const { config, context, formats, since } = watching;
   const { exclude, lifetime, watch } = config;
+  const report = reportTo(context.terminal);
   return {
     formats,
     exclude,
@@ -187,23 +190,22 @@ function selection(watching: Watching, name: string): Selection {
     since,
     now: context.now,
     quietAfter: watch.quietAfter,
-    onRefused: refusals(name, context),
+    onRefused: refusals(name, report),
     onQuiet: ({ lines, sample }) =>
-      context.terminal.note(
-        `popbsmtp: ${name}: ${lines} lines came, and none is an IMAP or POP3 server's; the first: ${sample}`,
+      report(
+        `${name}: ${lines} lines came, and none is an IMAP or POP3 server's; the first: ${sample}`,
       ),
   };
 }
 
 /** Says of some logins that they do not count: in an old log, or one from another time zone, there may be thousands. */
-function refusals(name: string, { terminal }: Context): Selection["onRefused"] {
+function refusals(name: string, report: (line: string) => void): Selection["onRefused"] {
   let shown = 0;
   return (why, sample) => {
     shown += 1;
     if (shown > REFUSALS) return;
-    terminal.note(`popbsmtp: ${name}: a login does not count, ${why}: ${sample}`);
-    if (shown === REFUSALS)
-      terminal.note(`popbsmtp: ${name}: if there are more, they are not shown`);
+    report(`${name}: a login does not count, ${why}: ${sample}`);
+    if (shown === REFUSALS) report(`${name}: if there are more, they are not shown`);
   };
 }
 
@@ -218,7 +220,7 @@ async function whileDrained(
     openStore: (part) => openConfigured(part, { hurry: true }),
     signal: done.signal,
     now: context.now,
-    report: (line) => context.terminal.note(`popbsmtp: ${line}`),
+    report: reportTo(context.terminal),
   });
   try {
     await work();

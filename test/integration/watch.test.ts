@@ -255,6 +255,20 @@ test("a log in which nothing is recognised: it says so, with a line of it that n
   );
 });
 
+test("names of files that somebody has made are shown so that no terminal obeys them", async () => {
+  await using box = await install("sqlite");
+  const clear = "\u009b2J";
+  const log = join(box.directory, `${clear}.log`);
+  writeFileSync(log, `${loginLine("bob", "nowhere")}hello\n`);
+  writeFileSync(join(box.spool, `x${clear}`), "");
+  await using watch = startWatch(box, log);
+  await waitUntil("both to be told", () =>
+    ["does not count", "set aside"].every((what) => watch.log().includes(what)),
+  );
+  assert.ok(!watch.log().includes(clear), watch.log());
+  assert.match(watch.log(), /\\u009b2J\.log: a login does not count/);
+});
+
 test("a log full of logins that do not count: some of them are shown", async () => {
   await using box = await install("sqlite");
   const log = join(box.directory, "mail.log");
