@@ -144,6 +144,7 @@ describe("the wrapper's exec", () => {
     const bare = await environ(probe, LOGIN, [probe.path, ...report]);
     for (const [file, ...options] of [
       [config, "--wait", "20"],
+      [config, "--unknown", "--wait", "20"],
       [alone, "--wait", "20"],
     ]) {
       const command = [POPBSMTP, "--config", String(file), ...options, probe.path, ...report];
@@ -168,6 +169,20 @@ describe("the wrapper's exec", () => {
       recorded.includes("1\x00192.0.2.9\x00exec-probe\x00b\xff\xfeb\x00\n"),
       recorded.join(),
     );
+  });
+
+  it("hands on an environment of more than 1 MB, with variables that bash has for itself in it", async () => {
+    const large = Array.from(
+      { length: 15 },
+      (_, number) => `FIELD${number}=${"x".repeat(100_000)}`,
+    );
+    for (const special of [[], ["IFS=abc", "PWD=/nowhere"]]) {
+      const environment = [...LOGIN, ...special, ...large];
+      const bare = await environ(probe, environment, [probe.path, ...report]);
+      const command = [POPBSMTP, "--config", config, "--no-wait", probe.path, ...report];
+      const wrapped = await environ(probe, environment, command);
+      assert.equal(comparable(wrapped.report), comparable(bare.report));
+    }
   });
 
   it("sets the variable named by --export to the canonical address, and no other", async () => {

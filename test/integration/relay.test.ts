@@ -1,6 +1,7 @@
 /** `popbsmtp relay` in the place of relay-ctrl-check: who may relay gets RELAYCLIENT, and nothing else is different for anybody. */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it, test } from "node:test";
 import { account } from "../support/accounts.ts";
@@ -42,6 +43,23 @@ async function relay(
   return {
     env: variables.filter((variable) => !variable.startsWith("PATH=")).toSorted(),
     stderr: stderr.toString(),
+  };
+}
+
+/** A server on a free port that gives everybody the same answer. */
+async function listen(answer: string) {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.on("error", () => {}).end(answer);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  assert.ok(typeof address === "object" && address !== null);
+  return {
+    port: address.port,
+    connections: () => connections,
+    [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())),
   };
 }
 
@@ -105,6 +123,23 @@ describe("the daemon", () => {
       assert.match(serve.log(), /ready/);
     });
   }
+
+  it("is not asked at a port that only a comment names", async () => {
+    await using box = await install("relay-ctrl");
+    await box.popbsmtp("allow", CLIENT);
+    await using liar = await listen("5:OK OK,");
+    const text = readFileSync(box.config, "utf8");
+    const comment = `# was "127.0.0.1:${liar.port}", see '127.0.0.1:${liar.port}'`;
+    writeFileSync(
+      box.config,
+      `${text}[serve]\nsocketmap = "/nonexistent/a#b" ${comment}\npolicy = [ ${comment}\n  '/nonexistent/c' ${comment}\n]\n`,
+    );
+    assert.deepEqual(await relay(box, { TCPREMOTEIP: "192.0.2.2" }), {
+      env: ["TCPREMOTEIP=192.0.2.2"],
+      stderr: "",
+    });
+    assert.equal(liar.connections(), 0);
+  });
 
   it("knows of a login while the store is away", async () => {
     await using box = await install("relay-ctrl");
