@@ -87,7 +87,7 @@ then
       done 9<>"$p_spool/.ack/$(($$ % 64))"
     fi
   } 2>/dev/null
-  if [[ $p_alive && ( $p_wait == 0 || ! -e $p_file ) ]]; then
+  if [[ $p_alive && ( $p_wait == 0 || ! -e $p_file ) && ! -s $p_spool/.notice ]]; then
     trap - XFSZ
     # neither was in the environment. exec counts SHLVL down and exports it, but no element of an array
     unset PWD SHLVL

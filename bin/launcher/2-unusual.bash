@@ -70,15 +70,18 @@ await() {
   done
 }
 
-# Sets p_trouble where the login waits, and not only because the machine is busy or a drain has just been started.
+# Sets p_trouble to what a drain has to say, or where the login waits, and not only because the machine is busy or a drain has just
+# been started.
 explain() {
   local p_since
-  [[ -e $p_file ]] || return
-  if [[ -s $p_spool/.away ]]; then
+  if [[ -e $p_file && -s $p_spool/.away ]]; then
     IFS= read -r p_trouble <"$p_spool/.away"
     p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
-  elif waiting_for_long; then
+  elif [[ -e $p_file ]] && waiting_for_long; then
     p_trouble="the login from $p_address waits in $p_spool, others for $p_since s: run popbsmtp drain as root, which says why"
+  elif [[ -s $p_spool/.notice ]]; then
+    IFS= read -r p_trouble <"$p_spool/.notice"
+    p_trouble=${p_trouble//[^[:print:]]/?}
   fi
 }
 

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
-import type { Config } from "../config/config.ts";
-import { StoreAwayError } from "../errors.ts";
+import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
+import { EX, PopbsmtpError, StoreAwayError } from "../errors.ts";
+import type { Spool } from "../spool/spool.ts";
 import { configOf, drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
 
 /** How long `popbsmtp drain` waits for another drain that is at work to be done. Milliseconds. */
@@ -63,6 +64,7 @@ async function othersDrain(path: string): Promise<void> {
 
 async function linger({ now }: Context, command: Command, path: string): Promise<void> {
   const { Spool } = await import("../spool/spool.ts");
+  const spool = new Spool(path);
   // wrappers of any user may have to read what it leaves in the spool
   process.umask(0o022);
   const leaving = new AbortController();
@@ -70,38 +72,84 @@ async function linger({ now }: Context, command: Command, path: string): Promise
     process.once(signal, () => leaving.abort());
   }
   try {
-    let config = await enter(command);
-    const { drainLingering } = await import("../spool/drain.ts");
-    const { sameLeg } = await import("../spool/legs.ts");
-    const { startLegDrains } = await import("../spool/drain-legs.ts");
-    const hurry = true;
-    // what is wrong may be the configuration, and be mended meanwhile; unless only root may read it
-    const reload = async () => (config = await configOf(command).catch(() => config));
-    let store = await openConfigured(config, { hurry });
-    const reopen = async () => {
-      await store.close();
-      store = await openConfigured(await reload(), { hurry });
-      return store;
-    };
-    const legs = startLegDrains(
-      config,
-      (leg) => ({
-        open: async () => openConfigured(sameLeg(leg, await reload())),
-      }),
-      now,
-    );
-    try {
-      const { isNeeded } = legs;
-      const drainOn = () =>
-        drainLingering(config, store, reopen, leaving.signal, { now, isNeeded });
-      // what it writes at the very end may leave something for a store that is away
-      while ((await drainOn()) !== undefined && !leaving.signal.aborted && (await isNeeded()));
-    } finally {
-      await legs.stop();
-      await store.close();
+    let config: Config | undefined = await enter(command);
+    while (config !== undefined) {
+      config = await lingerWith(config, command, spool, leaving.signal, now);
     }
   } catch (error) {
-    new Spool(path).setAway(error instanceof Error ? error.message : String(error));
+    spool.setAway(messageOf(error));
     throw error;
   }
+}
+
+/**
+ * Drains until nothing has come for a while, or `leaving`. Returns the configuration to go on with where its file has been changed
+ * meanwhile; one that is wrong is reported by the next wrapper, and what is in force stays so.
+ */
+async function lingerWith(
+  config: Config,
+  command: Command,
+  spool: Spool,
+  leaving: AbortSignal,
+  now: () => number,
+): Promise<Config | undefined> {
+  const { drainLingering } = await import("../spool/drain.ts");
+  const { sameLeg } = await import("../spool/legs.ts");
+  const { startLegDrains } = await import("../spool/drain-legs.ts");
+  const { onFileChange } = await import("../config/changes.ts");
+  const changed = new AbortController();
+  let next: Config | undefined;
+  const adopt = async () => {
+    try {
+      next = await configOf(command);
+      spool.setNotice(undefined);
+      changed.abort();
+    } catch (error) {
+      // only root may read it, and this is root no more
+      if (error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM) return;
+      spool.setNotice(`${messageOf(error)}; the configuration stays as it was`);
+    }
+  };
+  const forget = onFileChange(config.path ?? DEFAULT_CONFIG_PATH, () => void adopt());
+  const hurry = true;
+  // what is wrong may be a password, and be corrected meanwhile
+  const reload = () => configOf(command).catch(() => config);
+  let store = await openConfigured(config, { hurry });
+  const reopen = async () => {
+    await store.close();
+    store = await openConfigured(await reload(), { hurry });
+    return store;
+  };
+  const legs = startLegDrains(
+    config,
+    (leg) => ({
+      open: async () => openConfigured(sameLeg(leg, await reload())),
+    }),
+    now,
+  );
+  try {
+    const { isNeeded } = legs;
+    const signal = AbortSignal.any([leaving, changed.signal]);
+    const isFollowed = () => next !== undefined && isSameDrain(config, next) && !leaving.aborted;
+    const drainOn = () =>
+      drainLingering(config, store, reopen, signal, { now, isNeeded, isFollowed });
+    // what it writes at the very end may leave something for a store that is away
+    while ((await drainOn()) !== undefined && !signal.aborted && (await isNeeded()));
+    return isFollowed() ? next : undefined;
+  } finally {
+    forget();
+    // whoever drains next reads the file itself
+    spool.setNotice(undefined);
+    await legs.stop();
+    await store.close();
+  }
+}
+
+/** Whether the drain of one configuration can go on as that of another: it can change neither its spool nor its user. */
+function isSameDrain(one: Config, other: Config): boolean {
+  return one.spool === other.spool && one.user === other.user;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

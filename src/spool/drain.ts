@@ -172,6 +172,8 @@ async function atWork(
   const advertise = () => spool.advertise(lock.descriptor, kind);
   try {
     advertise();
+    // one that was killed may have left it
+    spool.setNotice(undefined);
     await reclaim(config, report);
     return await work({ spool, lock, advertise });
   } finally {

@@ -6,6 +6,7 @@
  *     .drain         link to a descriptor of the drain at work (/proc/PID/fd/N): leads to .lock while it is alive
  *     .pid           its process id and start time, for those who may not look there
  *     .away          exists while the store is away: one line that says why, which wrappers print instead of waiting
+ *     .notice        one line that wrappers print though logins are drained: the drain's configuration is an old one
  *     .ack/0 - 63    FIFOs: a byte in number pid % 64 says that a login of that process is committed
  *     .lock          held by the drain at work (lock.ts)
  *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
@@ -270,14 +271,23 @@ export class Spool {
    * gone, they wait as long as they would for a slow store.
    */
   setAway(why: string | undefined): void {
-    const path = join(this.path, ".away");
+    this.#leaveWord(".away", why);
+  }
+
+  /** Has every wrapper report `what`, though logins are drained; undefined: there is nothing to report. Never throws. */
+  setNotice(what: string | undefined): void {
+    this.#leaveWord(".notice", what);
+  }
+
+  #leaveWord(name: string, word: string | undefined): void {
+    const path = join(this.path, name);
     quietly(() => {
-      if (why === undefined) {
+      if (word === undefined) {
         // also what somebody else has written: it is the drain that knows
         if (existsSync(path)) rmSync(path, { force: true });
       } else {
-        const line = why.replaceAll(/\s+/g, " ").slice(0, 500);
-        this.#replace(".away", (file) => writeFileSync(file, `${line}\n`, { flag: "wx" }));
+        const line = word.replaceAll(/\s+/g, " ").slice(0, 500);
+        this.#replace(name, (file) => writeFileSync(file, `${line}\n`, { flag: "wx" }));
       }
     });
   }

@@ -296,6 +296,34 @@ describe("the drain that a login starts", () => {
     assert.notEqual(there.drainAtWork(), process.pid);
   });
 
+  it("goes on with a changed configuration, and with the old one while that is wrong", async () => {
+    await using there = await spooler('linger = "1h"');
+    const config = join(dirname(there.spool), "popbsmtp.toml");
+    const old = readFileSync(config, "utf8");
+    await there.login("192.0.2.1", "first", "--wait", "9000");
+    const pid = there.drainAtWork();
+    /** Logs in until `condition`: the drain is never idle. */
+    const busy = (what: string, condition: (said: string) => boolean | Promise<boolean>) =>
+      waitUntil(what, async () => condition(await there.login("192.0.2.2", "busy")));
+
+    writeFileSync(config, `${old}port = 1\n`);
+    await busy("the drain to say what is wrong", (said) =>
+      /popbsmtp\.toml: store\.port: .*; the configuration stays as it was\n$/.test(said),
+    );
+    assert.match(await there.login("192.0.2.2", "busy", "--wait", "9000"), /store\.port/);
+    assert.deepEqual(there.waiting(), []);
+
+    writeFileSync(config, old.replace("popbsmtp.db", "other.db"));
+    await there.popbsmtp("schema", "install");
+    await busy("logins to be in the new store", async () => (await there.list()).length > 0);
+    assert.equal(await there.login("192.0.2.2", "busy", "--wait", "9000"), "");
+    await waitUntil("the spool to be empty", () => there.waiting().length === 0);
+    writeFileSync(config, old);
+    const users = (await there.list()).map(({ user }) => user);
+    assert.deepEqual(users.toSorted(), ["busy", "first"]);
+    assert.equal(there.drainAtWork(), pid);
+  });
+
   it("leaves word when the store is away, for which the next login does not wait", async () => {
     await using there = await spooler('linger = "30s"');
     const directory = join(dirname(there.spool), "db");
