@@ -21,6 +21,7 @@ import { schemaCommand } from "./commands/schema.ts";
 import { serveCommand } from "./commands/serve.ts";
 import { watchCommand } from "./commands/watch.ts";
 import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
+import { UsageError } from "./errors.ts";
 
 const WRAPPER = `
 As a wrapper, popbsmtp records the login that its environment tells of and
@@ -83,6 +84,31 @@ export function createProgram(context: Context): Command {
     .addCommand(doctorCommand(context));
   inherit(program);
   return program;
+}
+
+/** The wrapper's options; those with a value are in front. */
+const WRAPPER_OPTIONS = ["--config", "--wait", "--service", "--export", "--no-wait", "--no-drain"];
+const WITH_VALUE = WRAPPER_OPTIONS.slice(0, 4);
+
+/**
+ * Refuses a command line of options alone. The bash half has found no program on it, and commander would print all its help.
+ *
+ * @throws UsageError
+ */
+export function assertNamesSomething(program: Command, argv: readonly string[]): void {
+  const words = [...argv];
+  let last: string | undefined;
+  for (let word = words[0] ?? ""; word.startsWith("--"); word = words[0] ?? "") {
+    if (!WRAPPER_OPTIONS.includes(word.replace(/=.*/s, ""))) return;
+    words.shift();
+    if (WITH_VALUE.includes(word)) last = words.shift();
+  }
+  // without its value, an option is commander's to complain about
+  if (argv.length === 0 || words.length > 0 || argv.at(-1) === "--config") return;
+  if (program.commands.some((command) => command.name() === last)) {
+    throw new UsageError(`${argv.at(-2)} ${last}: the option's value is missing before ${last}`);
+  }
+  throw new UsageError("name the program to become, or a command; see popbsmtp --help");
 }
 
 /** commander hands these settings down only to commands it has made itself. */

@@ -1,6 +1,6 @@
 /** From the command line to an exit status. The only place that knows about process.exitCode. */
 import { CommanderError } from "commander";
-import { createProgram } from "./cli.ts";
+import { assertNamesSomething, createProgram } from "./cli.ts";
 import type { Context } from "./commands/context.ts";
 import { ConfigError, EX, PopbsmtpError } from "./errors.ts";
 import { printable, processTerminal } from "./terminal.ts";
@@ -8,7 +8,9 @@ import { printable, processTerminal } from "./terminal.ts";
 async function run(argv: readonly string[]): Promise<number> {
   const context: Context = { terminal: processTerminal(), now: Date.now, exitStatus: EX.OK };
   try {
-    await createProgram(context).parseAsync(argv, { from: "user" });
+    const program = createProgram(context);
+    assertNamesSomething(program, argv);
+    await program.parseAsync(argv, { from: "user" });
     return context.exitStatus;
   } catch (error) {
     // commander has said it already

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { parseAddress, type Address } from "../address.ts";
 import type { Config } from "../config/config.ts";
-import { EX, PopbsmtpError } from "../errors.ts";
+import { EX, PopbsmtpError, UsageError } from "../errors.ts";
 import type { OpenStoresOptions } from "../stores/open.ts";
 import type { Store } from "../stores/store.ts";
 import type { AllDrained } from "../spool/drain-legs.ts";
@@ -20,7 +20,9 @@ export interface Context {
 export async function configOf(command: Command): Promise<Config> {
   // loaded here, not above: `--help` and usage errors need no TOML
   const { loadConfig } = await import("../config/load.ts");
-  return loadConfig(command.optsWithGlobals<{ config?: string }>().config);
+  const { config } = command.optsWithGlobals<{ config?: string }>();
+  if (config === "") throw new UsageError("--config: name a file");
+  return loadConfig(config);
 }
 
 /** The same, and then no longer root: from here on the spool and the store are worked on as the configured user. */

@@ -50,7 +50,7 @@ function unknownKey(key: string, known: readonly string[]): string {
 }
 
 /** The known key that takes the fewest changes to make from `key`, if it takes at most a third of its letters. */
-function nearest(key: string, known: readonly string[]): string | undefined {
+export function nearest(key: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.max(1, Math.floor(key.length / 3)) + 1;
   for (const candidate of known) {

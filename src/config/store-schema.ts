@@ -2,7 +2,8 @@
 import * as v from "valibot";
 import type { Account, Columns, StoreConfig } from "./config.ts";
 import { placeOf } from "./place.ts";
-import { section } from "./section.ts";
+import { nearest, section } from "./section.ts";
+import { quote } from "./values.ts";
 import { eitherOr, storeEntries, type AccountInput } from "./store-entries.ts";
 
 /** The columns of popbsmtp's own table. */
@@ -113,6 +114,26 @@ function toAccount(input: AccountInput, defaultUser: string): Account {
 
 const DRIVERS = 'expected "pgsql", "mysql", "sqlite", "relay-ctrl" or "drac"';
 
+/** What others call the drivers. */
+const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
+  ["mariadb", "mysql"],
+  ["maria", "mysql"],
+  ["mysql2", "mysql"],
+  ["postgres", "pgsql"],
+  ["postgresql", "pgsql"],
+  ["pg", "pgsql"],
+  ["psql", "pgsql"],
+  ["sqlite3", "sqlite"],
+]);
+
+function unknownDriver(driver: unknown): string {
+  if (typeof driver !== "string") return DRIVERS;
+  const meant =
+    OTHER_NAMES.get(driver.toLowerCase()) ??
+    nearest(driver.toLowerCase(), Object.keys(storeEntries));
+  return meant === undefined ? DRIVERS : `${quote(driver)} is no driver; did you mean "${meant}"?`;
+}
+
 /**
  * The section, given once or several times. Its output is the stores of {@link Config}.
  *
@@ -121,7 +142,7 @@ const DRIVERS = 'expected "pgsql", "mysql", "sqlite", "relay-ctrl" or "drac"';
 export function storeSections(elsewhere: Elsewhere) {
   const one = v.pipe(
     v.variant("driver", sections(elsewhere), (issue) =>
-      issue.path === undefined ? "expected a section" : DRIVERS,
+      issue.path === undefined ? "expected a section" : unknownDriver(issue.input),
     ),
     v.transform(toStoreConfigs),
   );

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createProgram } from "../../src/cli.ts";
+import { assertNamesSomething, createProgram } from "../../src/cli.ts";
 import type { Context } from "../../src/commands/context.ts";
 import { recorder } from "./commands/recorder.ts";
 
@@ -74,6 +74,25 @@ test("a misspelled command or option is answered with the nearest one", async ()
     (await run("list", "--jsn")).err,
     "popbsmtp: unknown option '--jsn'\n(Did you mean --json?)",
   );
+});
+
+test("a command line of options alone is answered in one line", () => {
+  const program = createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 });
+  for (const [line, message] of [
+    ["--config list", "--config list: the option's value is missing before list"],
+    ["--wait 5 --service purge", "--service purge: the option's value is missing before purge"],
+    ["--config x", "name the program to become, or a command; see popbsmtp --help"],
+    ["--config=x --no-wait", "name the program to become, or a command; see popbsmtp --help"],
+  ] as const) {
+    assert.throws(() => assertNamesSomething(program, line.split(" ")), {
+      exitStatus: 64,
+      message,
+    });
+  }
+  for (const line of ["--config x list", "list", "--config", "--help", "--version"]) {
+    assertNamesSomething(program, line.split(" "));
+  }
+  assertNamesSomething(program, []);
 });
 
 test("an argument too few or too many is a usage error", async () => {

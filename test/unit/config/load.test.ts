@@ -270,7 +270,9 @@ const one: Readonly<Record<string, string>> = {
   'user = "a b"': "user: expected the name of a system account",
   "store = 5": "store: expected a section",
   "[store]": 'store.driver: expected "pgsql", "mysql", "sqlite", "relay-ctrl" or "drac"',
-  '[store]\ndriver = "postgres"':
+  '[store]\ndriver = "postgres"': 'store.driver: "postgres" is no driver; did you mean "pgsql"?',
+  '[store]\ndriver = "mariadb"': 'store.driver: "mariadb" is no driver; did you mean "mysql"?',
+  '[store]\ndriver = "oracle"':
     'store.driver: expected "pgsql", "mysql", "sqlite", "relay-ctrl" or "drac"',
   '[store]\ndriver = "pgsql"': "store.database: is missing",
   [`${PGSQL}host = 5`]: "store.host: expected a name or a list of names",
