@@ -10,10 +10,12 @@
  * Logins, the drain and lookups each have a store handle, and so a connection, of their own: none queues behind another.
  */
 import type { Socket } from "node:net";
+import type { Address } from "../address.ts";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts";
 import { loginClock, type Login } from "../login.ts";
+import type { Answered } from "../lookups/lookup.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { serveDict } from "../sources/dovecot/dict.ts";
@@ -28,7 +30,7 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import { anotherDaemon, whyNotWritable } from "./spool-problems.ts";
 import { startPurger, type Purger } from "./purger.ts";
-import { Recorder, type Outcome } from "./recorder.ts";
+import { batchFields, Recorder, type Outcome } from "./recorder.ts";
 import { Reports } from "./reports.ts";
 import { startWatcher, type Watcher } from "./watcher.ts";
 
@@ -244,7 +246,7 @@ export class Daemon {
   }
 
   #mainDrain(config: Config): DrainUntilOptions {
-    const { openStore, metrics } = this.#options;
+    const { openStore, log, metrics } = this.#options;
     return {
       ...this.#drainOptions(),
       open: () => openStore(config, "writer"),
@@ -252,6 +254,7 @@ export class Daemon {
       prepare: () => makeRoom(this.#spool),
       onCommit: (logins, seconds, error) => {
         metrics.batch("spool", logins.length, seconds, error === undefined);
+        log.debug("batch", batchFields("spool", logins.length, seconds, error));
         if (error === undefined) {
           this.#storeAnswered(undefined);
           this.#recorder.storeIsBack();
@@ -321,7 +324,10 @@ export class Daemon {
   #hooks(protocol: "policy" | "socketmap") {
     const { log, metrics } = this.#options;
     return {
-      onAnswer: metrics.lookup.bind(metrics, protocol),
+      onAnswer: (address: Address, { answer, from }: Answered, seconds: number) => {
+        metrics.lookup(protocol, answer, from, seconds);
+        log.debug("lookup", { protocol, address, answer, from });
+      },
       onMalformed: (why: string) => {
         metrics.malformed(protocol);
         log.warning("malformed-request", { protocol, reason: why });

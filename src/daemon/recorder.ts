@@ -4,7 +4,7 @@ import type { Config } from "../config/config.ts";
 import type { Login } from "../login.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Store } from "../stores/store.ts";
-import type { Log } from "./log.ts";
+import type { Fields, Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** What became of a login: it is in the store, or in the spool, from where a drain will carry it there. */
@@ -145,21 +145,24 @@ export class Recorder {
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
     if (batch.length === 0) return;
-    const { store, now, metrics, onStore } = this.#options;
+    const { store, now, log, metrics, onStore } = this.#options;
     const start = performance.now();
-    const measure = (ok: boolean) =>
-      metrics.batch("live", batch.length, (performance.now() - start) / 1000, ok);
+    const measure = (error?: unknown) => {
+      const seconds = (performance.now() - start) / 1000;
+      metrics.batch("live", batch.length, seconds, error === undefined);
+      log.debug("batch", batchFields("live", batch.length, seconds, error));
+    };
     try {
       await store().authorize(
         batch.map(({ login }) => login),
         now(),
       );
-      measure(true);
+      measure();
       onStore(undefined);
       this.#away = false;
       for (const { settled, settle } of batch) if (!settled) settle("committed");
     } catch (error) {
-      measure(false);
+      measure(error);
       // a row that is refused is for the drain to find and set aside
       const isRefused = error instanceof RowRefusedError;
       if (!isRefused) {
@@ -191,4 +194,15 @@ export class Recorder {
       return error instanceof Error ? error.message : String(error);
     }
   }
+}
+
+/** What the log says of a statement, at level debug. */
+export function batchFields(
+  source: "live" | "spool",
+  logins: number,
+  seconds: number,
+  error: unknown,
+): Fields {
+  const failed = error instanceof Error ? error.message : undefined;
+  return { source, logins, ms: Math.round(seconds * 1000), failed };
 }

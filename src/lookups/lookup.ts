@@ -20,7 +20,7 @@ export interface Lookup {
 /** What the daemon counts of lookups. */
 export interface LookupHooks {
   /** Told of each lookup, and the seconds it took. */
-  readonly onAnswer: (answer: Answer, from: KnownFrom, seconds: number) => void;
+  readonly onAnswer: (address: Address, answered: Answered, seconds: number) => void;
   /** Told once of a connection that is closed because what it asks is no request. */
   readonly onMalformed: (why: string) => void;
 }
@@ -33,9 +33,9 @@ export function measured(
   reply: (answer: Answer) => string,
 ): string | Promise<string> {
   const start = performance.now();
-  const report = ({ answer, from }: Answered) => {
-    onAnswer(answer, from, (performance.now() - start) / 1000);
-    return reply(answer);
+  const report = (answered: Answered) => {
+    onAnswer(address, answered, (performance.now() - start) / 1000);
+    return reply(answered.answer);
   };
   const answered = lookup.lookup(address);
   return answered instanceof Promise ? answered.then(report) : report(answered);

@@ -45,7 +45,7 @@ export async function openLine(
   const server = createServer((socket) => {
     sockets.push(socket);
     serve(socket, lookup, {
-      onAnswer: (answer, from) => answers.push(`${answer} from ${from}`),
+      onAnswer: (_address, { answer, from }) => answers.push(`${answer} from ${from}`),
       onMalformed: (why) => malformed.push(why),
     });
   });
