@@ -40,9 +40,9 @@ async function wrapper(
 ): Promise<Wrapper> {
   const directory = temporaryDirectory();
   const { path } = directory;
-  const [spool, config, program] = ["spool", "popbsmtp.toml", "popbsmtp"].map((name) =>
-    join(path, name),
-  ) as [string, string, string];
+  const spool = join(path, "spool");
+  const config = join(path, "popbsmtp.toml");
+  const program = join(path, "popbsmtp");
   mkdirSync(spool);
   copyFileSync(POPBSMTP, program);
   if (node !== undefined) writeFileSync(join(path, "node"), node, { mode: 0o755 });
