@@ -1,16 +1,38 @@
-import { lstatSync, realpathSync, statSync, type Stats } from "node:fs";
-import { dirname } from "node:path";
+import { lstatSync, readlinkSync, statSync, type Stats } from "node:fs";
+import { dirname, join } from "node:path";
+
+/** As many as the kernel follows: path_resolution(7). */
+const LINKS = 40;
 
 /**
  * The real path of a directory that root can go to without being led astray: nobody else can put a link, or another directory, in the
  * place of any part of it. Undefined where somebody can. What is in the directory itself may be anybody's.
  */
 export function rootsWayTo(directory: string): string | undefined {
-  const real = realpathSync(directory);
-  for (let child = real; child !== "/"; child = dirname(child)) {
-    if (!isSafe(lstatSync(dirname(child)), lstatSync(child))) return undefined;
+  const names = namesOf(directory);
+  let at = "/";
+  for (let links = 0, name = names.shift(); name !== undefined; name = names.shift()) {
+    if (name === "..") {
+      at = dirname(at);
+      continue;
+    }
+    const next = join(at, name);
+    const found = lstatSync(next);
+    if (!isSafe(lstatSync(at), found)) return undefined;
+    if (!found.isSymbolicLink()) {
+      at = next;
+      continue;
+    }
+    if (++links > LINKS) return undefined;
+    const target = readlinkSync(next);
+    if (target.startsWith("/")) at = "/";
+    names.unshift(...namesOf(target));
   }
-  return real;
+  return at;
+}
+
+function namesOf(path: string): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 
 /**

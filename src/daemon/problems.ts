@@ -1,5 +1,5 @@
 /** What is wrong with a daemon that goes on nevertheless: said in its log and to systemd, and left in the spool for others to read. */
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { constants, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "./log.ts";
 
@@ -53,5 +53,17 @@ export function writeProblems(spool: string, problems: readonly string[]): void 
     renameSync(unfinished, file);
   } catch {
     // the spool is missing, full or not to be written to
+  }
+}
+
+/** What the daemon that is at work at a spool has left there. Neither follows a link nor waits for the other end of a FIFO. */
+export function readProblems(spool: string): readonly string[] {
+  try {
+    const flag = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    return readFileSync(join(spool, ".problems"), { encoding: "utf8", flag })
+      .split("\n")
+      .filter((line) => line !== "");
+  } catch {
+    return [];
   }
 }

@@ -14,6 +14,9 @@ import { spoolDepth, storeReadings } from "./spool-depth.ts";
 /** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
 const PATIENCE_MS = 1_000;
 
+/** How soon to try for the first time again what did not work: that daemon may have been slow to end. Milliseconds. */
+const SOON_MS = 1_000;
+
 /** How long whoever has connected may take, in the end, to ask and to fetch the answer. Milliseconds. */
 const LAST_ANSWERS_MS = 1_000;
 
@@ -51,13 +54,13 @@ export async function serving(
   log.info("ready", { version: service.version, listens: where });
   systemd?.ready(`listening: ${where}`);
   report(work, false);
-  for (;;) {
-    const order = await orders.next(AGAIN_MS);
+  for (let times = 0; ; times++) {
+    const order = await orders.next(times === 0 ? SOON_MS : AGAIN_MS);
     if (order === "end") break;
     if (order === "reload") await reload(work);
     await listeners.retry();
     await work.network.retry();
-    report(work, true);
+    report(work, times > 0);
     if (mustStartAgain(work)) break;
   }
   await end(work, connections);

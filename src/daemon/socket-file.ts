@@ -28,6 +28,7 @@ import { EX, PopbsmtpError } from "../errors.ts";
 import { asAccount, isRoot, type Account } from "../privileges.ts";
 import { BACKLOG, cannotListen, codeOf, listening, OccupiedError } from "./listening.ts";
 import { isRootsOwn, rootsWayTo } from "../roots-way.ts";
+import { pathHolders } from "./taken.ts";
 
 /** open(2), for Linux: a descriptor that stands for a file of any kind. Node has no name for it. */
 const O_PATH = 0x20_0000;
@@ -54,6 +55,18 @@ const asItself: As = (work) => work();
 export async function listenAtPath(
   path: string,
   server: Server,
+  options: SocketFileOptions,
+): Promise<() => void> {
+  try {
+    return await makeSocket(path, server, options);
+  } catch (cause) {
+    throw explained(path, cause);
+  }
+}
+
+async function makeSocket(
+  path: string,
+  server: Server,
   { mode, owner }: SocketFileOptions,
 ): Promise<() => void> {
   if (owner === undefined || owner.uid === 0 || !isRoot()) {
@@ -63,7 +76,7 @@ export async function listenAtPath(
     makeRootsDirectory(dirname(path), owner);
     return await listenAs((work) => asAccount(owner, work), path, server, mode);
   } catch (error) {
-    const denied = error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM;
+    const denied = explained(path, error).exitStatus === EX.NOPERM;
     const directory = denied ? wayTo(dirname(path)) : undefined;
     if (directory === undefined) throw error;
     const root = { uid: 0, gid: owner.gid };
@@ -76,14 +89,14 @@ export async function listenAtPath(
   }
 }
 
+function explained(path: string, error: unknown): PopbsmtpError {
+  return error instanceof PopbsmtpError ? error : cannotListen(path, error);
+}
+
 async function listenAs(as: As, path: string, server: Server, mode: number): Promise<() => void> {
-  try {
-    // for anybody to pass through; what may be done in it is for each socket's mode to say
-    withUmask(0o022, () => as(() => mkdirSync(dirname(path), { recursive: true })));
-    await removeStale(as, path);
-  } catch (cause) {
-    throw cause instanceof PopbsmtpError ? cause : cannotListen(path, cause);
-  }
+  // for anybody to pass through; what may be done in it is for each socket's mode to say
+  withUmask(0o022, () => as(() => makeDirectories(dirname(path))));
+  await removeStale(as, path);
   // bind(2) obeys the umask. Node binds before listen() returns.
   withUmask(0o777 & ~mode, () => as(() => server.listen({ path, backlog: BACKLOG })));
   await listening(server, path);
@@ -99,13 +112,20 @@ function makeRootsDirectory(directory: string, owner: Account): void {
   const way = wayTo(there);
   if (way === undefined || !isRootsOwn(way)) return;
   const made = join(way, directory.slice(there.length));
-  withUmask(0o022, () => mkdirSync(made, { recursive: true }));
+  withUmask(0o022, () => makeDirectories(made));
   const descriptor = openSync(made, constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
     fchownSync(descriptor, owner.uid, owner.gid);
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Not Node's own `recursive`: below /proc that never ends. */
+function makeDirectories(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
+  makeDirectories(dirname(path));
+  mkdirSync(path);
 }
 
 function wayTo(directory: string): string | undefined {
@@ -118,8 +138,8 @@ function wayTo(directory: string): string | undefined {
 }
 
 async function removeStale(as: As, path: string): Promise<void> {
-  if (as(() => lstatSync(path, { throwIfNoEntry: false })) === undefined) return;
-  const descriptor = as(() => openSync(path, O_PATH | constants.O_NOFOLLOW));
+  const descriptor = as(() => openIfThere(path));
+  if (descriptor === undefined) return;
   try {
     if (!fstatSync(descriptor).isSocket()) {
       throw new OccupiedError(`${path}: is there and is no socket; move it away`);
@@ -131,8 +151,8 @@ async function removeStale(as: As, path: string): Promise<void> {
     } catch (error) {
       const code = codeOf(error);
       if (code === "ECONNREFUSED") return as(() => rmSync(path, { force: true }));
-      // EAGAIN: its backlog is full. EACCES: nobody can tell, and it is not ours
-      if (code !== "EAGAIN" && code !== "EACCES") throw error;
+      // EAGAIN: its backlog is full
+      if (code !== "EAGAIN" && (code !== "EACCES" || pathHolders(path).length === 0)) throw error;
     } finally {
       probe.destroy();
     }
@@ -140,6 +160,16 @@ async function removeStale(as: As, path: string): Promise<void> {
     closeSync(descriptor);
   }
   throw new OccupiedError(`${path}: another popbsmtp serve listens there (stop it first)`);
+}
+
+function openIfThere(path: string): number | undefined {
+  try {
+    return openSync(path, O_PATH | constants.O_NOFOLLOW);
+  } catch (error) {
+    // a daemon that ends takes its socket away at any moment
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
 }
 
 /** Closing removes whatever is at the path it was bound to (libuv does): another's socket is held fast meanwhile. */

@@ -1,5 +1,5 @@
 /** Who listens where on this host, as the kernel lists it in /proc/net: proc(5). Nobody who listens is disturbed by that. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { addressFromBytes } from "../address.ts";
 import type { PortEndpoint } from "../config/config.ts";
 
@@ -7,6 +7,9 @@ export type Transport = "tcp" | "udp";
 
 /** include/net/tcp_states.h: TCP_LISTEN, and TCP_CLOSE, which is what a UDP socket that is bound says. */
 const STATE: Readonly<Record<Transport, string>> = { tcp: "0A", udp: "07" };
+
+/** A Unix socket that listens: SO_ACCEPTCON, include/uapi/linux/net.h. */
+const ACCEPTS = 0x10000;
 
 const ANY = /^(?:0\.0\.0\.0|::)$/;
 
@@ -21,6 +24,37 @@ export function portHolders({ host, port }: PortEndpoint, transport: Transport):
       return theirs === host || ANY.test(theirs) || ANY.test(host) ? [inode] : [];
     }),
   );
+}
+
+/** The sockets, by their inode, that listen at a path. */
+export function pathHolders(path: string): readonly string[] {
+  return rows("unix").flatMap(([, , , flags = "", , , inode = "", ...words]) =>
+    (Number.parseInt(flags, 16) & ACCEPTS) !== 0 && words.join(" ") === path ? [inode] : [],
+  );
+}
+
+/** The processes that have a socket open, by its inode: of this user's, or of everybody's where root asks. */
+export function processesWith(inode: string): readonly number[] {
+  const socket = `socket:[${inode}]`;
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => links(`/proc/${pid}/fd`).includes(socket));
+}
+
+function links(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).map((name) => {
+      try {
+        return readlinkSync(`${directory}/${name}`);
+      } catch {
+        return "";
+      }
+    });
+  } catch {
+    // it has ended, or is another user's
+    return [];
+  }
 }
 
 function rows(table: string): readonly (readonly string[])[] {

@@ -399,7 +399,7 @@ policy = ["/run/x/policy", "127.0.0.1:10040"]
 socketmap = false
 drac = true
 relay-ctrl-udp = "127.0.0.1:811"`;
-  await using box = await setup({ top, install: false });
+  await using box = await setup({ top });
   const { status, out, err } = await box.popbsmtp("serve", "--check");
   assert.deepEqual([status, err], [0, ""]);
   assert.deepEqual(out.trimEnd().split("\n"), [
@@ -409,6 +409,7 @@ relay-ctrl-udp = "127.0.0.1:811"`;
     "policy 127.0.0.1:10040",
     "drac 0.0.0.0, any port",
     "relay-ctrl 127.0.0.1:811",
+    "ok",
   ]);
 });
 

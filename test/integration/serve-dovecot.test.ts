@@ -1,6 +1,6 @@
 /** Dovecot 2.3 and the daemon, set up as `popbsmtp print dovecot` says: Dovecot's master starts it, or it was there before. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Client } from "pg";
@@ -9,7 +9,7 @@ import { startDovecot, type Dovecot } from "../support/dovecot.ts";
 import { install, type Driver, type Installation } from "../support/installation.ts";
 import { runOk } from "../support/run.ts";
 import { isAlive } from "../support/server-process.ts";
-import { configureServe, startServe } from "../support/serve.ts";
+import { askPolicy, configureServe, startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 /** Nothing here is about the deadline: what is recorded is in the store at once, however busy the machine. */
@@ -162,6 +162,34 @@ test("a login that is in hand while Dovecot reloads is answered, and the next by
   await waitUntil("the other daemon to drain the spool", () => daemon(box) !== replaced);
 });
 
+test("reloads of Dovecot's within a second leave one daemon, and refuse nobody's login", async () => {
+  await using there = await owned("sqlite");
+  const { box, dovecot } = there;
+  const policy = join(box.directory, "run", "policy");
+  const users: string[] = [];
+  for (let round = 0; round < 3; round++) {
+    for (let times = 0; times < 4; times++) {
+      await runOk("doveadm", ["-c", join(dovecot.directory, "dovecot.conf"), "reload"]);
+    }
+    const user = `round ${round}`;
+    users.push(user);
+    // Dovecot's own imap-login says BYE while it is replaced; whoever waits for the daemon is told nothing for as long
+    const logsIn = async () => {
+      await logIn(there, user);
+      return true;
+    };
+    await waitUntil("a login", logsIn, { timeout: 5_000 });
+  }
+  // nor is there anything but Dovecot's own trouble with so many
+  assert.doesNotMatch(dovecot.log(), /(?:imap|pop3)\([^)]*\).*Error|popbsmtp: (?:Error|Fatal)/);
+  await assertRecorded(box, users);
+  await waitUntil("one daemon to be left", () => daemons(box).length === 1, { timeout: 30_000 });
+  await waitUntil("it to drain the spool", () => daemon(box) === daemons(box)[0]);
+  await waitUntil("it to have the policy socket", async () => {
+    return (await askPolicy(policy, "127.0.0.1")) === "OK";
+  });
+});
+
 interface LockedTable extends AsyncDisposable {
   /** Resolves when somebody waits for it. */
   awaited(): Promise<void>;
@@ -241,6 +269,23 @@ async function assertRecorded(box: Installation, users: readonly string[]): Prom
     users.filter((user) => !rows.has(user)),
     [],
   );
+}
+
+/** All of the installation's, at work or not. */
+function daemons({ config }: Installation): readonly number[] {
+  const words = `--config\0${config}\0serve\0`;
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && commandLine(name).includes(words))
+    .map(Number);
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    // it has ended
+    return "";
+  }
 }
 
 /** Its process id, as wrappers are told. */

@@ -129,11 +129,15 @@ export async function startServe(box: Installation, lines = "", enter: Enter = [
   };
 }
 
+/** Where the daemon is asked: a path, or a port. */
+export type Place = string | { readonly host: string; readonly port: number };
+
 /**
- * Sends `request` to a Unix socket, says that this is all, and returns everything that is answered until the daemon hangs up.
+ * Sends `request` to a socket, says that this is all, and returns everything that is answered until the daemon hangs up.
  */
-export async function askSocket(path: string, request: string | Uint8Array): Promise<Buffer> {
-  const socket = createConnection({ path, allowHalfOpen: true });
+export async function askSocket(place: Place, request: string | Uint8Array): Promise<Buffer> {
+  const where = typeof place === "string" ? { path: place } : place;
+  const socket = createConnection({ ...where, allowHalfOpen: true });
   socket.end(request);
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk);
@@ -146,9 +150,9 @@ export function postLoginRequest(address: string, reply: string): string {
 }
 
 /** Asks the policy service about a client, as Postfix's smtpd does, and returns the action: OK or DUNNO. */
-export async function askPolicy(path: string, address: string): Promise<string> {
+export async function askPolicy(place: Place, address: string): Promise<string> {
   const answer = await askSocket(
-    path,
+    place,
     `request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=${address}\nclient_name=unknown\n\n`,
   );
   return /^action=(.*)\n\n$/.exec(answer.toString())?.[1] ?? `no answer: ${answer.toString()}`;

@@ -7,7 +7,7 @@ import { it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { DovecotMaster } from "../../../src/daemon/dovecot-master.ts";
 import { startDovecot, type Dovecot } from "../../support/dovecot.ts";
-import { runOk } from "../../support/run.ts";
+import { PLAIN_ENV, runOk } from "../../support/run.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 import { waitUntil } from "../../support/wait-until.ts";
 
@@ -114,6 +114,26 @@ it("it ends when the master is killed", async () => {
   const { pid } = await say(dovecot, "popbsmtp-imap");
   process.kill(master(dovecot), "SIGKILL");
   await waitUntil("it to end", () => !isAlive(pid));
+});
+
+it("a master that is gone before it is attended to is noticed", async () => {
+  const module = import.meta.resolve("../../../src/daemon/dovecot-master.ts");
+  const program = `
+    import { DovecotMaster } from ${JSON.stringify(module)};
+    using master = DovecotMaster.from(process.env);
+    // as long as reading a configuration may take
+    for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+    master.attend();
+    await master.ended;
+    console.log("ended");
+  `;
+  // descriptor 6 is the writing end of a pipe without a reader
+  const script = `exec 6> >(exec true); wait $!; exec "$0" --input-type=module -e "$1" 5>/dev/null`;
+  const env = { ...PLAIN_ENV, DOVECOT_CHILD_PROCESS: "1", GENERATION: "1", SOCKET_COUNT: "0" };
+  const said = await runOk("bash", ["-c", script, process.execPath, program], {
+    env: { ...env, CLIENT_LIMIT: "1000" },
+  });
+  assert.equal(said, "ended\n");
 });
 
 it("killed, it is started again, and whoever connects meanwhile is served", async () => {

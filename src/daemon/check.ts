@@ -1,0 +1,192 @@
+/** Whether popbsmtp serve could begin, without beginning, and without a daemon at work noticing. */
+import { lstatSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join } from "node:path";
+import { endpointName, type Config, type Endpoint, type PortEndpoint } from "../config/config.ts";
+import { EX, PopbsmtpError, StoreAwayError, UnsupportedError } from "../errors.ts";
+import { accountOf, asAccount, dropPrivileges, isRoot, type Account } from "../privileges.ts";
+import { Spool } from "../spool/spool.ts";
+import { INSTALL_HINT } from "../stores/complaint.ts";
+import type { Store } from "../stores/store.ts";
+import { named } from "./missing.ts";
+import { cannotListen, codeOf, listening, OccupiedError } from "./listening.ts";
+import { readProblems } from "./problems.ts";
+import { rootsWayTo } from "../roots-way.ts";
+import { whyNotWritable } from "./spool-problems.ts";
+import { pathHolders, portHolders, processesWith, type Transport } from "./taken.ts";
+
+/** Somewhere to listen, and what for. */
+export interface Place {
+  /** As [serve] calls it. */
+  readonly key: string;
+  readonly endpoint: Endpoint;
+  readonly transports: readonly Transport[];
+}
+
+/** Everywhere that [serve] says, Dovecot's or systemd's sockets apart. */
+export function placesOf({ serve }: Pick<Config, "serve">): readonly Place[] {
+  const { dict, imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = serve;
+  const tcp = { dict, imap, pop3, policy, socketmap, metrics };
+  const place = (key: string, endpoint: Endpoint, ...transports: readonly Transport[]) => ({
+    key,
+    endpoint,
+    transports,
+  });
+  return [
+    ...Object.entries(tcp).flatMap(([key, endpoints]) =>
+      [endpoints ?? []].flat().map((endpoint) => place(key, endpoint, "tcp")),
+    ),
+    ...(drac === undefined ? [] : [place("drac", drac, "udp", "tcp")]),
+    ...(relayCtrlUdp === undefined ? [] : [place("relay-ctrl-udp", relayCtrlUdp, "udp")]),
+  ];
+}
+
+/**
+ * What would keep the daemon from something. Afterwards this process is the configured user's.
+ *
+ * A socket that the daemon at work at this spool has, or Dovecot's master or systemd holds for it, is in nobody's way.
+ */
+export async function startProblems(
+  config: Config,
+  openStore: (config: Config) => Promise<Store>,
+): Promise<readonly PopbsmtpError[]> {
+  const problems: PopbsmtpError[] = [];
+  const attempt = async (work: () => unknown) => {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof PopbsmtpError)) throw error;
+      problems.push(error);
+    }
+  };
+  let account: Account | undefined;
+  if (isRoot()) await attempt(() => (account = accountOf(config.user)));
+  // as the user, whose files they are
+  const { daemon, said } = as(account, () => atWork(config.spool));
+  for (const { key, endpoint, transports } of placesOf(config)) {
+    await attempt(async () => {
+      try {
+        if ("path" in endpoint) checkPath(endpoint.path, account, daemon);
+        else for (const transport of transports) await checkPort(endpoint, transport, daemon);
+      } catch (error) {
+        throw named(`serve.${key}`, error);
+      }
+    });
+  }
+  if (account === undefined && isRoot()) return problems;
+  dropPrivileges(config.user);
+  const spool = whyNotWritable(config.spool);
+  if (spool !== undefined) problems.push(new PopbsmtpError(spool, EX.CANTCREAT));
+  for (const store of config.stores) {
+    await attempt(async () => checkStore(await openStore({ ...config, stores: [store] })));
+  }
+  const known = new Set(problems.map(({ message }) => message));
+  const more = said.filter((text) => !known.has(text));
+  return [
+    ...problems,
+    ...more.map((text) => new PopbsmtpError(`the daemon at work says: ${text}`, EX.CANTCREAT)),
+  ];
+}
+
+function as<T>(account: Account | undefined, work: () => T): T {
+  return account === undefined ? work() : asAccount(account, work);
+}
+
+function atWork(spool: string): {
+  readonly daemon: number | undefined;
+  readonly said: readonly string[];
+} {
+  const daemon = new Spool(spool).drainAtWork("serve");
+  return { daemon, said: daemon === undefined ? [] : readProblems(spool) };
+}
+
+async function checkPort(
+  endpoint: PortEndpoint,
+  transport: Transport,
+  daemon: number | undefined,
+): Promise<void> {
+  const where = endpointName(endpoint);
+  const holders = portHolders(endpoint, transport);
+  checkHolders(where, holders, daemon);
+  if (holders.length > 0) return;
+  // whether the address is this host's; the port itself is left to whoever may be about to take it
+  const server = createServer();
+  await listening(server.listen({ host: endpoint.host, port: 0 }), where);
+  server.close();
+}
+
+function checkPath(path: string, account: Account | undefined, daemon: number | undefined): void {
+  try {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found !== undefined && !found.isSocket()) {
+      throw new OccupiedError(`${path}: is there and is no socket; move it away`);
+    }
+    const holders = pathHolders(path);
+    checkHolders(path, holders, daemon);
+    if (holders.length === 0) checkDirectory(dirname(path), account);
+  } catch (error) {
+    throw error instanceof PopbsmtpError ? error : cannotListen(path, error);
+  }
+}
+
+function checkHolders(where: string, inodes: readonly string[], daemon: number | undefined): void {
+  for (const inode of inodes) {
+    const holders = processesWith(inode);
+    if (holders.some((pid) => pid === daemon || isSupervisor(pid))) continue;
+    const [holder] = holders;
+    if (holder === undefined && !isRoot()) {
+      throw new PopbsmtpError(
+        `${where}: a process listens there; run this as root to see which`,
+        EX.NOPERM,
+      );
+    }
+    const who = holder === undefined ? "" : ` (${holder}, ${nameOf(holder)})`;
+    throw new OccupiedError(
+      `${where}: another process listens there${who}; stop it or name another`,
+    );
+  }
+}
+
+/** Dovecot's master, or systemd, which hold sockets for the daemon. */
+function isSupervisor(pid: number): boolean {
+  return pid === 1 || nameOf(pid) === "dovecot";
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "ended";
+  }
+}
+
+/** The user makes the socket, and what is missing of its directories; or root does. */
+function checkDirectory(path: string, account: Account | undefined): void {
+  let there = path;
+  while (statSync(there, { throwIfNoEntry: false }) === undefined) there = dirname(there);
+  try {
+    as(account, () => tryFile(join(there, `.popbsmtp-check.${process.pid}`)));
+  } catch (error) {
+    const isRootsToMake = isRoot() && codeOf(error) === "EACCES" && rootsWayTo(there) !== undefined;
+    if (!isRootsToMake) throw error;
+  }
+}
+
+/** Not access(2), which asks for the user that this process was started as. */
+function tryFile(path: string): void {
+  writeFileSync(path, "", { flag: "wx", mode: 0o600 });
+  rmSync(path);
+}
+
+async function checkStore(store: Store): Promise<void> {
+  try {
+    if ((await store.schemaVersion()) === 0) {
+      throw new StoreAwayError(`store: ${store.name}: no tables yet; ${INSTALL_HINT}`);
+    }
+  } catch (error) {
+    // one that only a login can ask
+    if (!(error instanceof UnsupportedError)) throw error;
+  } finally {
+    await store.close();
+  }
+}
