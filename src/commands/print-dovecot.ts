@@ -1,5 +1,6 @@
 import { endpointName, type ServeConfig } from "../config/config.ts";
 import { plainWords } from "./plain-words.ts";
+import { CRON_PATH } from "./print-cron.ts";
 
 /** Whose logins are recorded: the names of Dovecot's services, and of popbsmtp's. */
 type Protocol = "imap" | "pop3";
@@ -114,7 +115,16 @@ function wrapperService(
 /** For Dovecot 1, which starts the wrapper in place of the mail program, as root. */
 export function dovecot1Lines(program: readonly string[]): readonly string[] {
   return [
-    "# For Dovecot 1, in /etc/dovecot/dovecot.conf. Debian has /usr/lib/dovecot; others, /usr/libexec/dovecot.",
+    "# For Dovecot 1, in /etc/dovecot/dovecot.conf: it starts popbsmtp, which records the login and becomes imap or pop3. Debian",
+    "# has these in /usr/lib/dovecot; others, in /usr/libexec/dovecot.",
+    "#",
+    "# Dovecot 1 limits this process to 256 MB (mail_process_size), often for good. That is enough to record a login, but not for",
+    "# Node, which writes it to the store. So do one of these:",
+    "# - Run the daemon, popbsmtp serve, beside Dovecot, for instance with popbsmtp print systemd. It writes what is recorded.",
+    "# - Without a daemon, take the limit off: mail_process_size = 0",
+    `# - Or write --no-drain behind ${program[0] ?? "popbsmtp"} below, and put these two lines into /etc/cron.d/popbsmtp-drain:`,
+    `#     ${CRON_PATH}`,
+    `#     * * * * * root ${plainWords(program)} drain`,
     ...PROTOCOLS.flatMap((name) => [
       `protocol ${name} {`,
       `  mail_executable = ${plainWords(program)} /usr/lib/dovecot/${name}`,

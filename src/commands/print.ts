@@ -6,7 +6,7 @@ import { DOVECOT_GROUP } from "../daemon/listeners.ts";
 import { ask } from "../doctor/ask.ts";
 import { ConfigError } from "../errors.ts";
 import { configOf, examples, type Context } from "./context.ts";
-import { cronLines } from "./print-cron.ts";
+import { cronHourlyLines, cronLines } from "./print-cron.ts";
 import {
   dovecot1Lines,
   dovecotServiceLines,
@@ -181,10 +181,17 @@ function systemdCommand({ terminal }: Context): Command {
 function cronCommand({ terminal }: Context): Command {
   return new Command("cron")
     .description("Prints a file for /etc/cron.d that purges every hour.")
-    .addHelpText("after", examples("popbsmtp print cron > /etc/cron.d/popbsmtp"))
-    .action(async (_options: unknown, command: Command) => {
-      const config = await configOf(command);
-      print(terminal, cronLines(commandLine(config)));
+    .option("--hourly", "print a script for /etc/cron.hourly instead; give it a name without a dot")
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp print cron > /etc/cron.d/popbsmtp",
+        "popbsmtp print cron --hourly > /etc/cron.hourly/popbsmtp; chmod 755 /etc/cron.hourly/popbsmtp",
+      ),
+    )
+    .action(async ({ hourly = false }: { readonly hourly?: boolean }, command: Command) => {
+      const program = commandLine(await configOf(command));
+      print(terminal, hourly ? cronHourlyLines(program) : cronLines(program));
     });
 }
 

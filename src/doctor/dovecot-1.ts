@@ -18,7 +18,41 @@ export function dovecot1Findings(text: string, subject: Subject): readonly Findi
       ),
     ];
   }
-  return executables.flatMap(({ protocol, words }) => protocolFindings(protocol, words, subject));
+  const found = executables.flatMap(({ protocol, words }) =>
+    protocolFindings(protocol, words, subject),
+  );
+  const wrappers = executables.flatMap(({ words }) => findWrapper(words) ?? []);
+  return [...found, ...rightsFindings(text), ...limitFindings(text, wrappers, subject)];
+}
+
+/** Whether the wrapper may write to the spool. */
+function rightsFindings(text: string): readonly Finding[] {
+  if (!/^mail_drop_priv_before_exec(?:\(.*\))?: *yes$/m.test(text)) return [];
+  return [
+    problem(
+      "no login is recorded: with mail_drop_priv_before_exec, popbsmtp runs as the mail user, who may not write to the spool",
+      "mail_drop_priv_before_exec = no    # in dovecot.conf",
+    ),
+  ];
+}
+
+/** Whether somebody drains: Node does not start in the 256 MB that Dovecot 1 allows by default. */
+function limitFindings(
+  text: string,
+  wrappers: readonly Wrapper[],
+  { config, daemon }: Subject,
+): readonly Finding[] {
+  const size = /^mail_process_size(?:\(.*\))?: *(\d+)$/m.exec(text)?.[1] ?? "256";
+  if (size === "0" || daemon !== undefined) return [];
+  if (wrappers.every(({ options }) => options.has("--no-drain"))) return [];
+  return [
+    problem(
+      `logins stay in the spool: no drain starts in the ${size} MB of mail_process_size, and popbsmtp serve does not run`,
+      `${popbsmtp(config)} serve    # best: beside Dovecot, for instance with popbsmtp print systemd`,
+      "mail_process_size = 0    # or this, in dovecot.conf",
+      `${popbsmtp(config)} print dovecot 1    # or a drain from cron: these lines say how`,
+    ),
+  ];
 }
 
 function protocolFindings(

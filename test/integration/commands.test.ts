@@ -341,7 +341,21 @@ test("print cron is a line for /etc/cron.d", async () => {
   await using box = await setup({ install: false });
   const { out } = await box.popbsmtp("print", "cron");
   const lines = out.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  assert.deepEqual(lines, [`17 * * * * root ${MAIN} --config ${box.config} purge`]);
+  assert.deepEqual(lines, [
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    `17 * * * * root ${MAIN} --config ${box.config} purge`,
+  ]);
+});
+
+test("print cron --hourly says under which name run-parts runs it", async () => {
+  await using box = await setup({ install: false });
+  const directory = join(box.path, "cron.hourly");
+  mkdirSync(directory);
+  const { out } = await box.popbsmtp("print", "cron", "--hourly");
+  const name = /^# \/etc\/cron\.hourly\/(\S+),/m.exec(out)?.[1] ?? "";
+  writeFileSync(join(directory, name), out, { mode: 0o755 });
+  const listed = await run("run-parts", ["--list", directory]);
+  assert.equal(listed.stdout.toString(), `${join(directory, name)}\n`);
 });
 
 test("Postfix takes main.cf's lines, and proxymap may read the map", async () => {

@@ -3,12 +3,13 @@
  * more, so its environment is replayed.
  */
 import assert from "node:assert/strict";
-import { lstatSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { account } from "../support/accounts.ts";
 import { install, type Installation } from "../support/installation.ts";
-import { run, type RunResult } from "../support/run.ts";
+import { run, runOk, type RunResult } from "../support/run.ts";
+import { startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 let box: Installation;
@@ -21,10 +22,29 @@ before(async () => {
 beforeEach(() => box.killDrains());
 after(() => box[Symbol.asyncDispose]());
 
-/** The wrapper, as `mail_executable` starts it: root, in the user's home, a umask that lets nobody else read. */
+/** What mail_process_size limits, as it is by default: both for good. */
+const MAIL_PROCESS_SIZE = ["--as", "--data"].map((limit) => `${limit}=268435456:268435456`);
+
+/** What a Dovecot 1 that was built with libcap keeps of root's capabilities. */
+const LIBCAP = ["chown", "dac_override", "setgid", "setuid", "net_bind_service", "sys_chroot"];
+
+/** Dovecot 1 as it comes: its limit, and no right to raise it. */
+const AS_IT_COMES = [
+  "setpriv",
+  `--bounding-set=-all,${LIBCAP.map((name) => `+${name}`).join()}`,
+  "prlimit",
+  ...MAIL_PROCESS_SIZE,
+];
+
+/**
+ * The wrapper, as `mail_executable` starts it: root, in the user's home, a umask that lets nobody else read.
+ *
+ * @param dovecot what starts it, and sets limits. Default: mail_process_size = 0
+ */
 async function mailExecutable(
   env: Readonly<Record<string, string>>,
   program: readonly string[] = ["/bin/true"],
+  dovecot: readonly string[] = [],
 ): Promise<RunResult> {
   const { uid, gid } = account("www-data");
   const login = {
@@ -38,7 +58,7 @@ async function mailExecutable(
     LOG_TO_MASTER: "1",
     LOGGED_IN: "1",
   };
-  const command = [box.program, "--config", box.config, ...program];
+  const command = [...dovecot, box.program, "--config", box.config, ...program];
   return await run("bash", ["-c", 'umask 077; exec "$@"', "bash", ...command], {
     env: { ...login, ...env },
     cwd: home,
@@ -62,6 +82,73 @@ test("root's login is recorded, and drained by a drain that is no longer root", 
   const next = await mailExecutable({ IP: "::ffff:192.0.2.2" });
   assert.deepEqual([next.status, next.stderr.toString()], [0, ""]);
   assert.ok(await isStored("192.0.2.2")());
+});
+
+test("under mail_process_size as it comes, each login says what to do, and does not wait again", async () => {
+  await box.popbsmtp("drain");
+  const log = async (IP: string) => {
+    const { status, stderr } = await mailExecutable({ IP }, ["/bin/true"], AS_IT_COMES);
+    assert.equal(status, 0);
+    return stderr.toString();
+  };
+  await log("192.0.2.21");
+  // no FIFO: whoever waited would have to start sleep(1) every 10 ms
+  const words = await log("192.0.2.22");
+  assert.match(
+    words,
+    /waits in \S+: Node does not start in 256 MiB of memory: run popbsmtp serve beside Dovecot, or set mail_process_size = 0; see popbsmtp print dovecot 1\n$/,
+  );
+  assert.doesNotMatch(words, /vsz_limit/);
+  assert.equal(box.waiting().length, 2);
+  await box.popbsmtp("drain");
+  assert.ok(await isStored("192.0.2.22")());
+});
+
+test("a limit that may be raised is raised for the drain alone", async () => {
+  await box.popbsmtp("drain");
+  for (const limit of ["--as=268435456:", "--data=268435456:"]) {
+    await box.killDrains();
+    const look = ["/bin/bash", "-pc", "ulimit -Sv; ulimit -Sd"];
+    const { stdout, stderr } = await mailExecutable({ IP: "192.0.2.31" }, look, ["prlimit", limit]);
+    const limited = limit.startsWith("--as") ? "262144\nunlimited\n" : "unlimited\n262144\n";
+    assert.deepEqual([stdout.toString(), stderr.toString()], [limited, ""]);
+    await waitUntil("the login to be drained", () => box.waiting().length === 0);
+    const [drain] = box.drains();
+    const limits = readFileSync(`/proc/${String(drain)}/limits`, "utf8");
+    assert.match(limits, /^Max address space +unlimited /m);
+    assert.match(limits, /^Max data size +unlimited /m);
+  }
+});
+
+test("with the daemon beside it, the login is in the store before the mail program runs", async () => {
+  await using serve = await startServe(box);
+  const list = [box.program, "--config", box.config, "check", "192.0.2.41"];
+  const look = [
+    "/bin/bash",
+    "-pc",
+    '[[ ! -e $1 ]] && ls "$2"',
+    "look",
+    join(box.spool, ".away"),
+    box.spool,
+  ];
+  const { status, stdout, stderr } = await mailExecutable(
+    { IP: "192.0.2.41" },
+    ["--wait", "9000", ...look],
+    AS_IT_COMES,
+  );
+  assert.deepEqual([status, stderr.toString()], [0, ""]);
+  assert.doesNotMatch(stdout.toString(), /^\d+\.\d+$/m);
+  assert.deepEqual(box.drains(), []);
+  assert.match(await runOk(list[0] ?? "", list.slice(1)), /may relay/);
+  assert.match(serve.log(), /ready/);
+});
+
+test("with --no-drain, and popbsmtp drain from cron, nothing is said", async () => {
+  const none = await mailExecutable({ IP: "192.0.2.51" }, ["--no-drain", "/bin/true"], AS_IT_COMES);
+  assert.deepEqual([none.status, none.stderr.toString()], [0, ""]);
+  assert.deepEqual(box.drains(), []);
+  await box.popbsmtp("drain");
+  assert.ok(await isStored("192.0.2.51")());
 });
 
 test("nothing that root leaves in the spool is in the way of a drain that is not root", async () => {
