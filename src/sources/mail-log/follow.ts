@@ -18,8 +18,8 @@ export interface FollowOptions {
   readonly onGap?: (place: Place) => void;
   /** Told, once in this process, that the kernel does not announce what is written, and what to do about it. */
   readonly onPolling?: ((reason: string) => void) | undefined;
-  /** Told where lines may be missing before the next one. */
-  readonly onBreak?: () => void;
+  /** Told where lines may be missing before the next one: any number of them, or those of the last instant. */
+  readonly onBreak?: (lost: "all" | "last") => void;
 }
 
 /**
@@ -45,7 +45,7 @@ export async function follow(options: FollowOptions): Promise<void> {
         file = next;
         const { inode, offset } = file.place;
         // truncated: what was written just before, nobody has copied
-        if (offset === 0 && read.has(inode)) onBreak?.();
+        if (offset === 0 && read.has(inode)) onBreak?.("last");
         read.add(inode);
       } else if (once) {
         return;
@@ -65,13 +65,13 @@ async function begin(
 ): Promise<LogFile | undefined> {
   if (from === undefined) return LogFile.open(path);
   if (typeof from === "number") {
-    if (await isCompressedSince(path, from)) onBreak?.();
+    if (await isCompressedSince(path, from)) onBreak?.("all");
     return openSince(path, from);
   }
   const file = await findPlace(path, from);
   if (file !== undefined) return file;
   onGap?.(from);
-  onBreak?.();
+  onBreak?.("all");
   return openSince(path, from.modified);
 }
 

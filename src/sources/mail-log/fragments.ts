@@ -35,8 +35,15 @@ const doubt = v.object({
   isNextOnly: v.boolean(),
 });
 
+type Doubt = v.InferOutput<typeof doubt>;
+
 /** What has to be remembered of the lines before: as JSON, from one process to the next. */
-export const fragmentsSchema = v.array(v.tuple([v.string(), doubt]));
+export const fragmentsSchema = v.object({
+  /** By program, or {@link EVERY}. */
+  doubts: v.array(v.tuple([v.string(), doubt])),
+  /** Some lines before were not seen: a program's next line may belong to one of them. */
+  unseen: v.optional(v.object({ isNextOnly: v.boolean(), programs: v.array(v.string()) })),
+});
 
 export type FragmentsState = v.InferOutput<typeof fragmentsSchema>;
 
@@ -56,20 +63,24 @@ export interface Piece {
 
 /** Follows the lines of a log, in order. */
 export class Fragments {
-  readonly #doubts: Map<string, v.InferOutput<typeof doubt>>;
+  readonly #doubts: Map<string, Doubt>;
+  /** Which programs have logged something since there were lines that were not seen. */
+  #unseen: { readonly isNextOnly: boolean; readonly programs: Set<string> } | undefined;
 
   /** @param state of the lines before. Default: there are none */
-  constructor(state: FragmentsState = []) {
-    this.#doubts = new Map(state);
+  constructor({ doubts, unseen }: FragmentsState = { doubts: [] }) {
+    this.#doubts = new Map(doubts);
+    this.#unseen = unseen && { ...unseen, programs: new Set(unseen.programs) };
   }
 
-  /** Nothing is known of the lines before the next one. */
-  startAnywhere(): void {
-    this.#doubts.set(EVERY, { isNext: false, isNextOnly: false });
+  /** @param lost what was not seen of the lines before: all of them, or those of the last instant */
+  startAnew(lost: "all" | "last"): void {
+    this.#unseen = { isNextOnly: lost === "last", programs: new Set() };
   }
 
   get state(): FragmentsState {
-    return [...this.#doubts];
+    const unseen = this.#unseen && { ...this.#unseen, programs: [...this.#unseen.programs] };
+    return { doubts: [...this.#doubts], unseen };
   }
 
   /** Takes the next line. True: it may be a piece of a longer message. */
@@ -79,12 +90,12 @@ export class Fragments {
     const afterOwn = this.#isDoubted(program, piece);
     if (isEverybodys) this.#remember(EVERY, piece, false);
     if (isCut || isEverybodys) this.#remember(program, piece, false);
-    else if (isStripped && !this.#doubts.has(program)) this.#remember(program, piece, true);
+    else if (isStripped) this.#remember(program, piece, !this.#doubts.has(program));
     return isCut || isEverybodys || afterAny || afterOwn;
   }
 
   #isDoubted(key: string, { time }: Piece): boolean {
-    const before = this.#doubts.get(key);
+    const before = this.#doubts.get(key) ?? this.#doubtOfStranger(key);
     if (before === undefined) return false;
     const now = time();
     // a piece that came late may itself be followed by others
@@ -96,7 +107,17 @@ export class Fragments {
     } else {
       this.#doubts.delete(key);
     }
-    return before.isNext || isSoon;
+    return isSoon;
+  }
+
+  /** At a program's first line since there were lines that were not seen. */
+  #doubtOfStranger(program: string): Doubt | undefined {
+    if (this.#unseen === undefined || program === EVERY) return undefined;
+    const { isNextOnly, programs } = this.#unseen;
+    if (programs.has(program)) return undefined;
+    if (programs.size >= REMEMBERED) programs.clear();
+    programs.add(program);
+    return { isNext: true, isNextOnly };
   }
 
   #remember(key: string, { time }: Piece, isNextOnly: boolean): void {

@@ -58,7 +58,7 @@ export class Selector {
   constructor(options: Selection, before: FragmentsState | undefined) {
     this.#options = options;
     this.#fragments = new Fragments(before);
-    if (before === undefined) this.startAnywhere();
+    if (before === undefined) this.startAnew("all");
     this.#recognition = new Recognition(options.quietAfter, options.now(), options.onQuiet);
   }
 
@@ -67,9 +67,9 @@ export class Selector {
     return this.#fragments.state;
   }
 
-  /** The next line does not follow upon the last one. */
-  startAnywhere(): void {
-    this.#fragments.startAnywhere();
+  /** @param lost what was not seen of the lines before the next one: all of them, or those of the last instant */
+  startAnew(lost: "all" | "last"): void {
+    this.#fragments.startAnew(lost);
   }
 
   /**

@@ -37,7 +37,10 @@ export async function watchLog(options: WatchOptions): Promise<void> {
   using handover = await Handover.open(spool, path);
   // the first time, what may still count: some of it may have been rotated away just now
   const from = since ?? handover.place ?? options.now() - options.lifetime;
-  const selector = new Selector(options, typeof from === "number" ? [] : handover.fragments);
+  const selector = new Selector(
+    options,
+    typeof from === "number" ? { doubts: [] } : handover.fragments,
+  );
   let last: Place | undefined;
   const take = async (found: Lines) => {
     const { lines, next, rest } = found;
@@ -58,7 +61,7 @@ export async function watchLog(options: WatchOptions): Promise<void> {
       take,
       onGap,
       onPolling,
-      onBreak: () => selector.startAnywhere(),
+      onBreak: (lost) => selector.startAnew(lost),
     });
   } catch (error) {
     throw unreadable(path, error);

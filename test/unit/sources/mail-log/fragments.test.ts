@@ -137,6 +137,12 @@ describe("a piece of a longer message is no login", () => {
       said("imapd[9]", COURIER),
     ];
     assert.equal((await kinds(other)).at(-1), "login");
+    const late = [
+      said("imapd[9]", COURIER_PIECE),
+      said("imapd[9]", failed, 29),
+      said("imapd[9]", COURIER, 100),
+    ];
+    assert.equal((await kinds(late)).at(-1), "refused");
     // nobody takes them off in a file
     assert.equal((await kinds([said("imapd", failed), said("imapd", COURIER)])).at(-1), "login");
   });
@@ -213,13 +219,13 @@ describe("what was read before", () => {
     assert.deepEqual(await there.watch(), ["login"]);
   });
 
-  it("is not known where a log was truncated: its beginning authorizes nobody", async () => {
+  it("is not known where a log was truncated: a program's first line authorizes nobody", async () => {
     await using there = log();
     writeFileSync(there.path, said("imapd", "LOGOUT"));
     await there.watch();
     copyFileSync(there.path, `${there.path}.1`);
     truncateSync(there.path);
-    appendFileSync(there.path, said("imapd", COURIER) + said("imapd", COURIER, 31));
+    appendFileSync(there.path, said("imapd", COURIER) + said("imapd", COURIER, 1));
     assert.deepEqual(await there.watch(), ["refused", "login"]);
   });
 

@@ -60,7 +60,9 @@ test("logins are in the spool, and the place is remembered", async () => {
   {
     using handover = await there.open();
     assert.equal(handover.place, undefined);
-    handover.handOver([login("bob"), login("eve", 1_700_000_000_000.001)], place(200), []);
+    handover.handOver([login("bob"), login("eve", 1_700_000_000_000.001)], place(200), {
+      doubts: [],
+    });
   }
   assert.deepEqual(there.logins(), [login("bob"), login("eve", 1_700_000_000_000.001)]);
   using again = await there.open();
@@ -70,7 +72,7 @@ test("logins are in the spool, and the place is remembered", async () => {
 test("logins that differ in the user alone are two, and the same one twice is one", async () => {
   await using there = spool();
   using handover = await there.open();
-  handover.handOver([login("bob"), login("eve"), login("bob")], place(300), []);
+  handover.handOver([login("bob"), login("eve"), login("bob")], place(300), { doubts: [] });
   assert.deepEqual(new Set(there.logins().map((each) => each?.user)), new Set(["bob", "eve"]));
   assert.equal(there.names().length, 2);
 });
@@ -79,12 +81,12 @@ test("killed before the place was remembered: the logins are not in the spool, a
   await using there = spool();
   {
     using handover = await there.open();
-    handover.handOver([], place(100), []);
+    handover.handOver([], place(100), { doubts: [] });
     writeFileSync(join(there.stage(), "1700000000000000.5000000001"), "half of a lo");
   }
   using again = await there.open();
   assert.deepEqual(again.place, place(100));
-  again.handOver([], place(200), []);
+  again.handOver([], place(200), { doubts: [] });
   assert.deepEqual(there.names(), []);
   assert.deepEqual(readdirSync(there.stage()).toSorted(), [".lock", "position"]);
 });
@@ -93,7 +95,7 @@ test("killed after the place was remembered: the logins that are not in the spoo
   await using there = spool();
   {
     using handover = await there.open();
-    handover.handOver([login("bob"), login("eve")], place(100), []);
+    handover.handOver([login("bob"), login("eve")], place(100), { doubts: [] });
   }
   const [moved = ""] = there.names();
   renameSync(join(there.path, moved), join(there.stage(), moved));
@@ -107,12 +109,12 @@ test("killed after all were moved, and drained meanwhile: they do not come back"
   await using there = spool();
   {
     using handover = await there.open();
-    handover.handOver([login("bob")], place(100), []);
+    handover.handOver([login("bob")], place(100), { doubts: [] });
   }
   const [drained = ""] = there.names();
   renameSync(join(there.path, drained), join(there.path, ".drained"));
   using again = await there.open();
-  again.handOver([], place(200), []);
+  again.handOver([], place(200), { doubts: [] });
   assert.deepEqual(there.names(), []);
 });
 
@@ -120,7 +122,7 @@ test("a position that is none is as if there were none", async () => {
   await using there = spool();
   {
     using handover = await there.open();
-    handover.handOver([], place(100), []);
+    handover.handOver([], place(100), { doubts: [] });
   }
   for (const text of [
     "",
@@ -137,17 +139,19 @@ test("a position that is none is as if there were none", async () => {
 test("a spool that takes nothing keeps the place where it was", async (t) => {
   await using there = spool();
   using handover = await there.open();
-  handover.handOver([], place(100), []);
+  handover.handOver([], place(100), { doubts: [] });
   // root may write anywhere
   const { uid } = account("nobody");
   chmodSync(there.path, 0o755);
   chmodSync(there.stage(), 0o755);
   process.seteuid?.(uid);
   t.after(() => process.seteuid?.(0));
-  assert.throws(() => handover.handOver([login("bob")], place(200), []), { exitStatus: 77 });
+  assert.throws(() => handover.handOver([login("bob")], place(200), { doubts: [] }), {
+    exitStatus: 77,
+  });
   process.seteuid?.(0);
   assert.deepEqual(handover.place, place(100));
-  handover.handOver([login("bob")], place(200), []);
+  handover.handOver([login("bob")], place(200), { doubts: [] });
   assert.equal(there.names().length, 1);
 });
 
@@ -155,13 +159,13 @@ test("one at a time watches a log", { timeout: 30_000 }, async () => {
   await using there = spool();
   using handover = await there.open();
   await assert.rejects(there.open(), { exitStatus: 75, message: /another popbsmtp watches it/ });
-  handover.handOver([], place(100), []);
+  handover.handOver([], place(100), { doubts: [] });
 });
 
 test("each log has a place of its own", async () => {
   await using there = spool();
   using one = await there.open();
-  one.handOver([], place(100), []);
+  one.handOver([], place(100), { doubts: [] });
   using other = await Handover.open(there.path, "/var/log/other.log");
   assert.equal(other.place, undefined);
 });
