@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import type { Config } from "../config/config.ts";
+import { hasTable, type Config } from "../config/config.ts";
 import { EX, PopbsmtpError, UsageError } from "../errors.ts";
 import type { Revocation, Store } from "../stores/store.ts";
 import { printable } from "../terminal.ts";
@@ -9,7 +9,7 @@ export function revokeCommand(context: Context): Command {
   return new Command("revoke")
     .summary("end the authorizations of an address or a user")
     .description(
-      "Ends the authorizations of an address, of a user, or (with both) of this user at this address only. The next login authorizes again. Exits with 1 if there was none.",
+      "Ends the authorizations of an address, of a user, or (with both) of this user at this address only, and covers logins that still wait in a spool. The next login authorizes again. Exits with 1 if there was none, with 75 if not all of it could be done.",
     )
     .argument("[address]", "an IPv4 or IPv6 address, in any spelling")
     .option("--user <user>", "whose")
@@ -22,18 +22,29 @@ export function revokeCommand(context: Context): Command {
       await withStore(context, command, "purger", async (store, config) => {
         await drainIfPossible(config, context);
         context.exitStatus = (await revoke(store, which, context)) > 0 ? EX.OK : EX.NO;
+        noteHosts(config, context);
       });
     });
 }
 
-/** A login that waits in the spool would undo the revocation. But nothing there may prevent one. */
+/** Logins that wait in the spool are covered, but counted only where they are in the store. Nothing there may prevent a revocation. */
 async function drainIfPossible(config: Config, context: Context): Promise<void> {
   try {
     await drainSpool(config, context);
   } catch (error) {
     if (!(error instanceof PopbsmtpError)) throw error;
     context.terminal.note(
-      `popbsmtp: the spool is not drained, and its logins will count: ${printable(error.message)}`,
+      `popbsmtp: logins in the spool are not counted here: ${printable(error.message)}`,
+    );
+  }
+}
+
+/** A table of popbsmtp's own says to every host what was revoked. */
+function noteHosts({ stores }: Pick<Config, "stores">, { terminal }: Context): void {
+  for (const store of stores) {
+    if (!hasTable(store) || !store.mapped || store.driver === "sqlite") continue;
+    terminal.note(
+      `popbsmtp: the table ${store.table} has no room for revocations: this one covers logins waiting on this host. Run it on every host that writes to the table`,
     );
   }
 }

@@ -105,7 +105,8 @@ function isAbandoned({ time, pid }: EntryName, now: number): boolean {
   return now - time > (isAlive(pid) ? INCOMPLETE_MS.alive : INCOMPLETE_MS.gone);
 }
 
-function isAlive(pid: number): boolean {
+/** Whether there is such a process. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

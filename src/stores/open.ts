@@ -1,4 +1,4 @@
-import type { Config, StoreConfig } from "../config/config.ts";
+import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { legsOf } from "../spool/legs.ts";
 import { DracStore } from "./drac.ts";
 import { Leg } from "./leg.ts";
@@ -6,6 +6,7 @@ import { MysqlStore } from "./mysql.ts";
 import { PgsqlStore } from "./pgsql.ts";
 import { RelayCtrlStore } from "./relay-ctrl.ts";
 import { RelayCtrlRemoteStore } from "./relay-ctrl-remote.ts";
+import { RevocableStore } from "./revocable-store.ts";
 import { SeveralStores, type SeveralOptions } from "./several.ts";
 import { SqliteStore } from "./sqlite.ts";
 import type { Store } from "./store.ts";
@@ -34,7 +35,13 @@ export function openStores(config: Config, options: OpenStoresOptions = {}): Sto
       several,
     );
   }
-  return openStore(only, { lifetime: config.lifetime, role });
+  const store = openStore(only, { lifetime: config.lifetime, role });
+  return isRevocable(only) ? new RevocableStore(store, config.spool) : store;
+}
+
+/** Whether a store can be told to end an authorization, and has no room to record that. */
+function isRevocable(config: StoreConfig): boolean {
+  return config.driver === "relay-ctrl" || (hasTable(config) && config.mapped);
 }
 
 /**

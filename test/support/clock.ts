@@ -1,0 +1,29 @@
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { Enter } from "./rpc-machine.ts";
+import { runOk } from "./run.ts";
+
+/** A clock of one program's own. */
+export interface Clock {
+  /** What to start the program with. */
+  readonly enter: Enter;
+  /** Sets it: ahead of this host's clock by so many milliseconds, or behind it. */
+  set(ms: number): void;
+}
+
+/** Compiles clock.c in a directory; the program and whoever it becomes have to be able to read that. */
+export async function makeClock(directory: string): Promise<Clock> {
+  const [library, file] = [join(directory, "clock.so"), join(directory, "clock")];
+  const source = join(import.meta.dirname, "clock.c");
+  await runOk("gcc", ["-Wall", "-shared", "-fPIC", "-o", library, source]);
+  const set = (ms: number) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigInt64LE(BigInt(ms));
+    // in place: the program has it mapped
+    const descriptor = openSync(file, constants.O_CREAT | constants.O_WRONLY, 0o644);
+    writeSync(descriptor, bytes);
+    closeSync(descriptor);
+  };
+  set(0);
+  return { enter: ["env", `LD_PRELOAD=${library}`, `CLOCK_FILE=${file}`], set };
+}
