@@ -19,6 +19,10 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
+// without a listener, SIGUSR1 makes Node open its debugger on 127.0.0.1:9229, to anybody on this host. Its option
+// --disable-sigusr1 does the same, but an older Node ends at it before it can say that it is too old.
+process.on("SIGUSR1", () => undefined);
+
 /** The program's text and its SHA-256, from the build. */
 declare const PROGRAM: { readonly text: string; readonly sha256: string };
 

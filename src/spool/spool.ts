@@ -9,6 +9,7 @@
  *     .notice        one line that wrappers print though logins are drained: the drain's configuration is an old one
  *     .ack/0 - 63    FIFOs: a byte in number pid % 64 says that a login of that process is committed
  *     .lock          held by the drain at work (lock.ts)
+ *     .problems      what is wrong with the daemon at work (daemon/problems.ts)
  *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
  *     .start-<s>     the second in which a wrapper started a drain
  *     .watch-<hash>/ how far a mail log has been read (sources/mail-log/handover.ts)

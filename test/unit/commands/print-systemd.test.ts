@@ -33,6 +33,16 @@ test("the daemon runs as its user from the start, and may write to its spool and
   assert.deepEqual(values(serviceUnit(pgsql, PROGRAM), "ReadWritePaths"), ["/var/spool/popbsmtp"]);
 });
 
+test("systemd starts the daemon again within a tenth of a second, and never gives up", async () => {
+  const config = await configured();
+  const unit = serviceUnit(config, PROGRAM);
+  assert.deepEqual(values(unit, "Restart"), ["always"]);
+  assert.deepEqual(values(unit, "RestartSec"), ["100ms"]);
+  assert.deepEqual(values(unit, "WatchdogSec"), ["5"]);
+  assert.deepEqual(values(unit, "StartLimitIntervalSec"), ["0"]);
+  assert.deepEqual(values(socketUnit(config.serve, "imap"), "TriggerLimitIntervalSec"), ["0"]);
+});
+
 test("each role has a socket of its own, which is only root's where logins come in", async () => {
   const config = await configured(
     '[serve]\npop3 = false\npolicy = ["/run/popbsmtp/policy", "127.0.0.1:10040"]\nmetrics = "127.0.0.1:9154"\n',
