@@ -34,16 +34,32 @@ check_options() {
   fi
 }
 
+# In a spool that belongs to somebody else, its owner (or anybody, where the mode is 1733) can put links and FIFOs in this process's
+# way: bash follows the ones, and waits for the others. So there the login's file has a name that nobody can guess, other files are
+# read with dd, and a socket to which nobody writes takes the FIFO's place. src/privileges.ts has the rest of this.
+
+# Sets the variable $1 to the first line of the file $2.
+read_line() {
+  local p_bytes
+  if [[ -O $p_spool ]]; then
+    IFS= read -r "$1" <"$2"
+  else
+    p_bytes=$(/bin/dd if="$2" iflag=nofollow,nonblock bs=512 count=1)
+    printf -v "$1" %s "${p_bytes%%$'\n'*}"
+  fi
+}
+
 # Writes the login into the spool. Sets p_written, or p_trouble.
 record() {
-  local p_umask=
+  local p_umask= p_number=$$
   if [[ -z $p_file ]]; then
     if [[ ! -O $p_spool ]]; then
+      [[ ${SRANDOM:-x} == *[!0-9]* ]] || p_number=$SRANDOM
       # the drain must be able to read what root writes; the mode of the spool's directory says who may look into it
       { read -r && IFS=$' \t' read -r p_umask p_umask; } </proc/self/status
       umask 022
     fi
-    p_file=$p_spool/${EPOCHREALTIME/[!0-9]/}.$$
+    p_file=$p_spool/${EPOCHREALTIME/[!0-9]/}.$p_number
     printf '1\0%s\0%s\0%s\0\n' "$p_address" "${p_service:0:32}" "${p_user:0:1024}" >"$p_file" && p_written=1
     [[ -z $p_umask ]] || umask "$p_umask"
   fi
@@ -56,18 +72,27 @@ record() {
 
 # Waits, as the page before does, until the login has been drained, the store is away, or the time is up.
 await_drain() {
-  local p_fifo=$p_spool/.ack/$(($$ % 64))
+  local p_fifo=$p_spool/.ack/$(($$ % 64)) p_pause=0.01 p_ms=10
+  if [[ ! -O $p_spool ]]; then
+    # nothing is sent; nobody says when the file has gone, so this looks more often
+    p_pause=0.002 p_ms=2
+    await 9<>/dev/udp/127.0.0.1/9 || await /bin/sleep $p_pause
   # the first drain ever makes the FIFOs
-  if [[ -p $p_fifo ]]; then await 9<>"$p_fifo"; else await /bin/sleep 0.01; fi
+  elif [[ -p $p_fifo ]]; then
+    await 9<>"$p_fifo"
+  else
+    await /bin/sleep $p_pause
+  fi
 }
 
 await() {
   while [[ -e $p_file && ! -s $p_spool/.away ]] && ((p_waited < p_wait)); do
-    if (($#)); then "$@"; ((p_waited += 10)); else
-      read -rt 0.01 -u 9
-      ((p_waited += $? ? 10 : 1))
+    if (($#)); then "$@"; ((p_waited += p_ms)); else
+      read -rt "$p_pause" -u 9
+      ((p_waited += $? ? p_ms : 1))
     fi
   done
+  return 0
 }
 
 # Sets p_trouble to what a drain has to say, or where the login waits, and not only because the machine is busy or a drain has just
@@ -75,12 +100,12 @@ await() {
 explain() {
   local p_since
   if [[ -e $p_file && -s $p_spool/.away ]]; then
-    IFS= read -r p_trouble <"$p_spool/.away"
+    read_line p_trouble "$p_spool/.away"
     p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
   elif [[ -e $p_file ]] && waiting_for_long; then
     p_trouble="the login from $p_address waits in $p_spool, others for $p_since s: run popbsmtp drain as root, which says why"
   elif [[ -s $p_spool/.notice ]]; then
-    IFS= read -r p_trouble <"$p_spool/.notice"
+    read_line p_trouble "$p_spool/.notice"
     p_trouble=${p_trouble//[^[:print:]]/?}
   fi
 }

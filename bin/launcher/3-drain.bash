@@ -28,19 +28,21 @@ make_room() {
 # Whether the drain is alive, by the table of processes: not everybody may look at another user's descriptors. Its process id may
 # have gone to another process; the file .pid has its start time, too (proc(5), stat, field 22).
 is_alive() {
-  local p_pid= p_start p_stat
-  read -r p_pid p_start <"$p_spool/.pid"
-  [[ -n $p_pid ]] && IFS= read -r p_stat <"/proc/$p_pid/stat" || return
+  local p_line= p_pid p_start p_stat
+  read_line p_line "$p_spool/.pid"
+  p_pid=${p_line%% *} p_start=${p_line#* }
+  [[ -n $p_pid && $p_pid != *[!0-9]* ]] && IFS= read -r p_stat <"/proc/$p_pid/stat" || return
   # shellcheck disable=SC2086 # into words
   set -- ${p_stat##*') '}
   [[ $1 != Z && ${20} == "$p_start" ]]
 }
 
 # Leaves word why nobody drains, where a drain does when the store is away: this login's wrapper and the next ones report it
-# instead of waiting. Under `set -C`: what is written is a new file, also for a root whose spool is another user's.
+# instead of waiting. Under `set -C`, and under a name that nobody can guess: what is written is a new file, also for root whose spool
+# is another user's.
 leave_word() {
-  /bin/rm -f -- "$p_spool/.away"
-  printf '%s\n' "$1" >"$p_spool/.away"
+  local p_new=$p_spool/.away.$$${SRANDOM-}
+  printf '%s\n' "$1" >"$p_new" && /bin/mv -fT -- "$p_new" "$p_spool/.away"
 } 2>/dev/null
 
 # What to do where the mail server's limits leave no room for Node.
@@ -89,8 +91,15 @@ start_drain() {
   local p_second=${p_file##*[/]}
   p_second=${p_second%??????.*}
   p_claim=$p_spool/.start-$p_second
-  # printf, not ":": where that cannot open its file a bash in POSIX mode ends
-  [[ ! -e $p_spool/.start-$((p_second - 1)) ]] && printf '' >"$p_claim" && (become_drain &)
+  [[ ! -e $p_spool/.start-$((p_second - 1)) ]] || return
+  if [[ -O $p_spool ]]; then
+    # printf, not ":": where that cannot open its file a bash in POSIX mode ends
+    printf '' >"$p_claim" || return
+  else
+    # links are made where nothing is, and through no other link
+    /bin/ln -sT . "$p_claim" || return
+  fi
+  (become_drain &)
 }
 
 if [[ -n $p_program && -z $p_relay ]]; then

@@ -102,7 +102,7 @@ add_strings() {
   [[ -n $p_relay_ctrl && -f $p_file && ! -L $p_file ]] || return
   while ((p_count++ < 8)) && IFS= read -r -d '' -n 4096 p_string; do
     case $p_string in USER=* | DOMAIN=*) p_set+=("$p_string") ;; esac
-  done <"$p_file"
+  done < <(/bin/dd if="$p_file" iflag=nofollow,nonblock bs=8192 count=1)
 }
 
 p_octet='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'

@@ -237,10 +237,8 @@ export class Spool {
     }
     this.#isAdvertised = true;
     // the start that they announced has taken place: should this process be killed, the next may follow at once
-    for (const file of this.#names()) {
-      const { name } = file;
-      if (name.startsWith(".start-") && !file.isDirectory())
-        rmSync(join(this.path, name), { force: true });
+    for (const { name } of this.#names()) {
+      if (name.startsWith(".start-")) quietly(() => unlinkSync(join(this.path, name)));
     }
   }
 

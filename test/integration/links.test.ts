@@ -10,15 +10,17 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { it } from "node:test";
+import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { account } from "../support/accounts.ts";
 import { install, type Installation } from "../support/installation.ts";
-import { run, type RunResult } from "../support/run.ts";
+import { run, runOk, type RunResult } from "../support/run.ts";
+import { waitUntil } from "../support/wait-until.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
 const ATTACKER = fileURLToPath(import.meta.resolve("../support/link-attacker.ts"));
@@ -62,7 +64,7 @@ function files(path: string): string[] {
 /** Everything that is ever opened, made or removed in a spool. */
 function namesInSpool(spool: string): readonly string[] {
   const fixed =
-    ".lock .lock-journal .pid .drain .away .ack bad stores .code-program .code-pgsql .start-1772000000";
+    ".lock .lock-journal .pid .drain .away .notice .ack bad stores .code-program .code-pgsql .start-1772000000";
   return [
     ...fixed.split(" "),
     ...(existsSync(spool) ? readdirSync(spool).filter((name) => /^\.watch-|^\d/.test(name)) : []),
@@ -145,6 +147,109 @@ for (const driver of ["sqlite", "relay-ctrl"] as const) {
     });
   });
 }
+
+/** A login as under Dovecot 1, whose wrapper is root. */
+async function loginAsRoot(box: Installation, limit = ""): Promise<RunResult> {
+  const wrapper = [box.program, "--config", box.config, "/bin/echo", "mail"];
+  const result = await run(
+    "/bin/bash",
+    ["--norc", "-c", `${limit} exec "$@"`, "bash", ...wrapper],
+    {
+      env: { IP: "192.0.2.7", USER: "bob" },
+      timeout: 20_000,
+    },
+  );
+  assert.equal(result.signal, undefined, "the login hangs");
+  assert.equal(result.stdout.toString(), "mail\n");
+  return result;
+}
+
+/** Takes what is there away, and puts a link, or with no target a FIFO, in its place. */
+async function plant(box: Installation, name: string, target?: string): Promise<void> {
+  const path = join(box.spool, name);
+  rmSync(path, { recursive: true, force: true });
+  if (target === undefined) await runOk("mkfifo", [path], box.user);
+  else await runOk("ln", ["-s", target, path], box.user);
+}
+
+describe("a login whose wrapper is root, in the configured user's spool,", () => {
+  for (const name of [".pid", ".away", ".notice", ".ack"]) {
+    it(`does not wait for a FIFO in the place of ${name}`, async () => {
+      await using box = await install("sqlite");
+      await plant(box, name);
+      await loginAsRoot(box);
+      await loginAsRoot(box, "ulimit -v 400000;");
+    });
+  }
+
+  it("does not report what a link in the place of .away leads to", async () => {
+    await using box = await install("sqlite");
+    const secret = join(box.directory, "secret");
+    writeFileSync(secret, "root:$6$secret\n", { mode: 0o600 });
+    await plant(box, ".lock", "/dev/null");
+    await plant(box, ".drain", ".lock");
+    await plant(box, ".away", secret);
+    const { stderr } = await loginAsRoot(box);
+    assert.doesNotMatch(stderr.toString(), /secret\b.*secret|\$6/);
+    await plant(box, ".pid", secret);
+    await loginAsRoot(box);
+  });
+
+  it("makes no file where a link in the place of a FIFO leads to", async () => {
+    await using box = await install("sqlite");
+    await using target = outside(0, 0);
+    await plant(box, ".lock", "/dev/null");
+    await plant(box, ".drain", ".lock");
+    await plant(box, ".ack", join(target.path, "directory"));
+    await loginAsRoot(box);
+    target.assertUnchanged("a link for .ack");
+    await runOk(
+      "sh",
+      [
+        "-c",
+        'rm "$1/.ack"; mkdir "$1/.ack"; for n in $(seq 0 63); do ln -s "$2/new" "$1/.ack/$n"; done',
+        "sh",
+        box.spool,
+        target.path,
+      ],
+      box.user,
+    );
+    await loginAsRoot(box);
+    target.assertUnchanged("links for the FIFOs");
+  });
+
+  it("makes no file where links lead that come and go", async () => {
+    await using box = await install("sqlite");
+    await using target = outside(0, 0);
+    const second = Math.floor(Date.now() / 1000);
+    const starts = Array.from({ length: 60 }, (_, after) => `.start-${String(second + after)}`);
+    const names = [".away", ".notice", ".pid", ".drain", ".ack", ...starts].map((name) =>
+      join(box.spool, name),
+    );
+    await underAttack(box, target, names, async () => {
+      for (let turn = 0; turn < 60; turn++) {
+        // with so little memory no drain is started, and word of that is left
+        await loginAsRoot(box, turn % 2 === 0 ? "ulimit -v 400000;" : "");
+        target.assertUnchanged("a login");
+      }
+    });
+  });
+
+  it("is recorded, waits for its drain, and says why nobody drains", async () => {
+    await using box = await install("sqlite");
+    await loginAsRoot(box);
+    await waitUntil("the login in the store", async () => (await box.rows()).length === 1);
+    // the drain at work removes the file, and the wrapper ends before the longest time it would wait
+    const { stderr } = await loginAsRoot(box);
+    assert.equal(stderr.toString(), "");
+    assert.deepEqual(box.waiting(), []);
+    await box.killDrains();
+    await loginAsRoot(box, "ulimit -v 400000;");
+    await waitUntil("word to be left", () => existsSync(join(box.spool, ".away")));
+    const told = await loginAsRoot(box, "ulimit -v 400000;");
+    assert.match(told.stderr.toString(), /waits in .*: Node does not start in 390 MiB of memory/);
+  });
+});
 
 it("schema install makes a store's directory in a directory of the configured user's, or none, and gives nothing else away", async () => {
   await using box = await install("sqlite");
@@ -231,9 +336,9 @@ it("in a spool that everybody may write to, the configured user trusts only what
     ".away": "file",
     ".lock": "file",
   };
-  const plant = (name: string, to: string) =>
+  const link = (name: string, to: string) =>
     run("ln", ["-s", join(target.path, to), join(box.spool, name)], stranger);
-  for (const [name, to] of Object.entries(links)) await plant(name, to);
+  for (const [name, to] of Object.entries(links)) await link(name, to);
   // no login: to be set aside
   await run("sh", ["-c", `echo rubbish > ${box.spool}/1772000000000000.5`], stranger);
   const refused = await asRoot(box, "drain");
