@@ -38,10 +38,14 @@ const BURST = 10;
 /** A window is at first this long, and doubles for as long as there is something to sum up in it. Milliseconds. */
 const WINDOW_MS = { first: 1_000, last: 60_000 };
 
+/** What is told of again and again while all is well. Any other event at level info may end what is still to be summed up. */
+const ROUTINE: ReadonlySet<string> = new Set(["login", "purged"]);
+
 /**
  * A log that an outage does not fill the disk with. A warning or an error is written at once; the same line again within a second,
  * or more than ten of one event, are counted, and the last of them is written when the time is up, with `repeated=` so many.
- * While that goes on it is written every 2, 4, ... 60 seconds.
+ * While that goes on it is written every 2, 4, ... 60 seconds. Lines come in the order of what they report: what was counted is
+ * written before an event that may end it (`store-back`).
  *
  * Nothing here waits or throws: lines that cannot be written are counted, and told when others can be again.
  */
@@ -80,7 +84,9 @@ class LineLog implements OwnedLog {
   }
 
   info(event: string, fields: Fields = {}): void {
-    if (this.#wants("info")) this.#put("info", eventText(event, fields));
+    if (!this.#wants("info")) return;
+    if (!ROUTINE.has(event)) this.flush();
+    this.#put("info", eventText(event, fields));
   }
 
   warning(event: string, fields: Fields = {}): void {

@@ -151,6 +151,26 @@ test("one event's flood does not keep another out", () => {
   assert.deepEqual(lines.slice(10), ["warning lost user=u@example.org", "error malformed-request"]);
 });
 
+test("what was counted is written before the event that ends it, and not after", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { log, lines } = recorded();
+  for (let outage = 0; outage < 2; outage++) {
+    for (let i = 0; i < 3; i++) log.warning("store-away", { reason: "refused" });
+    log.info("login", { outcome: "spooled" });
+    log.info("store-back");
+  }
+  t.mock.timers.tick(60_000);
+  assert.deepEqual(lines, [
+    "warning store-away reason=refused",
+    "info login outcome=spooled",
+    "warning store-away reason=refused repeated=2",
+    "info store-back",
+    "info login outcome=spooled",
+    "warning store-away reason=refused repeated=3",
+    "info store-back",
+  ]);
+});
+
 test("what is still owed is written at the end, once", () => {
   const { log, lines } = recorded();
   for (let i = 0; i < 3; i++) log.error("purge-failed");
