@@ -122,7 +122,7 @@ export function dovecot1Lines(program: readonly string[]): readonly string[] {
     "# Node, which writes it to the store. So do one of these:",
     "# - Run the daemon, popbsmtp serve, beside Dovecot, for instance with popbsmtp print systemd. It writes what is recorded.",
     "# - Without a daemon, take the limit off: mail_process_size = 0",
-    `# - Or write --no-drain behind ${program[0] ?? "popbsmtp"} below, and put these two lines into /etc/cron.d/popbsmtp-drain:`,
+    `# - Or write --no-drain after ${program[0] ?? "popbsmtp"} below, and put these two lines into /etc/cron.d/popbsmtp-drain:`,
     `#     ${CRON_PATH}`,
     `#     * * * * * root ${plainWords(program)} drain`,
     ...PROTOCOLS.flatMap((name) => [
