@@ -1,6 +1,6 @@
 /** Follows a log: through renaming, truncation and absence, from where it was read to the last time. */
 import { LogFile, type Lines, type Place } from "./log-file.ts";
-import { findPlace, isCompressedSince, openCandidate, openSince, successor } from "./rotation.ts";
+import { findPlace, wasRotated, openCandidate, openSince, successor } from "./rotation.ts";
 import { WakeUp } from "./wake-up.ts";
 
 export interface FollowOptions {
@@ -65,7 +65,7 @@ async function begin(
 ): Promise<LogFile | undefined> {
   if (from === undefined) return LogFile.open(path);
   if (typeof from === "number") {
-    if (await isCompressedSince(path, from)) onBreak?.("all");
+    if (await wasRotated(path)) onBreak?.("last");
     return openSince(path, from);
   }
   const file = await findPlace(path, from);

@@ -121,10 +121,12 @@ export class Fragments {
   }
 
   #remember(key: string, { time }: Piece, isNextOnly: boolean): void {
-    if (this.#doubts.size >= REMEMBERED && !this.#doubts.has(key)) {
+    const next = { since: time(), isNext: true };
+    if (this.#doubts.size < REMEMBERED || this.#doubts.has(key)) {
+      this.#doubts.set(key, { ...next, isNextOnly });
+    } else {
       this.#doubts.clear();
-      key = EVERY;
+      this.#doubts.set(EVERY, { ...next, isNextOnly: false });
     }
-    this.#doubts.set(key, { since: time(), isNext: true, isNextOnly });
   }
 }

@@ -52,15 +52,10 @@ function names({ current, rotated }: Scan): string {
 
 const COMPRESSED = /\.(?:gz|bz2|xz|zst|lz4)$/;
 
-/** Whether what was the log after `time` (milliseconds since 1970) has been compressed; a compressed file keeps its time. */
-export async function isCompressedSince(path: string, time: number): Promise<boolean> {
-  const directory = dirname(path);
-  const all = await readdir(directory).catch(() => []);
-  const compressed = all.filter(
-    (name) => COMPRESSED.test(name) && isRotated(basename(path), name.replace(COMPRESSED, "")),
-  );
-  const found = await Promise.all(compressed.map((name) => candidate(join(directory, name))));
-  return found.some((file) => file !== undefined && file.modified > time);
+/** Whether something that was the log once is still there, compressed or not. */
+export async function wasRotated(path: string): Promise<boolean> {
+  const all = await readdir(dirname(path)).catch(() => []);
+  return all.some((name) => isRotated(basename(path), name.replace(COMPRESSED, "")));
 }
 
 /** Whether a file of this name may be what the log was once: `mail.log.1`, `mail.log-20260303`, `mail-20260303.log`, `mail.log.old`. */

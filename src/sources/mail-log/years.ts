@@ -46,16 +46,14 @@ export class Years {
     if (found.every(({ yearless }) => yearless === undefined)) return found;
     const context = { now, written: from?.next.modified };
     let oldest = from === undefined ? Infinity : await this.#oldestBehind(from, now);
-    let behind = lines.length;
-    return found
-      .toReversed()
-      .map((each) => {
-        for (; behind > each.index + 1; behind--) {
-          oldest = older(oldest, lines[behind - 1], context);
-        }
-        return settled(each, oldest);
-      })
-      .toReversed();
+    const result: Dated[] = [];
+    let end = lines.length;
+    for (const each of found.toReversed()) {
+      for (const line of lines.slice(each.index + 1, end)) oldest = older(oldest, line, context);
+      end = each.index + 1;
+      result.push(settled(each, oldest));
+    }
+    return result.toReversed();
   }
 
   async #oldestBehind(from: Lines, now: number): Promise<number> {
@@ -93,13 +91,8 @@ async function partsBehind({ behind, next }: Lines, now: number): Promise<readon
   return parts;
 }
 
-function older(
-  oldest: number,
-  line: Buffer | undefined,
-  context: Parameters<typeof lineTime>[1],
-): number {
-  const time = line === undefined ? undefined : lineTime(line, context);
-  return time === undefined ? oldest : Math.min(oldest, time);
+function older(oldest: number, line: Buffer, context: Parameters<typeof lineTime>[1]): number {
+  return Math.min(oldest, lineTime(line, context) ?? Infinity);
 }
 
 function settled(dated: Dated, oldest: number): Dated {
