@@ -1,10 +1,13 @@
 /** Dovecot's master starts a daemon whose configuration, or Dovecot's own, is wrong. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { startDovecot } from "../support/dovecot.ts";
 import { install } from "../support/installation.ts";
-import { configureServe } from "../support/serve.ts";
+import { PLAIN_ENV } from "../support/run.ts";
+import { askPolicy, askSocket, configureServe, postLoginRequest } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 test("a broken configuration refuses nobody's login, and is noticed when it is mended", async (t) => {
@@ -58,4 +61,42 @@ test("a service that is no root at its start says why it cannot work", async () 
   await waitUntil("the log to say it", () =>
     dovecot.log().includes("service popbsmtp: has to be started as root"),
   );
+});
+
+test("where systemd starts it, and it never was root, it begins in the same process", async () => {
+  await using box = await install("sqlite");
+  const sockets = configureServe(box, 'deadline = "30s"');
+  const good = readFileSync(box.config, "utf8");
+  writeFileSync(box.config, `lifetime = "soon"\n${good}`);
+  const imap = `${sockets.imap}.handed`;
+  const { uid, gid } = box.user;
+  const words = ["-l", imap, "--fdname=imap", box.program, "--config", box.config, "serve"];
+  const daemon = spawn("systemd-socket-activate", words, {
+    uid,
+    gid,
+    env: { ...PLAIN_ENV },
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let log = "";
+  daemon.stderr.setEncoding("utf8").on("data", (chunk: string) => (log += chunk));
+  try {
+    await waitUntil("the socket", () => existsSync(imap));
+    const ask = async (user: string) =>
+      (await askSocket(imap, postLoginRequest("127.0.0.5", user))).toString();
+    assert.equal(await ask("bob"), "bob\n");
+    assert.match(log, /error not-recording reason=".*lifetime: /);
+    writeFileSync(box.config, good);
+    // it need not be waited for
+    daemon.kill("SIGHUP");
+    await waitUntil("it to be ready", () => / info ready /.test(log));
+    assert.match(log, /info problem-over reason=".*lifetime: /);
+    assert.equal(await ask("eve"), "eve\n");
+    const users = (await box.rows()).map(({ user }) => user);
+    assert.deepEqual(users, ["eve"]);
+    assert.equal(await askPolicy(sockets.policy, "127.0.0.5"), "OK");
+  } finally {
+    daemon.kill("SIGTERM");
+    await once(daemon, "close");
+  }
+  assert.match(log, / info stopped\n$/);
 });
