@@ -53,6 +53,8 @@ export async function serving(
     .join(" ");
   log.info("ready", { version: service.version, listens: where });
   systemd?.ready(`listening: ${where}`);
+  // what another daemon has left there is not this one's
+  writeProblems(config.spool, []);
   report(work, false);
   for (let times = 0; ; times++) {
     const order = await orders.next(times === 0 ? SOON_MS : AGAIN_MS);

@@ -1,7 +1,15 @@
 /** `popbsmtp serve --check` finds what would keep the daemon from working, and disturbs none that is at work. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -156,4 +164,9 @@ it("a daemon at work is in nobody's way, is not disturbed, and says what is wron
   const found = await check(box);
   assert.match(found.err, /serve\.policy: .*: is there and is no socket; move it away/);
   assert.equal(found.err.trimEnd().split("\n").length, 1);
+  // what one daemon has said is not the next one's
+  await serve.kill9();
+  rmdirSync(serve.policy);
+  await serve.start();
+  assert.equal((await check(box)).err, "");
 });
