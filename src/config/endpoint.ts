@@ -8,7 +8,7 @@ import { quote } from "./values.ts";
 const PATH_BYTES = 107;
 
 const PATH_SPELLING = "a socket's path from the root";
-const ENDPOINT_SPELLING = `${PATH_SPELLING}, or an address and a port such as "127.0.0.1:10040" or "[::1]:10040"`;
+const ENDPOINT_SPELLING = `${PATH_SPELLING}, or an address and a port such as "127.0.0.1:1004" or "[::1]:1004"`;
 
 /** An endpoint, or what is wrong with how it is given. */
 type Parsed = Endpoint | string;

@@ -8,21 +8,12 @@ import { createProgram } from "../../src/cli.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { createMetrics } from "../../src/daemon/metrics.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { examples, README } from "../support/readme.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { recorder } from "../unit/commands/recorder.ts";
 
-const README = read("README.md");
-
 function read(file: string): string {
   return readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
-}
-
-/** The fenced examples in a language, without their indentation. */
-function examples(language: string): readonly string[] {
-  const fence = new RegExp(`^( *)\`\`\`${language}\n([^]*?)^ *\`\`\`$`, "gm");
-  return Array.from(README.matchAll(fence), ([, indentation = "", text = ""]) =>
-    text.replaceAll(new RegExp(`^${indentation}`, "gm"), ""),
-  );
 }
 
 /** The program, whose commands do nothing. */
@@ -205,6 +196,12 @@ test("every event of the daemon's log is in the README, at its level", () => {
   }
 });
 
+function launcherText(): string {
+  return readdirSync(new URL("../../bin/launcher/", import.meta.url))
+    .map((name) => read(`bin/launcher/${name}`))
+    .join("\n");
+}
+
 function sources(): readonly string[] {
   return readdirSync(new URL("../../src/", import.meta.url), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts"))
@@ -212,9 +209,7 @@ function sources(): readonly string[] {
 }
 
 test("the README says what to do about everything that the wrapper may say", () => {
-  const launcher = readdirSync(new URL("../../bin/launcher/", import.meta.url))
-    .map((name) => read(`bin/launcher/${name}`))
-    .join("");
+  const launcher = launcherText();
   const messages = Array.from(
     launcher.matchAll(
       /p_(?:trouble|complaint)="([^"]+)"|leave_word "([^"]+)"|printf 'popbsmtp: ([^']+)\\n'/g,
@@ -227,4 +222,23 @@ test("the README says what to do about everything that the wrapper may say", () 
       assert.ok(README.includes(words.trim()), `${message}: ${words}`);
     }
   }
+});
+
+test("every message that Troubleshooting quotes is one that the program prints", () => {
+  const [, section = ""] = README.split("\n## Troubleshooting\n");
+  const [text = ""] = section.split("\n## ");
+  // the first line of an item is what is printed; below it is what to do
+  const lines = text.split("\n").filter((line) => line.startsWith("- `"));
+  const quoted = lines.flatMap((line) =>
+    Array.from(line.matchAll(/`([^`]+)`/g), ([, t = ""]) => t),
+  );
+  assert.ok(quoted.length > 20);
+  const printed = [launcherText(), ...sources()].join("\n");
+  const unknown = quoted
+    .filter((message) => !/^\w+$|^POPBSMTP_DEBUG=1$/.test(message))
+    // in capitals is what differs from time to time
+    .flatMap((message) => message.split(/\b(?:[A-Z]{2,}|[AN])\b/))
+    .map((piece) => piece.replace(/^[:;, ]+/, "").trim())
+    .filter((piece) => /[a-z]{3}/.test(piece) && !printed.includes(piece));
+  assert.deepEqual(unknown, []);
 });

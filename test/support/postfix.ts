@@ -99,7 +99,7 @@ ${mainCf}
   }
   // a file of the last two seconds may be half written to Postfix: it would wait
   for (const name of readdirSync(config)) utimesSync(join(config, name), 0, 0);
-  const rcpt = (message: Rcpt) => ask(port, message);
+  const rcpt = (message: Rcpt) => rcptAt(port, message);
   // postfix(1) would look through the whole installation first, for two seconds
   const master = join((await runOk("postconf", ["-dh", "daemon_directory"])).trim(), "master");
   const server = await startServerProcess(master, ["-c", config], {
@@ -129,7 +129,8 @@ ${mainCf}
   };
 }
 
-async function ask(
+/** The same of any SMTP server. */
+export async function rcptAt(
   usual: number,
   { from, to, helo = "client.example.net", as, port = usual }: Rcpt,
 ): Promise<SmtpReply> {

@@ -125,7 +125,7 @@ test("an address is listened on in its usual spelling", async () => {
 });
 
 const A_PATH = "a socket's path from the root";
-const A_PLACE = `${A_PATH}, or an address and a port such as "127.0.0.1:10040" or "[::1]:10040"`;
+const A_PLACE = `${A_PATH}, or an address and a port such as "127.0.0.1:1004" or "[::1]:1004"`;
 const A_PORT = 'true, false, or an IPv4 address and a port such as "0.0.0.0:4711"';
 const LONG = `/${"x".repeat(107)}`;
 
