@@ -50,6 +50,11 @@ export class Backlog {
     return taken;
   }
 
+  /** Takes them out one after the other. */
+  *[Symbol.iterator](): Generator<EntryName, void, void> {
+    while (this.#length > 0) yield* this.take(1);
+  }
+
   #sort(): void {
     if (this.#unsorted.length === 0) return;
     this.#runs.push({ names: this.#unsorted.toSorted(), next: 0 });

@@ -174,6 +174,7 @@ async function atWork(
     advertise();
     // one that was killed may have left it
     spool.setNotice(undefined);
+    await spool.clearStarts();
     await reclaim(config, report);
     return await work({ spool, lock, advertise });
   } finally {
@@ -254,9 +255,12 @@ class Run {
   async #refuseAhead(backlog: Backlog, now: number): Promise<Backlog> {
     const rest = new Backlog();
     const ahead: EntryName[] = [];
-    for (const entry of backlog.take(backlog.length)) {
-      if (isAhead(entry, now)) ahead.push(entry);
-      else rest.add(entry.name);
+    while (backlog.length > 0) {
+      for (const entry of backlog.take(BATCH)) {
+        if (isAhead(entry, now)) ahead.push(entry);
+        else rest.add(entry.name);
+      }
+      await nextTurn();
     }
     await drainBatch({ ...this.#context, store: this.store }, ahead);
     return rest;

@@ -63,7 +63,7 @@ export async function reclaim(config: Config, report: (line: string) => void): P
 
 async function moveLogins(from: string, to: string): Promise<void> {
   const { backlog } = await new Spool(from).survey();
-  for await (const { name } of inTurns(backlog.take(backlog.length))) {
+  for await (const { name } of inTurns(backlog)) {
     renameSync(join(from, name), join(to, name));
   }
   // what was set aside there is for people to look at

@@ -236,9 +236,17 @@ export class Spool {
       throw failed(error);
     }
     this.#isAdvertised = true;
-    // the start that they announced has taken place: should this process be killed, the next may follow at once
-    for (const { name } of this.#names()) {
-      if (name.startsWith(".start-")) quietly(() => unlinkSync(join(this.path, name)));
+  }
+
+  /** The starts that wrappers have announced have taken place: should this process be killed, the next may follow at once. */
+  async clearStarts(): Promise<void> {
+    try {
+      for await (const { name } of await opendir(this.path, { bufferSize: PAGE })) {
+        if (!name.startsWith(".start-")) continue;
+        quietly(() => unlinkSync(join(this.path, name)));
+      }
+    } catch (error) {
+      throw failed(error);
     }
   }
 
