@@ -11,6 +11,7 @@
 import type { Config } from "../config/config.ts";
 import { fallbackAccount, isRoot } from "../privileges.ts";
 import { DovecotMaster } from "./dovecot-master.ts";
+import { survivingErrors } from "./internal-error.ts";
 import { lettingIn } from "./let-in.ts";
 import { isLogin, Listeners, roleNamed } from "./listeners.ts";
 import { lineStyle } from "./log-line.ts";
@@ -18,7 +19,14 @@ import { createLog } from "./log.ts";
 import { isNetworkSource } from "./network-sources.ts";
 import { Orders } from "./orders.ts";
 import { Problems } from "./problems.ts";
-import { AGAIN_MS, become, messageOf, type ServeOptions, type Service } from "./service.ts";
+import {
+  AGAIN_MS,
+  become,
+  LAST_ANSWERS_MS,
+  messageOf,
+  type ServeOptions,
+  type Service,
+} from "./service.ts";
 import { serving } from "./serving.ts";
 import { stderrWriter } from "./stderr.ts";
 import { Systemd, systemdSockets } from "./systemd.ts";
@@ -35,6 +43,8 @@ export async function serve(options: ServeOptions): Promise<void> {
     style: lineStyle({ env, pid, now: options.now }),
     write: stderrWriter(),
   });
+  using stack = new DisposableStack();
+  stack.use(survivingErrors(log));
   using master = DovecotMaster.from(env);
   using orders = new Orders(master?.ended);
   const systemd = Systemd.from(env, (reason) => log.warning("systemd-notify-failed", { reason }));

@@ -90,7 +90,12 @@ export class Systemd {
 
   /** One after the other: a READY=1 must not overtake its RELOADING=1. */
   #tell(...assignments: readonly string[]): void {
-    this.#last = this.#last.then(() => this.#notify(assignments));
+    this.#last = this.#last
+      .then(() => this.#notify(assignments))
+      // execFile() itself throws what has nothing to do with the program, such as no memory for another process
+      .catch((error: unknown) =>
+        this.#onFailure(error instanceof Error ? error.message : String(error)),
+      );
   }
 
   #notify(assignments: readonly string[]): Promise<void> {

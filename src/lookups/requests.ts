@@ -80,9 +80,11 @@ class Conversation<Request> {
         }
         const answer = this.#protocol.answer(next.value);
         if (typeof answer !== "string") {
-          void answer.then((later) => {
-            if (this.#say(later)) this.#goOn();
-          });
+          answer
+            .then((later) => {
+              if (this.#say(later)) this.#goOn();
+            })
+            .catch((error: unknown) => this.#close(error));
           return false;
         }
         if (!this.#say(answer)) return false;

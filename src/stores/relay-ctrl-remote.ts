@@ -62,7 +62,7 @@ export class RelayCtrlRemoteStore extends OneWayStore {
       // so that nobody else's answers come in, and it is heard of where nobody listens
       socket.connect(port, remote.address);
       await once(socket, "connect");
-      socket.once("message", () => resolve()).once("error", (error) => reject(explained(error)));
+      socket.once("message", () => resolve()).on("error", (error) => reject(explained(error)));
       send(tries);
       await answered;
     } finally {

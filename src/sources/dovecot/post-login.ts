@@ -73,8 +73,9 @@ export function servePostLogin(socket: Socket, options: PostLoginOptions): void 
       return;
     }
     const { address, user, reply } = request;
-    if (address === undefined) socket.end(reply);
-    else void record({ address, user, service, time: now() }).then(() => socket.end(reply));
+    const letIn = () => socket.end(reply);
+    if (address === undefined) letIn();
+    else record({ address, user, service, time: now() }).then(letIn, letIn);
   };
   socket.on("data", receive);
   socket.on("end", () => {
