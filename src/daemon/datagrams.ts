@@ -14,6 +14,9 @@ const IN_HAND = 1_000;
 /** A call with the longest credentials there may be is shorter. Bytes. */
 const DATAGRAM_BYTES = 1_024;
 
+/** The kernel counts a datagram in the receive buffer as at least so many bytes, however short it is. */
+const LEAST_BYTES = 512;
+
 /** The answer to a datagram; undefined: none. */
 export type Answer = (datagram: Buffer, sender: Address) => Promise<Buffer | undefined>;
 
@@ -29,6 +32,7 @@ export class Datagrams {
   /** Datagrams that came before there was an answer. */
   #early: (readonly [Buffer, RemoteInfo])[] = [];
   #came = 0;
+  #isOpen = true;
   readonly #inHand = new Set<Promise<void>>();
 
   /**
@@ -79,11 +83,19 @@ export class Datagrams {
 
   /** Answers what has come, and closes the socket; after so many milliseconds whether or not all is answered. */
   async close(patience: number): Promise<void> {
-    // a sender may have been told that its datagram has arrived
-    for (let came = -1; came < this.#came; await turn()) came = this.#came;
+    const end = performance.now() + patience;
+    // a sender may have been told that its datagram has arrived. In a flood the socket never falls quiet: then it is what the receive
+    // buffer can have held by now
+    const most = this.#came + this.#socket.getRecvBufferSize() / LEAST_BYTES;
+    for (let came = -1; came < this.#came && came < most && performance.now() < end;) {
+      came = this.#came;
+      await turn();
+    }
     this.#socket.removeAllListeners("message");
     const answered = Promise.all(this.#inHand);
-    await Promise.race([answered, sleep(patience, undefined, { ref: false })]);
+    const left = Math.max(0, end - performance.now());
+    await Promise.race([answered, sleep(left, undefined, { ref: false })]);
+    this.#isOpen = false;
     this.#socket.close();
   }
 
@@ -105,12 +117,17 @@ export class Datagrams {
     if (address === undefined) return;
     const answering = this.#answer(datagram, address)
       .then((answer) => answer && this.#send(answer, sender))
+      .catch((error: unknown) =>
+        this.#onDropped(error instanceof Error ? error.message : String(error)),
+      )
       .finally(() => this.#inHand.delete(answering));
     this.#inHand.add(answering);
   }
 
   /** Resolves when the kernel has it, or will not have it: whoever waits for it asks again. */
-  #send(answer: Buffer, { port, address }: RemoteInfo): Promise<void> {
+  #send(answer: Buffer, { port, address }: RemoteInfo): Promise<void> | undefined {
+    // too late; or the sender says that it is at port 0, where nobody is
+    if (!this.#isOpen || port === 0) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#socket.send(answer, port, address, (error) => {
       if (error) this.#onDropped(error.message);

@@ -7,13 +7,14 @@ import { MalformedRequest, serveRequests } from "../lookups/requests.ts";
 import { MalformedMessage } from "../rpc/message.ts";
 import { encodeRecord, RecordReader } from "../rpc/record.ts";
 import { Datagrams } from "./datagrams.ts";
+import { descriptorShare } from "./descriptors.ts";
 import { listenAt } from "./endpoint.ts";
 import type { Log } from "./log.ts";
 import type { NetworkSource, SourceHooks } from "./network-sources.ts";
 import { Registration } from "./registration.ts";
 
-/** So many connections at a time; who comes then is turned away, and may call over UDP. Of callers who may not call, so many. */
-const CONNECTIONS = { all: 256, denied: 16 };
+/** So many connections at a time of callers who may not call. At this limit, and that of all, who comes is turned away, and may call over UDP. */
+const DENIED = 16;
 
 /** How long a connection may be idle: longer than a busy server is. Milliseconds. */
 const IDLE_MS = { allowed: 600_000, denied: 5_000 };
@@ -41,7 +42,7 @@ export class DracListener implements NetworkSource {
   ): Promise<DracListener> {
     const datagrams = await Datagrams.bind(endpoint, patience, onDropped);
     const server = createServer({ noDelay: true, allowHalfOpen: true });
-    server.maxConnections = CONNECTIONS.all;
+    server.maxConnections = descriptorShare().drac;
     try {
       const stop = await listenAt(endpoint, server, { patience, mode: 0, owner: undefined });
       return new DracListener(datagrams, server, stop, log);
@@ -78,16 +79,18 @@ export class DracListener implements NetworkSource {
   }
 
   async close(patience: number): Promise<void> {
-    await this.#registration?.end();
+    const end = performance.now() + patience;
+    const late = sleep(patience, undefined, { ref: false });
+    // first: until the socket is closed nobody else gets the port
+    await Promise.race([this.#registration?.end(), late]);
     this.#stop();
-    const answered = Promise.all(this.#inHand);
     await Promise.all([
-      this.#datagrams.close(patience),
-      Promise.race([answered, sleep(patience, undefined, { ref: false })]),
+      this.#datagrams.close(end - performance.now()),
+      Promise.race([Promise.all(this.#inHand), late]),
     ]);
-    // the last answer is being written by now
+    // the last answer is with the kernel by now; who does not read it is not waited for
     await turn();
-    for (const socket of this.#connections) socket.destroySoon();
+    for (const socket of this.#connections) socket.destroy();
   }
 
   #converse(socket: Socket, { answer, isAllowed, onMalformed }: SourceHooks): void {
@@ -99,7 +102,7 @@ export class DracListener implements NetworkSource {
     }
     const allowed = isAllowed(caller);
     if (!allowed) {
-      if (this.#denied >= CONNECTIONS.denied) {
+      if (this.#denied >= DENIED) {
         socket.destroy();
         return;
       }

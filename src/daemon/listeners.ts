@@ -12,6 +12,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { endpointName, type Endpoint, type ServeConfig } from "../config/config.ts";
 import { ConfigError } from "../errors.ts";
+import { Connections } from "./connections.ts";
+import { descriptorShare } from "./descriptors.ts";
 import { listenAt, type EndpointOptions } from "./endpoint.ts";
 import { findGroup, isRoot, type Account } from "../privileges.ts";
 import { BACKLOG, listening } from "./listening.ts";
@@ -23,14 +25,14 @@ const ROLES = ["dict", "imap", "pop3", "policy", "socketmap", "metrics"] as cons
 /** What is asked at a socket. */
 export type Role = (typeof ROLES)[number];
 
-/**
- * How many at a time may ask about relaying, or for the metrics, at each socket; who comes then is turned away. So that no crowd of
- * them takes the descriptors logins need, for which there is no such limit: turned away they would be refused.
- */
-const MAX_ASKING = 4096;
+/** How long a connection that asks about relaying may be idle: longer than Postfix keeps one. Milliseconds. */
+const IDLE_MS = 600_000;
 
 /** Dovecot's default_internal_group, which its imap and pop3 processes are in. */
 export const DOVECOT_GROUP = "dovecot";
+
+/** How long, in the end, those who keep coming in to log in are let in. Milliseconds. */
+const LETTING_IN_MS = 1_000;
 
 /** A listening socket that was there when this process started. */
 export interface HandedSocket {
@@ -76,12 +78,17 @@ export class Listeners {
   #handler: Handler | undefined;
   /** Connections that came before there was a handler. */
   #early: (readonly [Socket, Role])[] = [];
+  readonly #logins = new Connections();
+  readonly #asking: Connections;
+  readonly #metrics: Connections;
   #accepted = 0;
-  #logins = 0;
 
   constructor(options: ListenersOptions) {
     this.#options = options;
     this.#missing = new Missing(options.log);
+    const { asking, metrics } = descriptorShare();
+    this.#asking = new Connections({ most: asking, idle: IDLE_MS });
+    this.#metrics = new Connections({ most: metrics });
   }
 
   /**
@@ -143,7 +150,7 @@ export class Listeners {
   /** From now on connections are served, those that wait first. */
   start(handler: Handler): void {
     this.#handler = handler;
-    for (const [socket, role] of this.#early) if (!socket.destroyed) handler(socket, role);
+    for (const [socket, role] of this.#early) if (!socket.destroyed) this.#serve(socket, role);
     this.#early = [];
   }
 
@@ -181,18 +188,25 @@ export class Listeners {
     this.#missing.keep(wanted.map(([role, endpoint]) => nameOf(role, endpoint)));
   }
 
-  /** Stops listening, once whoever is connecting right now has been let in. Open connections stay open. */
-  async close(): Promise<void> {
+  /**
+   * Stops listening, once whoever is logging in right now has been let in, and ends the connections that are open: logins get their
+   * answers; whoever only asks, asks the next daemon.
+   *
+   * @param patience how long those answers may take. Milliseconds
+   */
+  async close(patience: number): Promise<void> {
+    const end = performance.now() + LETTING_IN_MS;
+    for (const { role, stop } of this.#open) if (!isLogin(role)) stop();
+    await Promise.all([this.#asking.end(0), this.#metrics.end(0)]);
     // a socket of Dovecot's that a reload has replaced dies with this process, and those waiting in it would be refused
-    let quiet = 0;
-    for (let turns = 0; quiet < 2 && turns < BACKLOG; turns++) {
+    for (let quiet = 0; quiet < 2 && performance.now() < end;) {
       const before = this.#accepted;
       await turn();
       quiet = this.#accepted === before ? quiet + 1 : 0;
     }
-    for (const { stop } of this.#open) stop();
+    for (const { role, stop } of this.#open) if (isLogin(role)) stop();
     this.#open = [];
-    for (const [socket] of this.#early) socket.destroy();
+    await this.#logins.end(this.#handler === undefined ? 0 : patience);
   }
 
   /** Where `serve` wants it to listen, but for the roles that a socket was handed over for. */
@@ -221,14 +235,13 @@ export class Listeners {
 
   #server(role: Role, where: string): Server {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      this.#accepted++;
-      if (isLogin(role)) this.#countLogin(socket);
       // nobody listens for it while it waits, and a client may hang up at any time
       socket.on("error", () => socket.destroy());
+      if (isLogin(role)) this.#acceptLogin(socket);
+      else this.#kind(role).add(socket);
       if (this.#handler === undefined) this.#early.push([socket, role]);
-      else this.#handler(socket, role);
+      else this.#serve(socket, role);
     });
-    if (!isLogin(role)) server.maxConnections = MAX_ASKING;
     // accept(2) fails: too many open files, most likely. It goes on with the next connection.
     server.on("error", ({ message }) => {
       if (server.listening) this.#options.log.error("accept-failed", { role, where, message });
@@ -236,10 +249,21 @@ export class Listeners {
     return server;
   }
 
-  #countLogin(socket: Socket): void {
+  #acceptLogin(socket: Socket): void {
     const { onLogins } = this.#options;
-    onLogins?.(++this.#logins);
-    socket.once("close", () => onLogins?.(--this.#logins));
+    this.#accepted++;
+    this.#logins.add(socket);
+    onLogins?.(this.#logins.size);
+    socket.once("close", () => onLogins?.(this.#logins.size));
+  }
+
+  #kind(role: Role): Connections {
+    return role === "metrics" ? this.#metrics : this.#asking;
+  }
+
+  #serve(socket: Socket, role: Role): void {
+    this.#handler?.(socket, role);
+    if (role === "policy" || role === "socketmap") this.#asking.follow(socket);
   }
 }
 

@@ -6,16 +6,11 @@ import { CONTENT_TYPE } from "./exposition.ts";
 /** A connection carries one request and lives at most so long, whatever comes in on it. Milliseconds. */
 const CONNECTION_MS = 10_000;
 
-/** More connections at a time are closed at once: one Prometheus needs one, and the mail server needs the descriptors. */
-const CONNECTIONS = 32;
-
 const HEADER_BYTES = 8 * 1024;
 
 export interface MetricsServer {
   /** Answers what is asked on a connection, and closes it. */
   handle(socket: Socket): void;
-  /** Closes all connections. */
-  close(): void;
 }
 
 export interface MetricsServerOptions {
@@ -33,26 +28,14 @@ export function createMetricsServer({
   const http = createServer({ maxHeaderSize: HEADER_BYTES }, (request, response) => {
     // the answer may come too late for a connection that is gone; a body is of no interest
     request.resume();
-    void answer(request, response, render);
+    answer(request, response, render).catch(() => response.destroy());
   });
-  const sockets = new Set<Socket>();
   return {
     handle: (socket) => {
-      if (sockets.size >= CONNECTIONS) {
-        socket.destroy();
-        return;
-      }
       // Node's own timeouts are looked after only where an http.Server listens itself
       const timer = setTimeout(() => socket.destroy(), lifetime).unref();
-      sockets.add(socket);
-      socket.once("close", () => {
-        clearTimeout(timer);
-        sockets.delete(socket);
-      });
+      socket.once("close", () => clearTimeout(timer));
       http.emit("connection", socket);
-    },
-    close: () => {
-      for (const socket of sockets) socket.destroy();
     },
   };
 }

@@ -59,7 +59,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     const config = await configured(service);
     if (config !== undefined) await serving(config, unnamed, service);
   } finally {
-    await listeners.close();
+    await listeners.close(LAST_ANSWERS_MS);
     log.flush();
   }
 }

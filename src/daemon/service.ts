@@ -12,6 +12,9 @@ import type { Systemd } from "./systemd.ts";
 /** How often to try again what did not work. Milliseconds. */
 export const AGAIN_MS = 10_000;
 
+/** How long whoever has connected may take, in the end, to ask and to fetch the answer. Milliseconds. */
+export const LAST_ANSWERS_MS = 1_000;
+
 export interface ServeOptions {
   readonly version: string;
   /** Reads the configuration, at first and again; throws where it is wrong. */

@@ -1,14 +1,13 @@
 /** The daemon at work, from root to the configured user, through reloads, to its end. */
 import type { Config } from "../config/config.ts";
 import { accountOf, fallbackAccount, hasAccount, isRoot, type Account } from "../privileges.ts";
-import { Connections } from "./connections.ts";
 import { Daemon } from "./daemon.ts";
 import { isLogin } from "./listeners.ts";
-import { createMetricsServer, type MetricsServer } from "./metrics-server.ts";
+import { createMetricsServer } from "./metrics-server.ts";
 import { createMetrics, type RenderedMetrics } from "./metrics.ts";
 import { NetworkSources } from "./network-sources.ts";
 import { writeProblems } from "./problems.ts";
-import { AGAIN_MS, become, messageOf, type Service } from "./service.ts";
+import { AGAIN_MS, become, LAST_ANSWERS_MS, messageOf, type Service } from "./service.ts";
 import { spoolDepth, storeReadings } from "./spool-depth.ts";
 
 /** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
@@ -16,9 +15,6 @@ const PATIENCE_MS = 1_000;
 
 /** How soon to try for the first time again what did not work: that daemon may have been slow to end. Milliseconds. */
 const SOON_MS = 1_000;
-
-/** How long whoever has connected may take, in the end, to ask and to fetch the answer. Milliseconds. */
-const LAST_ANSWERS_MS = 1_000;
 
 /** What works, and what does not. */
 interface Work {
@@ -46,8 +42,7 @@ export async function serving(
   const { log, listeners, systemd, orders } = service;
   log.level = config.serve.logLevel;
   const work = await begin(config, flaws, service);
-  const connections = new Connections();
-  const metricsServer = answer(work, connections);
+  answer(work);
   const where = [...listeners.list, ...work.network.list]
     .map((listener) => `${listener.role}=${listener.where}`)
     .join(" ");
@@ -65,8 +60,7 @@ export async function serving(
     report(work, times > 0);
     if (mustStartAgain(work)) break;
   }
-  await end(work, connections);
-  metricsServer.close();
+  await end(work);
 }
 
 /** Opens as root what only root can, and becomes the configured user. */
@@ -125,10 +119,7 @@ function accountFor(
 }
 
 /** From now on what comes in is answered, and first what has come. */
-function answer(
-  { service, daemon, network, metrics }: Work,
-  connections: Connections,
-): MetricsServer {
+function answer({ service, daemon, network, metrics }: Work): void {
   const { listeners, version, now } = service;
   const metricsServer = createMetricsServer({
     render: async () =>
@@ -142,7 +133,6 @@ function answer(
       }),
   });
   listeners.start((socket, role) => {
-    connections.add(socket, role);
     if (role === "policy") daemon.policy(socket);
     else if (role === "socketmap") daemon.socketmap(socket);
     else if (role === "metrics") metricsServer.handle(socket);
@@ -154,7 +144,6 @@ function answer(
     now: () => daemon.loginTime(),
     metrics,
   });
-  return metricsServer;
 }
 
 /** @param isSettled whether a daemon that this one replaces is to be gone by now */
@@ -201,15 +190,12 @@ async function reload({ service, daemon, network }: Work): Promise<void> {
   systemd?.ready("reloaded");
 }
 
-async function end({ service, daemon, network }: Work, connections: Connections): Promise<void> {
+async function end({ service, daemon, network }: Work): Promise<void> {
   const { log, systemd, listeners } = service;
+  const patience = daemon.deadline + LAST_ANSWERS_MS;
   log.info("stopping");
   await systemd?.stopping();
-  await listeners.close();
-  await Promise.all([
-    connections.end(daemon.deadline + LAST_ANSWERS_MS),
-    network.close(daemon.deadline + LAST_ANSWERS_MS),
-  ]);
+  await Promise.all([listeners.close(patience), network.close(patience)]);
   await daemon.stop();
   log.info("stopped");
 }

@@ -2,13 +2,28 @@
 import { networkInterfaces } from "node:os";
 import type { Address } from "../address.ts";
 
+/** How long this host's addresses are remembered: asking the kernel for each datagram of a flood would be most of the work. Milliseconds. */
+const REMEMBER_MS = 1_000;
+
+let remembered: ReadonlySet<string> | undefined;
+
 /**
  * Whether what comes from an address comes from this host: from loopback, or one of its IPv4 addresses, since Linux lets nothing in
  * from outside that claims to be. Of IPv6 that holds for loopback only.
  */
 export function isThisHost(address: Address): boolean {
   if (address.startsWith("127.") || address === "::1") return true;
-  return Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .some((own) => own.family === "IPv4" && own.address === address);
+  remembered ??= askKernel();
+  return remembered.has(address);
+}
+
+function askKernel(): ReadonlySet<string> {
+  setTimeout(() => (remembered = undefined), REMEMBER_MS).unref();
+  try {
+    const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+    return new Set(own.filter(({ family }) => family === "IPv4").map(({ address }) => address));
+  } catch {
+    // no descriptor left to ask with
+    return new Set();
+  }
 }

@@ -4,6 +4,8 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Datagrams, type Answer } from "../../../src/daemon/datagrams.ts";
+import { requireRoot } from "../../support/accounts.ts";
+import { runOk } from "../../support/run.ts";
 import { waitUntil } from "../../support/wait-until.ts";
 
 const LOOPBACK = { host: "127.0.0.1", port: 0 };
@@ -40,6 +42,16 @@ async function sender(datagrams: Datagrams) {
     send: (text: string) => new Promise((resolve) => socket.send(text, resolve)),
     [Symbol.dispose]: () => void socket.close(),
   };
+}
+
+/** Sends a datagram to a port of 127.0.0.1 as nobody's socket can. */
+async function sendFromPortZero(port: number, text: string): Promise<void> {
+  const program = `use Socket;
+    my ($port, $text) = @ARGV;
+    socket(my $raw, PF_INET, SOCK_RAW, getprotobyname("udp")) or die $!;
+    my $to = pack_sockaddr_in($port, inet_aton("127.0.0.1"));
+    send($raw, pack("nnnna*", 0, $port, 8 + length $text, 0, $text), 0, $to) or die $!;`;
+  await runOk("perl", ["-e", program, String(port), text]);
 }
 
 const echo: Answer = (datagram, from) =>
@@ -136,6 +148,56 @@ describe("a UDP socket", () => {
     await other.send("x");
     await asked;
     await stuck.close(1);
+  });
+
+  it("closes in a flood that never ends, once what had come is answered", async () => {
+    const bound = await bind();
+    using client = await sender(bound.datagrams);
+    bound.datagrams.start(echo);
+    await client.send("first");
+    let flooding = true;
+    const flood = () => {
+      if (!flooding) return;
+      for (let number = 0; number < 50; number++) void client.send("x");
+      setImmediate(flood);
+    };
+    flood();
+    await bound.close(60_000);
+    flooding = false;
+    await waitUntil("the first answer", () => client.answers.includes("127.0.0.1 first"));
+  });
+
+  it("drops the answer to a sender at port 0, and one that comes when it is closed", async () => {
+    requireRoot("raw(7)");
+    const bound = await bind();
+    const asked: Buffer[] = [];
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    bound.datagrams.start(async (datagram, from) => {
+      asked.push(datagram);
+      if (datagram.toString() === "late") await gate;
+      return echo(datagram, from);
+    });
+    await sendFromPortZero(bound.datagrams.place.port, "zero");
+    using client = await sender(bound.datagrams);
+    await client.send("late");
+    await waitUntil("both", () => asked.length === 2);
+    await bound.close(1);
+    open();
+    // an exception would be this test's end
+    await new Promise(setImmediate);
+    assert.deepEqual(client.answers, []);
+  });
+
+  it("drops what cannot be answered, says why, and goes on", async () => {
+    await using bound = await bind();
+    bound.datagrams.start((datagram, from) =>
+      datagram.toString() === "bad" ? Promise.reject(new Error("broken")) : echo(datagram, from),
+    );
+    using client = await sender(bound.datagrams);
+    await client.send("bad");
+    await client.send("good");
+    await waitUntil("an answer", () => client.answers.length > 0);
+    assert.deepEqual(bound.dropped, ["broken"]);
   });
 
   it("has to be a socket for datagrams where it is handed over", async () => {

@@ -47,7 +47,7 @@ listeners.start((socket, role) => {
 master?.attend();
 void master?.ended.then(async () => {
   log.info("ending");
-  await listeners.close();
+  await listeners.close(1_000);
   process.exit();
 });
 const left = Object.keys(process.env).filter((name) =>

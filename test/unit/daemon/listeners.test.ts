@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { Endpoint, ServeConfig } from "../../../src/config/config.ts";
+import { descriptorShare } from "../../../src/daemon/descriptors.ts";
 import {
   Listeners,
   type ListenersOptions,
@@ -48,7 +49,7 @@ async function waiting(
 ) {
   const listeners = new Listeners({ log, ...options });
   await listeners.open(serving(changes), { ...alone, ...options });
-  return Object.assign(listeners, { [Symbol.asyncDispose]: () => listeners.close() });
+  return Object.assign(listeners, { [Symbol.asyncDispose]: () => listeners.close(1_000) });
 }
 
 /** The same, but that they say at each connection what the socket is for. */
@@ -195,7 +196,7 @@ describe("the sockets of [serve]", () => {
     const opening = open({ policy: [{ path }], metrics }, { patience: 30_000 });
     // it has asked at the old one's socket, and been answered
     await new Promise<void>((resolve) => old.start((socket) => resolve(void socket.end())));
-    await old.close();
+    await old.close(1_000);
     await using _ = await opening;
     assert.equal(await ask({ path }), "policy\n");
     assert.equal(await ask(metrics), "metrics\n");
@@ -247,7 +248,7 @@ describe("the sockets of [serve]", () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
     const listeners = await open({ policy: [{ path }] });
-    await listeners.close();
+    await listeners.close(1_000);
     assert.equal(existsSync(path), false);
     await using _ = await open({ policy: [{ path }] });
   });
@@ -258,7 +259,7 @@ describe("the sockets of [serve]", () => {
     const listeners = await open({ policy: [{ path }] });
     rmSync(path);
     await using _ = await open({ policy: [{ path }] });
-    await listeners.close();
+    await listeners.close(1_000);
     assert.equal(await ask({ path }), "policy\n");
   });
 
@@ -267,7 +268,7 @@ describe("the sockets of [serve]", () => {
     const path = join(directory.path, "run", "policy");
     const listeners = await open({ policy: [{ path }] });
     rmSync(join(path, ".."), { recursive: true });
-    await listeners.close();
+    await listeners.close(1_000);
   });
 });
 
@@ -286,7 +287,7 @@ describe("connections", () => {
     listeners.start((socket) => socket.once("data", (chunk) => resolve(chunk.toString())));
     assert.equal(await promise, "early");
     early.destroy();
-    await listeners.close();
+    await listeners.close(1_000);
   });
 
   it("may be half-open: who has said all it will say still reads", async () => {
@@ -299,7 +300,7 @@ describe("connections", () => {
     const client = connect({ path, allowHalfOpen: true }).end();
     const [answer] = await once(client, "data");
     assert.equal(String(answer), "late");
-    await listeners.close();
+    await listeners.close(1_000);
   });
 
   it("are counted where they are logins", async () => {
@@ -315,7 +316,57 @@ describe("connections", () => {
     for (const client of clients) client.end();
     await waitUntil("both to be over", () => counts.at(-1) === 0);
     assert.deepEqual(counts, [1, 2, 1, 0]);
-    await listeners.close();
+    await listeners.close(1_000);
+  });
+
+  for (const role of ["policy", "metrics"] as const) {
+    it(`to ${role}: for one more than there may be, the oldest that waits is closed`, async () => {
+      await using directory = temporaryDirectory();
+      const path = join(directory.path, role);
+      const listeners = await open(
+        role === "policy" ? { policy: [{ path }] } : { metrics: { path } },
+      );
+      listeners.start((socket) => socket.write("hello"));
+      const most = descriptorShare()[role === "policy" ? "asking" : "metrics"];
+      const clients: Socket[] = [];
+      const connected = async () => {
+        const client = connect(path);
+        clients.push(client);
+        await once(client, "data");
+        return client;
+      };
+      const first = await connected();
+      const second = await connected();
+      while (clients.length < most) await connected();
+      assert.equal(first.closed, false);
+      const closed = once(first, "close");
+      const last = await connected();
+      await closed;
+      assert.deepEqual([second.closed, last.closed], [false, false]);
+      await listeners.close(1_000);
+      for (const client of clients) client.destroy();
+    });
+  }
+
+  it("that keep coming do not keep it from closing", async () => {
+    await using directory = temporaryDirectory();
+    const imap = { path: join(directory.path, "imap") };
+    const policy = { path: join(directory.path, "policy") };
+    const listeners = await open({ imap, policy: [policy] });
+    let flooding = true;
+    const flood = () => {
+      if (!flooding) return;
+      for (const { path } of [imap, policy])
+        connect(path)
+          .on("error", () => undefined)
+          .resume();
+      setImmediate(flood);
+    };
+    flood();
+    await ask(imap);
+    await listeners.close(100);
+    flooding = false;
+    assert.equal(existsSync(imap.path), false);
   });
 
   it("that are waiting to be accepted are let in before close", async () => {
@@ -323,7 +374,7 @@ describe("connections", () => {
     const path = join(directory.path, "imap");
     const listeners = await open({ imap: { path } });
     const clients = Array.from({ length: 500 }, () => ask({ path }));
-    await listeners.close();
+    await listeners.close(1_000);
     assert.deepEqual(
       await Promise.all(clients),
       Array.from(clients, () => "imap\n"),
