@@ -1,8 +1,7 @@
 /**
  * The daemon's inside: what it does with a connection, apart from where that comes from.
  *
- *     imap, pop3          -> Recorder -> store, or spool      (logins that are waited for)
- *     dict                -> Recorder -> spool                (logins that are not)
+ *     dict, imap, pop3    -> Recorder -> store, or spool      (logins)
  *     mail logs           -> Watcher  -> spool                (logins)
  *     spool               -> drain    -> store                (what wrappers, the Recorder and the Watcher left there)
  *     policy, socketmap   <- KnownAuthorizations <- store     (lookups)
@@ -22,6 +21,7 @@ import { serveDict } from "../sources/dovecot/dict.ts";
 import { servePostLogin } from "../sources/dovecot/post-login.ts";
 import { startLegDrains } from "../spool/drain-legs.ts";
 import { drainUntil, type DrainUntilOptions } from "../spool/drain-until.ts";
+import { InHand, recoverInHand } from "../spool/in-hand.ts";
 import { GIVE_WAY, Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
 import type { Store } from "../stores/store.ts";
@@ -57,6 +57,7 @@ export class Daemon {
   readonly #spool: Spool;
   readonly #recorder: Recorder;
   readonly #reports = new Reports();
+  readonly #inHand: InHand;
   readonly #known: KnownAuthorizations;
   #config: Config;
   #stores: Stores;
@@ -86,11 +87,14 @@ export class Daemon {
       now,
       onStore: (problem) => this.#storeAnswered(problem),
     });
+    this.#inHand = new InHand(config.spool);
     this.#recorder = new Recorder({
       spool,
       config: () => this.#config,
       store: () => this.#stores.logins,
       note: (login, outcome) => this.#known.note(login, outcome),
+      forget: (login) => this.#known.forget(login),
+      inHand: this.#inHand,
       now,
       log,
       metrics,
@@ -216,6 +220,7 @@ export class Daemon {
     await this.#purger.stop();
     await this.#watcher.stop();
     await this.#recorder.idle();
+    this.#inHand[Symbol.dispose]();
     await this.#stopDrain({ isFollowed: false });
     await closeStores(this.#stores);
   }
@@ -251,7 +256,10 @@ export class Daemon {
       ...this.#drainOptions(),
       open: () => openStore(config, "writer"),
       // at the start, and between two drains of this daemon's, a login may have started one
-      prepare: () => makeRoom(this.#spool),
+      prepare: () => {
+        makeRoom(this.#spool);
+        recoverInHand(this.#spool);
+      },
       onCommit: (logins, seconds, error) => {
         metrics.batch("spool", logins.length, seconds, error === undefined);
         log.debug("batch", batchFields("spool", logins.length, seconds, error));

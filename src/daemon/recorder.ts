@@ -2,6 +2,7 @@
 import { RowRefusedError } from "../errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Login } from "../login.ts";
+import type { InHand } from "../spool/in-hand.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Store } from "../stores/store.ts";
 import type { Fields, Log } from "./log.ts";
@@ -17,6 +18,9 @@ export interface RecorderOptions {
   readonly store: () => Pick<Store, "authorize">;
   /** Told of each login that may relay from now on, before anybody is let in. */
   readonly note: (login: Login, outcome: "committed" | "spooled") => void;
+  /** Told of a login that was noted as spooled, and cannot be recorded after all. */
+  readonly forget: (login: Login) => void;
+  readonly inHand: Pick<InHand, "hold">;
   /** This host's clock, in milliseconds since 1970. */
   readonly now: () => number;
   readonly log: Log;
@@ -52,26 +56,33 @@ export class Recorder {
 
   /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
   async record(login: Login): Promise<Outcome> {
+    return outcomeOf(await this.#record(login));
+  }
+
+  async #record(login: Login): Promise<Kept> {
     const start = performance.now();
     const kept = this.#isExcluded(login) ? "excluded" : await this.#inTime(login);
-    const outcome = kept === "doubtful" ? "spooled" : kept;
     // a doubtful one counts once the drain has committed it
-    if (kept !== "doubtful") this.#note(login, outcome);
+    if (kept !== "doubtful") this.#note(login, kept);
     const seconds = (performance.now() - start) / 1000;
     // first whoever waits to read mail
-    setImmediate(() => this.#tell(login, outcome, seconds));
-    return outcome;
+    setImmediate(() => this.#tell(login, outcomeOf(kept), seconds));
+    return kept;
   }
 
   /**
-   * Records a login that nobody is held for. It goes to the spool first: from then on not even a crash loses it, and a drain commits it.
-   * Where the spool does not take it, as {@link record} does. Never rejects.
+   * Records a login that nobody is held for, and that counts from now on. From now on it also survives this process. Resolves as
+   * {@link record} does.
    */
   async keep(login: Login): Promise<Outcome> {
-    const outcome = this.#isExcluded(login) ? "excluded" : "spooled";
-    if (outcome === "spooled" && this.#spool(login) !== undefined) return this.record(login);
-    this.found(login, outcome);
-    return outcome;
+    const { inHand, note, forget } = this.#options;
+    if (this.#isExcluded(login)) return this.record(login);
+    const release = inHand.hold(login);
+    note(login, "spooled");
+    const kept = await this.#record(login);
+    if (kept === "doubtful" || kept === "lost") forget(login);
+    release();
+    return outcomeOf(kept);
   }
 
   /** A login that is in the spool, or excluded, before anybody here has heard of it. Nobody is held for it. */
@@ -205,4 +216,8 @@ export function batchFields(
 ): Fields {
   const failed = error instanceof Error ? error.message : undefined;
   return { source, logins, ms: Math.round(seconds * 1000), failed };
+}
+
+function outcomeOf(kept: Kept): Outcome {
+  return kept === "doubtful" ? "spooled" : kept;
 }

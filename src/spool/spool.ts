@@ -10,6 +10,7 @@
  *     .ack/0 - 63    FIFOs: a byte in number pid % 64 says that a login of that process is committed
  *     .lock          held by the drain at work (lock.ts)
  *     .problems      what is wrong with the daemon at work (daemon/problems.ts)
+ *     .in-hand-*     what a daemon has in hand (in-hand.ts)
  *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
  *     .start-<s>     the second in which a wrapper started a drain
  *     .watch-<hash>/ how far a mail log has been read (sources/mail-log/handover.ts)
@@ -267,7 +268,7 @@ export class Spool {
       const [first = "", second] = readSmallFile(join(this.path, ".pid")).split("\n");
       const [pid = "", startTime] = first.split(" ");
       if (kind !== undefined && second !== kind) return undefined;
-      return processStartTime(Number(pid)) === startTime ? Number(pid) : undefined;
+      return isSameProcess(Number(pid), startTime) ? Number(pid) : undefined;
     } catch {
       return undefined;
     }
@@ -350,8 +351,17 @@ function quietly(act: () => void): void {
   }
 }
 
+/** Whether the process that started at that time is alive. */
+export function isSameProcess(pid: number, startTime: string | undefined): boolean {
+  try {
+    return processStartTime(pid) === startTime;
+  } catch {
+    return false;
+  }
+}
+
 /** Field 22 of proc(5)'s stat: with the process id, it tells one process from any other since boot. Throws where there is none. */
-function processStartTime(pid: number): string | undefined {
+export function processStartTime(pid: number): string | undefined {
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
   const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return state === "Z" ? undefined : fields[18];

@@ -10,9 +10,9 @@ export interface DictSite extends ServeSockets, AsyncDisposable {
   readonly box: Installation;
   readonly dovecot: Dovecot;
   /** The daemon's process id; undefined while there is none. */
-  daemon(): number | undefined;
+  readonly daemon: () => number | undefined;
   /** What the daemon has logged as an error, and Dovecot about it. */
-  errors(): readonly string[];
+  readonly errors: () => readonly string[];
 }
 
 export interface DictSiteOptions {

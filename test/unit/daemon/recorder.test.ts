@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { parseAddress, parseNetwork } from "../../../src/address.ts";
@@ -9,6 +9,7 @@ import { Recorder, type Outcome } from "../../../src/daemon/recorder.ts";
 import { RowRefusedError, StoreAwayError } from "../../../src/errors.ts";
 import type { Login } from "../../../src/login.ts";
 import { parseEntry } from "../../../src/spool/entry.ts";
+import { InHand } from "../../../src/spool/in-hand.ts";
 import { Spool } from "../../../src/spool/spool.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
@@ -44,7 +45,9 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
   const spool = new Spool(join(directory.path, "spool"));
   mkdirSync(spool.path);
   const store = new SlowStore();
+  const inHand = new InHand(spool.path);
   const noted: string[] = [];
+  const forgotten: string[] = [];
   const outcomes: string[] = [];
   const errors: string[] = [];
   const silent = () => undefined;
@@ -82,6 +85,8 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
     }),
     store: () => store,
     note: ({ user }) => noted.push(user),
+    forget: ({ user }) => forgotten.push(user),
+    inHand,
     now: () => NOW,
     log,
     metrics,
@@ -92,6 +97,9 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
     made,
     store,
     noted,
+    forgotten,
+    /** What the next daemon would find if this one were killed now. */
+    inHand: () => heldIn(spool.path),
     outcomes,
     errors,
     spool,
@@ -101,6 +109,13 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
         .entries.map((entry) => parseEntry(entry, spool.read(entry.name) ?? Buffer.of())?.user),
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };
+}
+
+function heldIn(directory: string): readonly string[] {
+  return readdirSync(directory)
+    .filter((name) => name.startsWith(".in-hand-"))
+    .flatMap((name) => readFileSync(join(directory, name), "utf8").split("\n"))
+    .flatMap((line) => /^\{.*"user":"(\w+)"/.exec(line)?.[1] ?? []);
 }
 
 describe("a live login", () => {
@@ -208,38 +223,41 @@ describe("a live login", () => {
 });
 
 describe("a login that nobody is held for", () => {
-  it("is in the spool, and noted, before the store is asked for anything", async () => {
+  it("counts, and would survive this process, before the store has answered", async () => {
     await using there = recorder(10_000);
     const kept = there.made.keep(login("bob"));
-    assert.deepEqual(
-      [there.spooled(), there.noted, there.outcomes],
-      [["bob"], ["bob"], ["spooled"]],
-    );
-    assert.equal(await kept, "spooled");
-    assert.deepEqual(there.store.batches, []);
-  });
-
-  it("goes to the store where the spool does not take it", async () => {
-    await using there = recorder(10_000);
-    rmSync(there.spool.path, { recursive: true });
-    const kept = there.made.keep(login("bob"));
+    assert.deepEqual([there.noted, there.inHand()], [["bob"], ["bob"]]);
     await there.store.end();
     assert.equal(await kept, "committed");
-    assert.deepEqual(there.noted, ["bob"]);
+    assert.deepEqual([there.noted, there.inHand()], [["bob", "bob"], []]);
   });
 
-  it("is lost where neither does, which is told", async () => {
+  it("is in the spool when it is no longer in hand", async () => {
+    await using there = recorder(20);
+    assert.equal(await there.made.keep(login("bob")), "spooled");
+    assert.deepEqual([there.spooled(), there.inHand()], [["bob"], []]);
+  });
+
+  it("counts no longer where neither store nor spool takes it", async () => {
     await using there = recorder(10_000);
     rmSync(there.spool.path, { recursive: true });
     const kept = there.made.keep(login("bob"));
     await there.store.end(new StoreAwayError("away"));
     assert.equal(await kept, "lost");
-    assert.deepEqual([there.noted, there.errors], [[], ["login-lost"]]);
+    assert.deepEqual([there.forgotten, there.errors], [["bob"], ["login-lost"]]);
+  });
+
+  it("counts no longer where the store refuses it, unless the drain commits it", async () => {
+    await using there = recorder(10_000);
+    const kept = there.made.keep(login("bob"));
+    await there.store.end(new RowRefusedError("too long"));
+    assert.equal(await kept, "spooled");
+    assert.deepEqual([there.noted, there.forgotten, there.spooled()], [["bob"], ["bob"], ["bob"]]);
   });
 
   it("is not recorded from an excluded address", async () => {
     await using there = recorder(10_000, ["192.0.2.0/24"]);
     assert.equal(await there.made.keep(login("bob")), "excluded");
-    assert.deepEqual([there.spooled(), there.noted, there.outcomes], [[], [], ["excluded"]]);
+    assert.deepEqual([there.spooled(), there.noted, there.inHand()], [[], [], []]);
   });
 });
