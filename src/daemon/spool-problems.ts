@@ -1,5 +1,6 @@
 /** What keeps a daemon from its spool. */
 import { accessSync, constants, statSync } from "node:fs";
+import { whyNotForRoot } from "../roots-way.ts";
 import type { Spool } from "../spool/spool.ts";
 
 /** That another daemon drains it; undefined: none does. */
@@ -14,6 +15,8 @@ export function anotherDaemon(spool: Spool): string | undefined {
 export function whyNotWritable(path: string): string | undefined {
   try {
     if (!statSync(path).isDirectory()) return `spool: ${path}: is no directory; move it away`;
+    const refusal = whyNotForRoot(path, "spool");
+    if (refusal !== undefined) return refusal;
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     return undefined;
   } catch (error) {

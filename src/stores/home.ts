@@ -8,7 +8,7 @@ import {
   mkdirSync,
   openSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import type { StoreConfig } from "../config/config.ts";
 import { isRootsOwn, rootsWayTo } from "../roots-way.ts";
 
@@ -56,8 +56,11 @@ export function makeHome({ path, mode }: Home, owner?: Owner): boolean {
  * left to make it.
  */
 export function makeHomeAsRoot(home: Home, owner: Owner): boolean {
-  const there = rootsWayTo(nearest(dirname(home.path)));
-  return there !== undefined && isRootsOwn(there) && makeHome(home, owner);
+  const start = nearest(dirname(home.path));
+  const there = rootsWayTo(start);
+  if (there === undefined || !isRootsOwn(there)) return false;
+  // by the real path, which nobody else can change
+  return makeHome({ ...home, path: join(there, relative(start, home.path)) }, owner);
 }
 
 function makeParents(path: string): void {
@@ -70,7 +73,5 @@ function makeParents(path: string): void {
 
 /** The directory itself, or the nearest above it that exists. */
 function nearest(path: string): string {
-  return lstatSync(path, { throwIfNoEntry: false }) === undefined
-    ? nearest(join(path, ".."))
-    : path;
+  return lstatSync(path, { throwIfNoEntry: false }) === undefined ? nearest(dirname(path)) : path;
 }

@@ -93,7 +93,7 @@ async function underAttack(
     { stdio: ["pipe", "pipe", "inherit"] },
   );
   try {
-    await once(child.stdout, "data");
+    await Promise.race([once(child.stdout, "data"), once(child, "close")]);
     await work();
     assert.equal(child.exitCode, null, "the attacker has ended");
   } finally {
@@ -259,16 +259,18 @@ it("schema install makes a store's directory in a directory of the configured us
   mkdirSync(home);
   chownSync(home, uid, gid);
   const path = join(home, "db", "popbsmtp.db");
-  writeFileSync(
-    box.config,
-    `spool = "${box.spool}"\nuser = "${box.user.name}"\n[store]\ndriver = "sqlite"\npath = "${path}"\n`,
-  );
-  await underAttack(box, target, [dirname(path)], async () => {
-    for (let turn = 0; turn < 8; turn++) {
-      await asRoot(box, "schema", "install");
-      target.assertUnchanged("schema install");
-    }
-  });
+  for (const each of [path, join(home, "db", "new", "x", "popbsmtp.db")]) {
+    writeFileSync(
+      box.config,
+      `spool = "${box.spool}"\nuser = "${box.user.name}"\n[store]\ndriver = "sqlite"\npath = "${each}"\n`,
+    );
+    await underAttack(box, target, [join(home, "db")], async () => {
+      for (let turn = 0; turn < 8; turn++) {
+        await asRoot(box, "schema", "install");
+        target.assertUnchanged("schema install");
+      }
+    });
+  }
 });
 
 it("schema install gives the store it makes to the configured user, and to Postfix's group", async () => {

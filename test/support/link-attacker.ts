@@ -9,7 +9,7 @@ import { setImmediate as turn } from "node:timers/promises";
 
 const [outside = "", ...paths] = process.argv.slice(2);
 const prepared = dirname(paths[0] ?? "");
-const fifo = join(prepared, ".attack-fifo");
+const fifo = join(prepared, `.attack-fifo-${process.pid}`);
 execFileSync("mkfifo", [fifo]);
 
 const kinds: readonly ((path: string) => void)[] = [
