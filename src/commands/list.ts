@@ -1,5 +1,7 @@
 import { Command } from "commander";
+import type { Config } from "../config/config.ts";
 import { formatDuration } from "../config/duration.ts";
+import { PopbsmtpError } from "../errors.ts";
 import type { Authorization, Store } from "../stores/store.ts";
 import { formatTime, printable, width } from "../terminal.ts";
 import { examples, withStore, type Context } from "./context.ts";
@@ -14,30 +16,35 @@ export interface ListOptions {
 export function listCommand(context: Context): Command {
   return new Command("list")
     .summary("list who may relay")
-    .description("Lists the live authorizations, the latest login first.")
+    .description(
+      "Lists the live authorizations in the store, the latest login first. What is excluded by the configuration does not count, and says so; --json leaves it out. For one address, popbsmtp check also asks popbsmtp serve.",
+    )
     .option("--json", "an array of {address, user, service, firstSeen, lastSeen, logins}")
-    .option("--all", "with those that have expired and are not purged yet")
+    .option("--all", "with those that have expired and are not purged yet, or are excluded")
     .addHelpText(
       "after",
       examples("popbsmtp list", "popbsmtp list --json | jq -r '.[] | select(.logins > 9).user'"),
     )
     .action(async (options: ListOptions, command: Command) => {
-      await withStore(context, command, "writer", (store, { lifetime }) =>
-        list(store, lifetime, options, context),
-      );
+      await withStore(context, command, "writer", async (store, config) => {
+        await list(store, config, options, context);
+        await noteWaiting(config, context);
+      });
     });
 }
 
 /** Prints the authorizations in a store. */
 export async function list(
   store: Store,
-  lifetime: number,
+  { lifetime, exclude }: Pick<Config, "lifetime" | "exclude">,
   { json = false, all = false }: ListOptions,
   { terminal, now }: Pick<Context, "terminal" | "now">,
 ): Promise<void> {
   const authorizations = await store.list({ all });
+  const isExcluded = ({ address }: Authorization) =>
+    exclude.some(({ contains }) => contains(address));
   if (json) {
-    terminal.print(toJson(authorizations));
+    terminal.print(toJson(authorizations.filter((row) => all || !isExcluded(row))));
     return;
   }
   if (authorizations.length === 0) {
@@ -45,7 +52,10 @@ export async function list(
     return;
   }
   const storeNow = now() + (await store.clockOffset());
-  const rows = authorizations.map((row) => cells(row, lifetime - (storeNow - +row.lastSeen)));
+  const rows = authorizations.map((row) => {
+    const left = lifetime - (storeNow - +row.lastSeen);
+    return cells(row, isExcluded(row) ? "excluded" : left > 0 ? span(left) : "expired");
+  });
   const [header = "", ...lines] = align([HEADER, ...rows]);
   terminal.print(terminal.color ? `\u001B[1m${header}\u001B[22m` : header);
   for (const line of lines) terminal.print(line);
@@ -53,7 +63,25 @@ export async function list(
 
 const HEADER = ["address", "user", "service", "first seen", "last seen", "logins", "valid for"];
 
-function cells(row: Authorization, left: number): readonly string[] {
+/** Logins in the spool are in no list, though the daemon may know of them. */
+async function noteWaiting({ spool }: Pick<Config, "spool">, { terminal }: Context): Promise<void> {
+  const { Spool } = await import("../spool/spool.ts");
+  try {
+    const { length } = (await new Spool(spool).survey()).backlog;
+    if (length === 0) return;
+    const what = length === 1 ? "1 login waits" : `${length} logins wait`;
+    terminal.note(`popbsmtp: ${what} in the spool, and may not be listed yet`);
+  } catch (error) {
+    // no spool, or none that this user may read
+    if (!(error instanceof PopbsmtpError)) throw error;
+  }
+}
+
+function span(left: number): string {
+  return formatDuration(Math.ceil(left / 1000) * 1000);
+}
+
+function cells(row: Authorization, validFor: string): readonly string[] {
   return [
     row.address,
     row.user || "-",
@@ -61,7 +89,7 @@ function cells(row: Authorization, left: number): readonly string[] {
     row.firstSeen === undefined ? "-" : formatTime(row.firstSeen),
     formatTime(row.lastSeen),
     row.logins === undefined ? "-" : String(row.logins),
-    left > 0 ? formatDuration(Math.ceil(left / 1000) * 1000) : "expired",
+    validFor,
   ].map(printable);
 }
 

@@ -4,15 +4,10 @@
  */
 import { Command, Option } from "commander";
 import type { Address } from "../address.ts";
-import type { Config, Endpoint } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { ConfigError, PopbsmtpError, UsageError } from "../errors.ts";
 import type { Store } from "../stores/store.ts";
 import { addressArgument, enter, examples, openConfigured, type Context } from "./context.ts";
-
-const POLICY_YES = "action=OK\n\n";
-const POLICY_NO = "action=DUNNO\n\n";
-const SOCKETMAP_YES = "5:OK OK,";
-const SOCKETMAP_NO = "9:NOTFOUND ,";
 
 /** What bash is told: OK, NO, or why nobody can tell. */
 type Verdict = string;
@@ -42,7 +37,13 @@ async function verdict(text: string, command: Command): Promise<Verdict> {
   try {
     const address = addressArgument(text);
     const config = await enter(command);
-    return (await askDaemon(config.serve, address)) ?? (await askStore(config, address));
+    const { askDaemon } = await import("./daemon-answer.ts");
+    const said = await askDaemon(config.serve, address);
+    if (said?.answer === "away") return said.why;
+    if (said !== undefined) return said.answer === "authorized" ? "OK" : "NO";
+    // what the daemon would say, whatever the store has
+    const isExcluded = config.exclude.some(({ contains }) => contains(address));
+    return isExcluded ? "NO" : await askStore(config, address);
   } catch (error) {
     if (error instanceof ConfigError) return error.problems.join("; ");
     if (error instanceof PopbsmtpError) return error.message;
@@ -57,30 +58,4 @@ async function askStore(config: Config, address: Address): Promise<Verdict> {
   } finally {
     await store.close();
   }
-}
-
-/** Asks the daemon at its sockets, one after the other, until it says something. Undefined where it is not at work. */
-async function askDaemon(
-  { socketmap, policy }: Pick<Config["serve"], "socketmap" | "policy">,
-  address: Address,
-): Promise<Verdict | undefined> {
-  const { question } = await import("../doctor/question.ts");
-  const key = `relay ${address}`;
-  const ask = async (endpoint: Endpoint, text: string): Promise<Verdict | undefined> => {
-    const asked = await question(endpoint, text);
-    if (!("answer" in asked)) return undefined;
-    if ([POLICY_YES, SOCKETMAP_YES].includes(asked.answer)) return "OK";
-    if ([POLICY_NO, SOCKETMAP_NO].includes(asked.answer)) return "NO";
-    return /^\d+:TEMP (.+),$/.exec(asked.answer)?.[1];
-  };
-  // the policy service cannot say that the store is away
-  for (const endpoint of socketmap) {
-    const said = await ask(endpoint, `${key.length}:${key},`);
-    if (said !== undefined) return said;
-  }
-  for (const endpoint of policy) {
-    const said = await ask(endpoint, `request=smtpd_access_policy\nclient_address=${address}\n\n`);
-    if (said !== undefined) return said;
-  }
-  return undefined;
 }

@@ -80,7 +80,7 @@ test("allow, check, list, revoke: an authorization by hand, from its beginning t
   assert.equal(checked.status, 0);
   assert.match(
     checked.out,
-    /^192\.0\.2\.1 may relay until .* left\): last login of bob@example\.org \(allow\)\n$/,
+    /^192\.0\.2\.1 may relay until .* left\): last login of bob@example\.org \(allow\); asked: the store\n$/,
   );
 
   const [row, ...others] = JSON.parse((await popbsmtp("list", "--json")).out);

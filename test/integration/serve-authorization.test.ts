@@ -57,8 +57,12 @@ async function takeAway(box: Installation): Promise<() => Promise<void>> {
   return () => Promise.resolve(renameSync(`${directory}.away`, directory));
 }
 
-async function revoke(box: Installation, ...which: readonly string[]) {
-  const done = await run(box.program, ["--config", box.config, "revoke", ...which]);
+function revoke(box: Installation, ...which: readonly string[]) {
+  return popbsmtp(box, "revoke", ...which);
+}
+
+async function popbsmtp(box: Installation, ...args: readonly string[]) {
+  const done = await run(box.program, ["--config", box.config, ...args]);
   return { ...done, stdout: String(done.stdout), stderr: String(done.stderr) };
 }
 
@@ -181,3 +185,45 @@ test("a mapped table: a revocation covers this host, and says so", async () => {
   await drained(box);
   assert.deepEqual(await box.rows(), []);
 });
+
+test("check and list say what Postfix is told: of an excluded address", async () => {
+  await using box = await install("sqlite", 'exclude = ["198.51.100.0/24"]');
+  await using serve = await startServe(box);
+  const client = "198.51.100.7";
+  const time = "strftime('%Y-%m-%d %H:%M:%f', 'now')";
+  await box.sql(`INSERT INTO popbsmtp VALUES ('${client}', 'bob', 'imap', ${time}, ${time}, 1)`);
+  assert.equal(await askPolicy(serve.policy, client), "DUNNO");
+  assert.equal((await popbsmtp(box, "check", client)).status, 1);
+  assert.match((await popbsmtp(box, "list")).stdout, /^198\.51\.100\.7 .* excluded$/m);
+  assert.equal((await popbsmtp(box, "list", "--json")).stdout, "[]\n");
+  await serve.stop();
+  assert.equal((await popbsmtp(box, "check", client)).status, 1);
+  assert.equal((await popbsmtp(box, "relay", "--ask", client)).stdout, "NO\0\n");
+});
+
+for (const driver of DRIVERS) {
+  test(`${driver}: check says what Postfix is told while the store is away`, async () => {
+    await using box = await install(driver);
+    await using serve = await startServe(box);
+    await logIn(serve, "bob");
+    await drained(box);
+    const before = await popbsmtp(box, "check", CLIENT);
+    assert.match(before.stdout, / may relay until .*last login of bob.*; asked: popbsmtp serve\n$/);
+    const bringBack = await takeAway(box);
+    const { status, stdout } = await popbsmtp(box, "check", CLIENT);
+    assert.equal(await askPolicy(serve.policy, CLIENT), "OK");
+    assert.equal(status, 0);
+    assert.match(stdout, / may relay; asked: popbsmtp serve, which remembers a login \(store: /);
+    const unknown = await popbsmtp(box, "check", "192.0.2.9");
+    assert.deepEqual([unknown.status, unknown.stdout], [75, ""]);
+    assert.match(
+      unknown.stderr,
+      /^popbsmtp: popbsmtp serve knows of no login: the store is away\n$/,
+    );
+    await serve.kill9();
+    const alone = await popbsmtp(box, "check", CLIENT);
+    assert.deepEqual([alone.status, alone.stdout], [75, ""]);
+    await bringBack();
+    assert.match((await popbsmtp(box, "check", CLIENT)).stdout, /; asked: the store\n$/);
+  });
+}

@@ -1,17 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseNetwork } from "../../../src/address.ts";
 import { list, type ListOptions } from "../../../src/commands/list.ts";
 import type { Authorization } from "../../../src/stores/store.ts";
 import { address, authorization, MINUTE, NOW } from "./authorization.ts";
 import { memoryStore } from "./memory-store.ts";
 import { recorder } from "./recorder.ts";
 
+const network = parseNetwork("192.168.0.0/16");
+assert.ok(network !== undefined);
+const config = { lifetime: 30 * MINUTE, exclude: [network] };
+
 async function listed(
   rows: readonly Authorization[],
   options: ListOptions = {},
   terminal = recorder(),
 ) {
-  await list(memoryStore(rows), 30 * MINUTE, options, { terminal, now: () => NOW });
+  await list(memoryStore(rows), config, options, { terminal, now: () => NOW });
   return terminal;
 }
 
@@ -43,15 +48,22 @@ test("what nobody said, or a mapped table does not hold, is a dash", async () =>
   );
 });
 
+test("what is excluded says so, and counts as little in JSON as what has expired", async () => {
+  const rows = [authorization(), authorization({ address: address("192.168.7.7") })];
+  const { printed } = await listed(rows);
+  assert.match(printed[2] ?? "", /^192\.168\.7\.7 .* excluded$/);
+  const addresses = async (options: ListOptions) =>
+    JSON.parse((await listed(rows, { ...options, json: true })).printed.join("\n")).map(
+      (row: { readonly address: string }) => row.address,
+    );
+  assert.deepEqual(await addresses({}), ["192.0.2.1"]);
+  assert.deepEqual(await addresses({ all: true }), ["192.0.2.1", "192.168.7.7"]);
+});
+
 test("what has expired says so, by the store's clock", async () => {
   const terminal = recorder();
   const row = authorization({ lastSeen: new Date(NOW) });
-  await list(
-    memoryStore([row], 31 * MINUTE),
-    30 * MINUTE,
-    { all: true },
-    { terminal, now: () => NOW },
-  );
+  await list(memoryStore([row], 31 * MINUTE), config, { all: true }, { terminal, now: () => NOW });
   assert.match(terminal.printed[1] ?? "", / expired$/);
 });
 
