@@ -49,6 +49,8 @@ if [[ -f $p_config && -r $p_config ]]; then
         ;;
     esac
   done <"$p_config"
+elif [[ $p_config != /etc/popbsmtp/popbsmtp.toml || -e $p_config ]]; then
+  p_complaint="$p_config: cannot be read by this user; taking $p_spool for the spool"
 fi
 
 # bash has variables of its own that hide, drop or change those of the environment: with one of them, the exec takes more care

@@ -29,9 +29,6 @@ check_options() {
   if [[ -n $p_export ]] && [[ $p_export != [A-Za-z_]* || $p_export == *[!A-Za-z0-9_]* || $p_export == p_* || ${!p_export@a} == *r* ]]; then
     p_complaint="--export $p_export: not the name of a variable that can be set" p_export=
   fi
-  if [[ ! -f $p_config || ! -r $p_config ]] && [[ $p_config != /etc/popbsmtp/popbsmtp.toml || -e $p_config ]]; then
-    p_complaint="$p_config: cannot be read by this user; taking $p_spool for the spool"
-  fi
 }
 
 # In a spool that belongs to somebody else, its owner (or anybody, where the mode is 1733) can put links and FIFOs in this process's
@@ -42,7 +39,7 @@ check_options() {
 read_line() {
   local p_bytes
   if [[ -O $p_spool ]]; then
-    IFS= read -r "$1" <"$2"
+    IFS= read -rn 500 "$1" <"$2"
   else
     p_bytes=$(/bin/dd if="$2" iflag=nofollow,nonblock bs=512 count=1)
     printf -v "$1" %s "${p_bytes%%$'\n'*}"
@@ -102,7 +99,7 @@ explain() {
   if [[ -e $p_file && -s $p_spool/.away ]]; then
     read_line p_trouble "$p_spool/.away"
     p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
-  elif [[ -e $p_file ]] && waiting_for_long; then
+  elif [[ -e $p_file && $p_wait != 0 ]] && waiting_for_long; then
     p_trouble="the login from $p_address waits in $p_spool, others for $p_since s: run popbsmtp drain as root, which says why"
   elif [[ -s $p_spool/.notice ]]; then
     read_line p_trouble "$p_spool/.notice"

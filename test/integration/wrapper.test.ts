@@ -193,6 +193,27 @@ describe("--no-drain", () => {
   });
 });
 
+describe("what the wrapper says", () => {
+  it("is of a sane length, and printable, whatever somebody has put in the drain's place", async () => {
+    await using there = await wrapper();
+    await there.hang();
+    for (const name of [".notice", ".away"]) {
+      writeFileSync(join(there.spool, name), `\u001b[2J${"x".repeat(1_000_000)}`);
+      const said = await there.login();
+      assertBecame(said, /^popbsmtp: [^\n]*\?\[2Jx+\n$/);
+      assert.ok(said.stderr.length < 1_000);
+    }
+  });
+
+  it("is that the configuration cannot be read, also where the default spool serves", async () => {
+    await using there = await wrapper();
+    assertBecame(
+      await there.login(["--config", there.spool, "--no-drain"]),
+      /^popbsmtp: \S+spool: cannot be read by this user; taking \/var\/spool\/popbsmtp for the spool/,
+    );
+  });
+});
+
 describe("what the wrapper leaves in the spool", () => {
   it("is a whole login or nothing, where a limit on files' sizes is in the way", async () => {
     await using there = await wrapper();
