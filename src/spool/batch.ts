@@ -1,6 +1,6 @@
 /** From files in the spool to rows in the store: what every drain does with a handful of entries. */
 import type { Network } from "../address.ts";
-import { RowRefusedError } from "../errors.ts";
+import { EX, hasCode, PopbsmtpError, RowRefusedError } from "../errors.ts";
 import type { Login } from "../login.ts";
 import type { Store } from "../stores/store.ts";
 import { parseEntry, type EntryName } from "./entry.ts";
@@ -47,6 +47,7 @@ interface Recorded {
  * Commits what `entries` hold and takes them out of the spool; what cannot be used is set aside. Returns the number committed.
  *
  * @throws StoreAwayError where nothing could be committed; then all is as it was
+ * @throws PopbsmtpError (75) where this process can open no more files
  */
 export async function drainBatch(
   context: BatchContext,
@@ -81,7 +82,12 @@ function take(context: BatchContext, entry: EntryName): Login | undefined {
     spool.remove(entry);
     return undefined;
   } catch (error) {
-    report(spool.setAside(entry.name, error instanceof Error ? error.message : String(error)));
+    const why = error instanceof Error ? error.message : String(error);
+    // no descriptor or no memory is left, and nothing is wrong with the login
+    if (hasCode(error, "EMFILE", "ENFILE", "ENOMEM")) {
+      throw new PopbsmtpError(`spool: ${why}`, EX.TEMPFAIL, { cause: error });
+    }
+    report(spool.setAside(entry.name, why));
     return undefined;
   }
 }

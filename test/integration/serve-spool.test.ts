@@ -1,9 +1,13 @@
 /** The daemon while something is wrong with its spool: logins are answered, and when the spool is back everything goes on by itself. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
+import { freePort } from "../support/free-port.ts";
 import { install, type Installation } from "../support/installation.ts";
+import { runOk } from "../support/run.ts";
 import { askSocket, postLoginRequest, startServe, type Serve } from "../support/serve.ts";
 import { mountTmpfs } from "../support/tmpfs.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -160,4 +164,44 @@ test("while thousands of entries without work for the store drain, logins are an
   assert.ok(during >= 10, `${String(during)} logins`);
   assert.deepEqual(slow, []);
   assert.doesNotMatch(serve.log(), /outcome=lost/);
+});
+
+test("without a descriptor left, the daemon answers whoever has connected, and then goes on by itself", async () => {
+  await using box = await install("pgsql");
+  const log = join(box.directory, "mail.log");
+  writeFileSync(log, "");
+  const [metrics, drac] = [await freePort(), await freePort()];
+  await using serve = await startServe(
+    box,
+    `metrics = "127.0.0.1:${String(metrics)}"\ndrac = "127.0.0.1:${String(drac)}"\n[watch]\nfile = "${log}"`,
+  );
+  await stored(box, await logIn(serve));
+  const limit = (descriptors: string) =>
+    runOk("prlimit", [`--pid=${String(serve.pid)}`, `--nofile=${descriptors}`], box.user);
+  const early = createConnection(serve.imap);
+  const asked = createConnection(serve.policy);
+  await Promise.all([early, asked].map((socket) => once(socket, "connect")));
+  await waitUntil("both to be accepted", async () => (await logIn(serve)) !== "");
+  await limit("3:");
+  const before = serve.log().length;
+  const waiting = spool(box);
+  await box.server?.stop();
+  early.write(postLoginRequest("192.0.2.1", "early"));
+  assert.equal(String((await once(early, "data"))[0]), "early\n");
+  asked.write("request=smtpd_access_policy\nclient_address=192.0.2.1\n\n");
+  assert.equal(String((await once(asked, "data"))[0]), "action=OK\n\n");
+  for (const port of [metrics, drac]) createConnection(port).on("error", () => undefined);
+  assert.match(await serve.reload(), /reload-refused/);
+  await waitUntil(
+    "the drain to fail",
+    () => serve.log().slice(before).includes("drain-failed"),
+    PATIENCE,
+  );
+  await box.server?.start();
+  await limit("4096:");
+  await stored(box, waiting);
+  await stored(box, await logIn(serve));
+  assert.match(await serve.reload(), / reloaded$/);
+  assert.doesNotMatch(serve.log(), /internal-error/);
+  assert.equal(await serve.stop(), 0);
 });
