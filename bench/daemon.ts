@@ -6,7 +6,7 @@ import { startServerProcess } from "../test/support/server-process.ts";
 import { postLoginRequest } from "../test/support/serve.ts";
 
 /** The sockets it has, by the key of [serve]; a file of that name in the daemon's directory is one. */
-export const ROLES = ["imap", "pop3", "policy", "socketmap"] as const;
+export const ROLES = ["dict", "imap", "pop3", "policy", "socketmap"] as const;
 
 export interface Daemon extends AsyncDisposable {
   /** Where it listens. */

@@ -40,3 +40,15 @@ service dict {
 }
 `;
 }
+
+/** The same plugin with a dict server at `socket` that somebody else runs. */
+export function dictListener(socket: string): string {
+  return `
+mail_plugins = last_login
+plugin {
+  last_login_dict = proxy:${socket}:popbsmtp
+  last_login_key = popbsmtp/%s/%r/%u
+  last_login_precision = us
+}
+`;
+}

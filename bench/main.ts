@@ -25,11 +25,11 @@ interface Amount {
 type Table = (site: Site, amount: Amount, terminal: Terminal, cpu: CpuMeter) => Promise<string>;
 
 const TABLES: Readonly<Record<string, Table>> = {
-  processes: (site, { quick }, terminal) => processes(site, { turns: quick ? 30 : 150 }, terminal),
+  processes: (site, { quick }, terminal) => processes(site, { turns: quick ? 30 : 200 }, terminal),
   logins: (site, { quick }, terminal, cpu) =>
     logins(
       site,
-      quick ? { alone: 20, together: 100 } : { alone: 100, together: 2_000 },
+      quick ? { alone: 20, together: 100 } : { alone: 200, together: 2_000 },
       terminal,
       cpu,
     ),

@@ -14,13 +14,14 @@ export interface TemporaryDirectoryOptions {
   readonly mode?: number;
 }
 
+/** Not TMPDIR: Unix sockets are made below it, and their paths may have 107 bytes only. */
+const PARENT = process.env["TEST_DIRECTORY"] ?? "/tmp";
+
 /**
  * A fresh directory, gone with all its contents at dispose, and also where the test process ends early.
- *
- * Its path is short and not below TMPDIR: Unix sockets are made in it, and theirs may have 107 bytes only.
  */
 export function temporaryDirectory(options: TemporaryDirectoryOptions = {}): TemporaryDirectory {
-  const path = mkdtempSync("/tmp/pop-");
+  const path = mkdtempSync(`${PARENT}/pop-`);
   if (options.owner !== undefined) chownSync(path, options.owner.uid, options.owner.gid);
   if (options.mode !== undefined) chmodSync(path, options.mode);
   const exit = atExit(() => rmSync(path, removal));
