@@ -226,7 +226,9 @@ export class Listeners {
     const mode = role === "dict" ? 0o660 : isLogin(role) ? 0o600 : 0o666;
     const owner = role === "dict" ? withDovecot(options.owner, serve) : options.owner;
     try {
-      const stop = await listenAt(endpoint, server, { ...options, mode, owner });
+      // where nobody listens at it, Dovecot tries for three seconds at each login
+      const mustGo = role === "dict";
+      const stop = await listenAt(endpoint, server, { ...options, mode, owner, mustGo });
       return { role, where, handed: false, stop };
     } catch (error) {
       throw named(`serve.${role}`, error);

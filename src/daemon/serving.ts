@@ -74,7 +74,7 @@ async function begin(config: Config, flaws: readonly string[], service: Service)
   await listeners.open(config.serve, {
     owner: account,
     patience,
-    mayMiss: (role) => isHeld || (holdsLogins && !isLogin(role)),
+    mayMiss: (role) => isHeld || role === "dict" || (holdsLogins && !isLogin(role)),
   });
   const network = await NetworkSources.open(config.serve, {
     handed,

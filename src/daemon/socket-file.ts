@@ -38,6 +38,8 @@ export interface SocketFileOptions {
   readonly mode: number;
   /** Whom the socket, and its directory where that has to be made, belong to where root makes them. Default: this process' user. */
   readonly owner: Account | undefined;
+  /** Whether the socket is only to be made where its owner can take it away in the end. Default false. */
+  readonly mustGo?: boolean;
 }
 
 /** Does something with certain rights. */
@@ -67,7 +69,7 @@ export async function listenAtPath(
 async function makeSocket(
   path: string,
   server: Server,
-  { mode, owner }: SocketFileOptions,
+  { mode, owner, mustGo = false }: SocketFileOptions,
 ): Promise<() => void> {
   if (owner === undefined || owner.uid === 0 || !isRoot()) {
     return listenAs(asItself, path, server, mode);
@@ -79,13 +81,14 @@ async function makeSocket(
     const denied = explained(path, error).exitStatus === EX.NOPERM;
     const directory = denied ? wayTo(dirname(path)) : undefined;
     if (directory === undefined) throw error;
-    const root = { uid: 0, gid: owner.gid };
-    return await listenAs(
-      (work) => asAccount(root, work),
-      join(directory, basename(path)),
-      server,
-      mode,
-    );
+    if (mustGo) {
+      throw new PopbsmtpError(
+        `${path}: its directory has to belong to the daemon's user: a socket that stays behind would hold up every login`,
+        EX.NOPERM,
+        { cause: error },
+      );
+    }
+    return await listenAs(asItself, join(directory, basename(path)), server, mode);
   }
 }
 

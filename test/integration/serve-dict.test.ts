@@ -1,12 +1,15 @@
 /** Dovecot 2.3's last_login plugin tells the daemon of logins, set up as `popbsmtp print dovecot` says, and Postfix asks it. */
 import assert from "node:assert/strict";
-import { chownSync } from "node:fs";
+import { chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { rowOf, startDict } from "../support/dict.ts";
+import { startDovecot, type Dovecot } from "../support/dovecot.ts";
 import { install, type Installation } from "../support/installation.ts";
 import { readMail } from "../support/mail-session.ts";
 import { startPostfix } from "../support/postfix.ts";
-import { askPolicy } from "../support/serve.ts";
+import { runOk } from "../support/run.ts";
+import { askPolicy, startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 const OUTSIDE = "somebody@example.net";
@@ -152,6 +155,82 @@ test("Dovecot's log says that a login is lost where neither spool nor store take
   );
   assert.equal(await askPolicy(site.policy, "127.0.0.6"), "DUNNO");
 });
+
+test("a daemon on its own has a socket for Dovecot's mail processes, and leaves none behind", async () => {
+  await using box = await install("sqlite");
+  await using serve = await startServe(box);
+  await using dovecot = await startDovecot({
+    config: await box.popbsmtp("print", "dovecot", "--systemd"),
+  });
+  await readMail(dovecot, "imap", "bob", "127.0.0.5");
+  await rowOf(box, "bob");
+  assert.equal(await serve.stop(), 0);
+  assert.ok(!existsSync(serve.dict));
+  await readMail(dovecot, "pop3", "meanwhile", "127.0.0.6");
+  await serve.start();
+  await readMail(dovecot, "pop3", "eve", "127.0.0.7");
+  await rowOf(box, "eve");
+});
+
+test("from post-login to the plugin: while Dovecot has both, a login counts once", async () => {
+  await using box = await install("pgsql");
+  const postLogin = await box.popbsmtp("print", "dovecot", "post-login");
+  await using site = await startDict(box, { edit: (printed) => postLogin + printed });
+  const { dovecot } = site;
+  for (const [protocol, from] of LOGINS) {
+    const user = `${protocol} ${from}`;
+    await readMail(dovecot, protocol, user, from);
+    assert.equal((await rowOf(box, user)).address, from);
+  }
+  const conf = join(dovecot.directory, "dovecot.conf");
+  writeFileSync(conf, readFileSync(conf, "utf8").replace(postLogin, ""));
+  await reload(dovecot);
+  const socket = join(dovecot.directory, "run", "popbsmtp-imap");
+  await waitUntil("post-login to be gone", () => !existsSync(socket));
+  const logins = await box.rows();
+  assert.deepEqual(
+    logins.map((row) => row.logins),
+    LOGINS.map(() => 1),
+  );
+  await readMail(dovecot, "imap", "after", "127.0.0.9");
+  await rowOf(box, "after");
+  assert.deepEqual(site.errors(), []);
+});
+
+test("behind a proxy, the backend's plugin tells where the client is, and nobody whom the backend refused", async () => {
+  await using box = await install("sqlite");
+  await using backend = await startDict(box, {
+    edit: (printed) => `login_trusted_networks = 127.0.0.1\n${printed}`,
+  });
+  await using proxy = await startDovecot();
+  for (const protocol of ["imap", "pop3"] as const) {
+    await proxyTo(proxy, backend.dovecot[`${protocol}Port`]);
+    const from = protocol === "imap" ? "127.0.0.5" : "127.0.0.6";
+    await waitUntil("the proxy to pass logins on", async () => {
+      await readMail(proxy, protocol, `${protocol} bob`, from);
+      return /Started proxying/i.test(proxy.log());
+    });
+    assert.equal((await rowOf(box, `${protocol} bob`)).address, from);
+    using client = await proxy[protocol]({ from: "127.0.0.66" });
+    await assert.rejects(client.login("mallory", "wrong"));
+  }
+  assert.ok((await box.rows()).every(({ address }) => address !== "127.0.0.66"));
+});
+
+/** Makes a Dovecot let anybody in whom the server at that port lets in. */
+async function proxyTo(dovecot: Dovecot, port: number): Promise<void> {
+  const conf = join(dovecot.directory, "dovecot.conf");
+  const args = `nopassword=y proxy=y host=127.0.0.1 port=${port}`;
+  writeFileSync(
+    conf,
+    readFileSync(conf, "utf8").replace(/(?<=passdb \{\n {2}driver = static\n {2}args = ).*/, args),
+  );
+  await reload(dovecot);
+}
+
+async function reload({ directory }: Dovecot): Promise<void> {
+  await runOk("doveadm", ["-c", join(directory, "dovecot.conf"), "reload"]);
+}
 
 /** Nobody can write to the spool for now. */
 function unwritableSpool({ spool, user }: Installation): AsyncDisposable {

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, lstatSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -143,6 +151,22 @@ describe("the sockets of [serve]", () => {
       message: /serve\.dict-group: there is no group no-such-group; name /,
     });
     assert.equal(process.getegid?.(), 0);
+  });
+
+  it("are not made where they could not be removed, if Dovecot would wait for them", async () => {
+    await using directory = temporaryDirectory({ mode: 0o755 });
+    const dict = { path: join(directory.path, "dict") };
+    const owner = account("nobody");
+    await assert.rejects(open({ dict }, { owner }), {
+      message: /^serve\.dict: .*: its directory has to belong to the daemon's user: /,
+    });
+    assert.ok(!existsSync(dict.path));
+    chownSync(directory.path, owner.uid, owner.gid);
+    {
+      await using _ = await open({ dict }, { owner });
+      assert.ok(existsSync(dict.path));
+    }
+    assert.ok(!existsSync(dict.path));
   });
 
   it("may be in a directory that is not there yet: anybody may pass through it, whatever the umask", async () => {
