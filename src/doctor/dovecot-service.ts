@@ -40,22 +40,29 @@ export function isServeSocket(
   return isAbsolute(socket) && (isConfigured || socket.includes("popbsmtp"));
 }
 
-/** Is the service set up so that it can work, and does it answer? */
-export async function serviceFindings(
+/** Is the service set up so that it can work? */
+export function setUpFindings(
   root: Section,
   { service, command }: Serve,
+  subject: Subject,
+): readonly Finding[] {
+  const set: Setter = (line) => [`${service.name} {`, `  ${line}`, "}"];
+  const write = (right: Wrapper) => set(`executable = ${commandLine(right)}`);
+  return [
+    ...wrapperFindings(command, subject, service.name, write),
+    ...processFindings(root, service, subject.config.user, set),
+    ...listenerFindings(service, set),
+  ];
+}
+
+/** The same, and does it answer? */
+export async function serviceFindings(
+  root: Section,
+  serve: Serve,
   { protocol, socket }: Asking,
   subject: Subject,
 ): Promise<readonly Finding[]> {
-  const { config } = subject;
-  const set: Setter = (line) => [`${service.name} {`, `  ${line}`, "}"];
-  const write = (right: Wrapper) => set(`executable = ${commandLine(right)}`);
-  const found = [
-    ...wrapperFindings(command, subject, service.name, write),
-    ...processFindings(root, service, config.user, set),
-    ...listenerFindings(service, set),
-    ...roleFindings({ protocol, socket }),
-  ];
+  const found = [...setUpFindings(root, serve, subject), ...roleFindings({ protocol, socket })];
   // one trouble is told once
   if (found.some(({ level }) => level === "problem")) return found;
   if (isStopped(root)) return found;
@@ -141,8 +148,26 @@ function listenerFindings({ name, sections }: Section, set: Setter): readonly Fi
       const text = `${name}: whoever reaches ${socket} may authorize any address`;
       findings.push(problem(text, ...set(`unix_listener ${socket} { mode = 0600 }`)));
     }
+    if (role === "dict") findings.push(...dictListenerFindings(name, socket, settings));
   }
   return findings;
+}
+
+/** The last_login plugin connects as the mail user, in a group of Dovecot's. */
+function dictListenerFindings(
+  name: string,
+  socket: string,
+  settings: Section["settings"],
+): readonly Finding[] {
+  const mode = Number.parseInt(settings.get("mode") ?? "0600", 8);
+  const inside = ["mode = 0660", "group = dovecot"].map((line) => `    ${line}`);
+  const right = [`${name} {`, `  unix_listener ${socket} {`, ...inside, "  }", "}"];
+  if ((mode & 0o002) !== 0) {
+    return [problem(`${name}: whoever reaches ${socket} may authorize any address`, ...right)];
+  }
+  if ((mode & 0o060) === 0o060 && (settings.get("group") ?? "") !== "") return [];
+  const text = `${name}: Dovecot's mail processes cannot connect to ${socket}: no login is recorded`;
+  return [problem(text, ...right)];
 }
 
 function roleFindings({ protocol, socket }: Asking): readonly Finding[] {

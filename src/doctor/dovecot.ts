@@ -12,6 +12,7 @@ import {
   settingOf,
   type Section,
 } from "./doveconf.ts";
+import { dictFindings, findDict } from "./dovecot-dict.ts";
 import { runningFindings, unreadFindings } from "./dovecot-process.ts";
 import { dovecot1Findings } from "./dovecot-1.ts";
 import { ok, problem, warning, type Finding } from "./finding.ts";
@@ -93,7 +94,8 @@ async function protocolFindings(
 ): Promise<readonly Finding[] | undefined> {
   const service = root.sections.find(({ name }) => name === `service ${protocol}`);
   const socket = service?.settings.get("executable")?.split(/\s+/).slice(1).find(isArgument);
-  if (socket === undefined) return undefined;
+  const dict = findDict(root, subject);
+  if (socket === undefined) return dict && dictFindings(root, dict, protocol, subject);
   const listener = listenerOf(root, socket);
   if (listener === undefined) {
     if (isServeSocket(socket, protocol, subject))

@@ -58,6 +58,9 @@ export const POST_LOGIN = {
   answer: "doctor\n",
 };
 
+/** A connection of the last_login plugin's that tells of no login: there is no answer to that. */
+export const DICT = { question: "H3\t2\t0\t\tpopbsmtp\n" };
+
 /** Whether an address that cannot log in, being no host's (RFC 5737), may relay. */
 export const POLICY = {
   question: "request=smtpd_access_policy\nclient_address=192.0.2.0\n\n",

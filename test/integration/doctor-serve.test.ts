@@ -139,6 +139,52 @@ test("doctor understands the daemon that Dovecot's master runs", async (t) => {
   });
 });
 
+test("doctor understands Dovecot's last_login plugin, which tells the daemon", async (t) => {
+  await using box = await install("sqlite");
+  const { policy } = configureServe(box);
+  await using server = await mailServer(
+    box,
+    await box.popbsmtp("print", "dovecot"),
+    relay(`check_policy_service { unix:${policy}, ${SETTINGS} }`),
+  );
+  const { doctor, dovecotConf } = server;
+  await waitUntil("the daemon to answer", async () => (await doctor()).status === 0, {
+    timeout: 60_000,
+  });
+
+  await t.test("a good set-up", async () => {
+    const { text } = await doctor();
+    assert.match(text, /\nno problems, no warnings\n$/);
+    assert.match(
+      text,
+      /imap: each login is told to popbsmtp serve, which listens \(.*popbsmtp-dict\)/,
+    );
+    assert.match(text, /pop3: each login is told to popbsmtp serve/);
+    assert.deepEqual(await box.rows(), []);
+  });
+
+  await t.test("what keeps logins from being told", async () => {
+    const mistakes = [
+      [/protocol pop3 \{[^}]*\}/, "", /pop3: no login is recorded: mail_plugins, as/, "last_login"],
+      ["popbsmtp/%s/%r/%u", "last/%u", /last_login_key is last\/%u: no login/, "popbsmtp/%s/%r/%u"],
+      ["mode = 0660", "mode = 0666", /whoever reaches popbsmtp-dict may authorize/, "mode = 0660"],
+      ["mode = 0660", "mode = 0600", /mail processes cannot connect to popbsmtp-dict/, "group = "],
+      ["vsz_limit = 1T", "", /does not start: .*: no login is recorded$/, "vsz_limit = 1T"],
+      [
+        /popbsmtp-dict/g,
+        "popbsmtp-x-dict",
+        /nobody listens at .* \(ENOENT\): logins go on,/,
+        "reload",
+      ],
+    ] as const;
+    for (const [from, to, found, advice] of mistakes) {
+      await edited(dovecotConf, from, to, async () => {
+        assertProblem(await doctor(), found, advice);
+      });
+    }
+  });
+});
+
 test("doctor understands a daemon on its own", async (t) => {
   await using box = await install("sqlite");
   await using daemon = await startServe(box, "metrics = false");
