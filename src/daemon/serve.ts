@@ -58,6 +58,11 @@ export async function serve(options: ServeOptions): Promise<void> {
     master?.attend();
     const config = await configured(service);
     if (config !== undefined) await serving(config, unnamed, service);
+  } catch (error) {
+    if (!isHeld) throw error;
+    // nothing that was thought of: whoever started this process starts it again, and meanwhile logins go on
+    letIn(service, messageOf(error));
+    await orders.next(AGAIN_MS);
   } finally {
     await listeners.close(LAST_ANSWERS_MS);
     log.flush();
@@ -80,7 +85,7 @@ async function take({ handed, isHeld, listeners }: Service): Promise<readonly st
 
 /** The configuration, once it can be read. Until then logins are let in. undefined: this process is to end. */
 async function configured(service: Service): Promise<Config | undefined> {
-  const { load, now, orders, isHeld, listeners, problems, systemd, log } = service;
+  const { load, orders, isHeld, log } = service;
   let saidToRoot: string | undefined;
   for (;;) {
     let reason: string | undefined;
@@ -97,15 +102,19 @@ async function configured(service: Service): Promise<Config | undefined> {
       return undefined;
     }
     if (reason !== undefined) {
-      if (problems.report([reason], "not-recording")) {
-        systemd?.ready(`logins are let in and not recorded: ${reason}`);
-      }
-      listeners.start(lettingIn(now, log));
-      if (isRoot()) {
-        saidToRoot = reason;
-        become(service, service.master?.account ?? fallbackAccount());
-      }
+      if (isRoot()) saidToRoot = reason;
+      letIn(service, reason);
     }
     if ((await orders.next(AGAIN_MS)) === "end") return undefined;
   }
+}
+
+/** From now on logins are let in and not recorded, and this process is not root. */
+function letIn(service: Service, reason: string): void {
+  const { listeners, problems, systemd, master, now, log } = service;
+  if (problems.report([reason], "not-recording")) {
+    systemd?.ready(`logins are let in and not recorded: ${reason}`);
+  }
+  listeners.start(lettingIn(now, log));
+  if (isRoot()) become(service, master?.account ?? fallbackAccount());
 }

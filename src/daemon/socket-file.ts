@@ -103,8 +103,11 @@ async function listenAs(as: As, path: string, server: Server, mode: number): Pro
   // bind(2) obeys the umask. Node binds before listen() returns.
   withUmask(0o777 & ~mode, () => as(() => server.listen({ path, backlog: BACKLOG })));
   await listening(server, path);
-  const mine = as(() => lstatSync(path, { bigint: true }));
-  return () => as(() => closeAtPath(path, server, mine));
+  const mine = as(() => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
+  const stop = () => as(() => closeAtPath(path, server, mine));
+  if (mine !== undefined) return stop;
+  stop();
+  throw new OccupiedError(`${path}: somebody has removed the socket that was made there`);
 }
 
 /** In directories that are root's alone root makes what is missing, and gives the last to `owner`, who can then take the socket away. */
@@ -144,21 +147,12 @@ async function removeStale(as: As, path: string): Promise<void> {
   const descriptor = as(() => openIfThere(path));
   if (descriptor === undefined) return;
   try {
-    if (!fstatSync(descriptor).isSocket()) {
+    const found = fstatSync(descriptor, { bigint: true });
+    if (!found.isSocket()) {
       throw new OccupiedError(`${path}: is there and is no socket; move it away`);
     }
-    // not by its path, where there may be another one by now
-    const probe = as(() => connect(`/proc/self/fd/${descriptor}`));
-    try {
-      await once(probe, "connect");
-    } catch (error) {
-      const code = codeOf(error);
-      if (code === "ECONNREFUSED") return as(() => rmSync(path, { force: true }));
-      // EAGAIN: its backlog is full
-      if (code !== "EAGAIN" && (code !== "EACCES" || pathHolders(path).length === 0)) throw error;
-    } finally {
-      probe.destroy();
-    }
+    const isStale = !(await isAnswered(as, descriptor, path));
+    if (isStale && as(() => removeIfStill(path, found))) return;
   } finally {
     closeSync(descriptor);
   }
@@ -175,10 +169,45 @@ function openIfThere(path: string): number | undefined {
   }
 }
 
-/** Closing removes whatever is at the path it was bound to (libuv does): another's socket is held fast meanwhile. */
-function closeAtPath(path: string, server: Server, mine: BigIntStats): void {
+/**
+ * Whether somebody listens at a socket. It is asked for by a descriptor: at its path there may be another one by now.
+ *
+ * @throws where nobody can tell
+ */
+async function isAnswered(as: As, descriptor: number, path: string): Promise<boolean> {
+  const probe = as(() => connect(`/proc/self/fd/${descriptor}`));
+  try {
+    await once(probe, "connect");
+    return true;
+  } catch (error) {
+    switch (codeOf(error)) {
+      case "ECONNREFUSED":
+        return false;
+      // its backlog is full; or it has just ended, and may have taken its socket away
+      case "EAGAIN":
+      case "ECONNRESET":
+        return true;
+      case "EACCES":
+        if (pathHolders(path).length > 0) return true;
+    }
+    throw error;
+  } finally {
+    probe.destroy();
+  }
+}
+
+/** False where another daemon has made its socket there meanwhile. */
+function removeIfStill(path: string, stale: BigIntStats): boolean {
   const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-  if (there === undefined || (there.ino === mine.ino && there.dev === mine.dev)) {
+  if (there !== undefined && !isSame(there, stale)) return false;
+  rmSync(path, { force: true });
+  return true;
+}
+
+/** Closing removes whatever is at the path it was bound to (libuv does): another's socket is held fast meanwhile. */
+function closeAtPath(path: string, server: Server, mine: BigIntStats | undefined): void {
+  const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+  if (there === undefined || isSame(there, mine)) {
     server.close();
     return;
   }
@@ -191,6 +220,10 @@ function closeAtPath(path: string, server: Server, mine: BigIntStats): void {
     // somebody else's directory by now: then nothing in it can be removed either
     server.close();
   }
+}
+
+function isSame(one: BigIntStats, other: BigIntStats | undefined): boolean {
+  return one.ino === other?.ino && one.dev === other.dev;
 }
 
 function withUmask<T>(mask: number, work: () => T): T {

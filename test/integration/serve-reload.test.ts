@@ -174,14 +174,14 @@ describe("the daemon, under load", () => {
       assert.equal(status, 73, stderr.toString());
       assert.equal(
         stderr.toString(),
-        `popbsmtp: serve.imap: ${serve.imap}: another popbsmtp serve listens there (stop it first)\n`,
+        `popbsmtp: serve.dict: ${serve.dict}: another popbsmtp serve listens there (stop it first)\n`,
       );
       await undisturbed();
     });
 
     it("a second one on the same spool says who is at work there, and ends with 75", async () => {
       const { status, stderr } = await second((text) =>
-        text.replaceAll(/^(imap|pop3|policy|socketmap) = "(.*)"$/gm, '$1 = "$2.second"'),
+        text.replaceAll(/^(dict|imap|pop3|policy|socketmap) = "(.*)"$/gm, '$1 = "$2.second"'),
       );
       assert.equal(status, 75, stderr.toString());
       assert.equal(
