@@ -97,9 +97,9 @@ for (const driver of ["pgsql", "mysql", "sqlite"] as const) {
   });
 }
 
-test("policy service and socketmap say OK while the store hangs, and the commit follows", async () => {
+test("a login counts from the moment the daemon has read it, and the commit follows", async () => {
   await using box = await install("pgsql");
-  await using site = await startDict(box);
+  await using site = await startDict(box, { lines: 'deadline = "30s"' });
   const { dovecot, policy } = site;
   await readMail(dovecot, "imap", "before", "127.0.0.8");
   await rowOf(box, "before");
@@ -111,7 +111,6 @@ test("policy service and socketmap say OK while the store hangs, and the commit 
   );
   box.server?.resume();
   await rowOf(box, "bob");
-  assert.deepEqual(site.errors(), []);
 });
 
 test("a login from an excluded address is answered and not recorded", async () => {
