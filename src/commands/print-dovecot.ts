@@ -35,6 +35,7 @@ export function masterServiceLines(
     "  client_limit = 1000",
     "  process_limit = 1",
     "  process_min_avail = 1",
+    "  # The daemon makes its other sockets itself: Dovecot would not start at all where it could not listen.",
     ...listeners.map((line) => `  ${line}`),
     "}",
   ];

@@ -1,11 +1,14 @@
 /** Dovecot 2.3 and the daemon, set up as `popbsmtp print dovecot` says: Dovecot's master starts it, or it was there before. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Client } from "pg";
 import { Conversation } from "../support/conversation.ts";
 import { startDovecot, type Dovecot } from "../support/dovecot.ts";
+import { freePort } from "../support/free-port.ts";
 import { install, type Driver, type Installation } from "../support/installation.ts";
 import { runOk } from "../support/run.ts";
 import { isAlive } from "../support/server-process.ts";
@@ -213,6 +216,32 @@ async function lockTable({ server }: Installation): Promise<LockedTable> {
     [Symbol.asyncDispose]: () => client.end(),
   };
 }
+
+test("a port that Dovecot's master holds is nobody else's, though the daemon is killed again and again", async () => {
+  await using box = await install("sqlite");
+  configureServe(box, PATIENT);
+  const port = await freePort();
+  const place = { host: "127.0.0.1", port };
+  const config = (await box.popbsmtp("print", "dovecot", "post-login")).replace(
+    "unix_listener popbsmtp-imap {",
+    `inet_listener popbsmtp-policy {\n address = ${place.host}\n port = ${port}\n }\n$&`,
+  );
+  await using dovecot = await startDovecot({ config });
+  for (let times = 0; times < 5; times++) {
+    using client = await dovecot.imap({ from: "127.0.0.5" });
+    await client.login("bob", dovecot.password);
+    await waitUntil("the daemon to drain", () => isAlive(daemon(box)));
+    const killed = daemon(box);
+    process.kill(killed, "SIGKILL");
+    const asked = askPolicy(place, "127.0.0.5");
+    for (let tries = 0; tries < 100; tries++) {
+      const thief = createServer().listen(port, place.host);
+      await assert.rejects(once(thief, "listening"), { code: "EADDRINUSE" });
+    }
+    assert.equal(await asked, "OK");
+    await waitUntil("another daemon", () => daemon(box) !== killed);
+  }
+});
 
 test("under Dovecot's master", async (t) => {
   await using there = await owned("sqlite");
