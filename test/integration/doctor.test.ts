@@ -402,7 +402,8 @@ test("doctor finds what is broken on a mail server with pgsql", async (t) => {
     await database.query("UPDATE popbsmtp SET last_seen = now() - interval '3 days'");
     assertWarning(
       await doctor(),
-      /no live authorizations, 1 expired, the first of them for 3 days/,
+      /1 expired, the first of them for 3 days: nobody purges: no daemon is at work, and cron has no/,
+      "print cron > /etc/cron.d/popbsmtp",
     );
     await box.popbsmtp("purge");
   });
