@@ -30,6 +30,8 @@ export function serveCommand(context: Context): Command {
         openStore: (wanted, role) => openConfigured(wanted, { role, hurry: true }),
         now: context.now,
       });
+      // a connection to a store that hangs would keep the process, and its successor, waiting
+      process.exit();
     });
 }
 

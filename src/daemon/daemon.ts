@@ -9,6 +9,7 @@
  * Logins, the drain and lookups each have a store handle, and so a connection, of their own: none queues behind another.
  */
 import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "../address.ts";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
@@ -215,8 +216,16 @@ export class Daemon {
     await closeStores(old);
   }
 
-  /** Finishes what is in hand, and writes what can be written. No connection may come in any more. */
-  async stop(): Promise<void> {
+  /**
+   * Finishes what is in hand, and writes what can be written. No connection may come in any more.
+   *
+   * @param patience how long that may take: a store may hang, and what it has not taken is in the spool. Milliseconds
+   */
+  async stop(patience: number): Promise<void> {
+    await Promise.race([this.#finish(), sleep(patience, undefined, { ref: false })]);
+  }
+
+  async #finish(): Promise<void> {
     await this.#purger.stop();
     await this.#watcher.stop();
     await this.#recorder.idle();

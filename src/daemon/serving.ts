@@ -16,6 +16,9 @@ const PATIENCE_MS = 1_000;
 /** How soon to try for the first time again what did not work: that daemon may have been slow to end. Milliseconds. */
 const SOON_MS = 1_000;
 
+/** How long, in the end, a store may take for what it has in hand and what waits for it. Milliseconds. */
+const LAST_WRITES_MS = 3_000;
+
 /** What works, and what does not. */
 interface Work {
   readonly service: Service;
@@ -196,6 +199,6 @@ async function end({ service, daemon, network }: Work): Promise<void> {
   log.info("stopping");
   await systemd?.stopping();
   await Promise.all([listeners.close(patience), network.close(patience)]);
-  await daemon.stop();
+  await daemon.stop(LAST_WRITES_MS);
   log.info("stopped");
 }
