@@ -1,8 +1,9 @@
 /** The `popbsmtp serve` at work: is it this program, and has it read what is configured now? */
 import { lstatSync, realpathSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { readProblems } from "../daemon/problems.ts";
 import { isRoot } from "../privileges.ts";
-import { ok, warning, type Finding } from "./finding.ts";
+import { ok, problem, warning, type Finding } from "./finding.ts";
 import { commandLineOf, executableOf, findProcess, restartCommand } from "./process.ts";
 import type { Subject } from "./subject.ts";
 import { span } from "./words.ts";
@@ -21,6 +22,12 @@ export function daemonFindings(subject: Subject): readonly Finding[] {
   const findings = [
     ...(old === undefined ? [] : [warning(`${name} ${old}`, restartCommand(running))]),
     ...unreadFindings(subject, pid, name),
+    ...readProblems(subject.config.spool).map((reason) =>
+      problem(
+        `${name} goes on without a part of what it should do: ${reason}`,
+        "popbsmtp serve --check    # says what to change; the daemon tries again every 10 s",
+      ),
+    ),
   ];
   if (findings.length > 0) return findings;
   return [ok(`${name} runs this program, and has done so for ${span(now - started)}`)];

@@ -1,6 +1,6 @@
 /** `popbsmtp doctor` on a set-up with the daemon: nothing to say of a good one, and each thing broken is found. */
 import assert from "node:assert/strict";
-import { chmodSync, copyFileSync, renameSync, utimesSync } from "node:fs";
+import { chmodSync, copyFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -305,6 +305,16 @@ test("doctor understands a daemon on its own", async (t) => {
   });
 
   const insist = { timeout: 60_000 };
+  await t.test("a socket that the daemon could not make, until it has", async () => {
+    await daemon.stop();
+    writeFileSync(daemon.socketmap, "");
+    await daemon.start();
+    const found = /popbsmtp serve .* goes on without .*: serve\.socketmap: .*socketmap/;
+    assertProblem(await doctor(), found, "popbsmtp serve --check");
+    rmSync(daemon.socketmap);
+    await waitUntil("all to be well", async () => (await doctor()).status === 0, insist);
+  });
+
   await t.test("a configuration that has changed since the daemon has read it", async () => {
     const found = /popbsmtp\.toml was changed .* ago, and popbsmtp serve .* has not read it since/;
     await waitUntil(
