@@ -86,6 +86,7 @@ export function statements(config: ServerStoreConfig) {
     recordRevocation: `INSERT INTO ${revocations} (id, address, user, revoked_at) VALUES (?, ?, ?, ${NOW})`,
     /** Goes after {@link revoke} and its conditions. Takes the id. */
     beforeRevocation: ` AND ${lastSeen} <= (SELECT revoked_at FROM ${revocations} WHERE id = ?)`,
+    anyRevocation: `SELECT 1 FROM ${revocations} WHERE revoked_at >= CAST(? AS DATETIME(6)) LIMIT 1`,
     purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= ${NOW} - INTERVAL ? SECOND`,
     /** LIMIT takes no placeholder: mysql2 sends numbers as DOUBLE. */
     purge: (rows: number) =>

@@ -35,7 +35,9 @@ export function statements(config: ServerStoreConfig) {
     `EXISTS (SELECT 1 FROM ${revocations} AS revoked WHERE ${whose} AND revoked_at >= login.earliest)`;
   const unrevoked =
     `${values}FROM unnest(${arrays}, $7::timestamptz[]) WITH ORDINALITY AS login (${fields}, earliest, number) ` +
-    `WHERE NOT ${revokedFor('revoked.address = login.address AND (revoked."user" IS NULL OR revoked."user" = login.usr)')} ` +
+    // found out once, and mostly enough
+    `WHERE NOT EXISTS (SELECT 1 FROM ${revocations} WHERE revoked_at >= (SELECT min(e) FROM unnest($7::timestamptz[]) AS e)) ` +
+    `OR NOT ${revokedFor('revoked.address = login.address AND (revoked."user" IS NULL OR revoked."user" = login.usr)')} ` +
     `AND NOT ${revokedFor('revoked.address IS NULL AND revoked."user" = login.usr')} ORDER BY number`;
   const key = [columns.address, columns.user].filter((column) => column !== undefined).map(quote);
   const update = (given: string) =>
