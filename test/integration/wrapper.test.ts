@@ -193,6 +193,34 @@ describe("--no-drain", () => {
   });
 });
 
+describe("an address in whatever spelling", () => {
+  it("is in the store in its canonical one, and is excluded, looked up and revoked by that", async () => {
+    await using there = await wrapper();
+    const config = join(dirname(there.spool), "popbsmtp.toml");
+    writeFileSync(config, `exclude = ["2001:db8:1::/48"]\n${readFileSync(config, "utf8")}`);
+    const popbsmtp = (...args: readonly string[]) => run(POPBSMTP, ["--config", config, ...args]);
+    const spellings = ["2001:DB8:0::1", "2001:0db8::0:1", "::FFFF:192.0.2.7", "2001:DB8:1::9"];
+    for (const IP of spellings) assertBecame(await there.login(["--no-drain"], { IP }), "");
+    await popbsmtp("drain");
+    const list = async () => {
+      const rows: readonly { address: string }[] = JSON.parse(
+        await runOk(POPBSMTP, ["--config", config, "list", "--json"]),
+      );
+      return rows.map(({ address }) => address).toSorted();
+    };
+    assert.deepEqual(await list(), ["192.0.2.7", "2001:db8::1"]);
+    assert.equal((await popbsmtp("check", "2001:DB8::1")).status, 0);
+
+    // what waits in the spool in another spelling is revoked with the rest
+    assertBecame(await there.login(["--no-drain"], { IP: "2001:DB8:0:0::1" }), "");
+    assert.equal((await popbsmtp("revoke", "2001:db8::1")).status, 0);
+    await popbsmtp("drain");
+    assert.deepEqual(await list(), ["192.0.2.7"]);
+    assert.deepEqual(there.waiting(), []);
+    assert.ok(!existsSync(join(there.spool, "bad")));
+  });
+});
+
 describe("what the wrapper says", () => {
   it("is of a sane length, and printable, whatever somebody has put in the drain's place", async () => {
     await using there = await wrapper();
