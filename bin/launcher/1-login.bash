@@ -56,8 +56,8 @@ fi
 # bash has variables of its own that hide, drop or change those of the environment: with one of them, the exec takes more care
 p_environ=() p_special=
 [[ ! -r /proc/self/environ ]] || mapfile -d '' -t p_environ </proc/self/environ
-printf -v p_text ^%s "${p_environ[@]}"
-case $p_text in
+printf -v p_joined ^%s "${p_environ[@]}"
+case $p_joined in
   *^BASH* | *^COMP_* | *^DIRSTACK=* | *^EPOCH* | *^FUNCNAME=* | *^GROUPS=* | *^HISTCMD=* | *^IFS=* | *^LINENO=* | *^OPT* | \
     *^PIPESTATUS=* | *^PPID=* | *^PS4=* | *^RANDOM=* | *^REPLY=* | *^SECONDS=* | *^SHELLOPTS=* | *^SRANDOM=* | *^p_* | \
     *^PWD=* | *^OLDPWD=* | *^SHLVL=* | ^) p_special=1 ;;
@@ -65,7 +65,9 @@ esac
 
 # The login. Only the characters of the address are checked here: its canonical spelling is the drain's business
 p_address=${IP:-${TCPREMOTEIP-}} p_user=${USER-}
-p_address=${p_address#::ffff:} p_service=${p_service:-${p_program##*[/]}} p_file= p_written= p_alive= p_waited=0
+p_plain=${p_address#::ffff:}
+[[ $p_plain == *[:%]* ]] || p_address=$p_plain
+p_service=${p_service:-${p_program##*[/]}} p_file= p_written= p_alive= p_waited=0
 if [[ $p_program && $p_address == *[.:]* && -O $p_spool && -z $p_relay$p_special$p_export$p_complaint\
 ${DUMP_CAPABILITY+1}${AUTHENTICATED+1}${AUTHUSER+1}${DOMAIN-}${p_wait//[0-9]}${p_wait:4}${p_address//[0-9A-Fa-f.:]}${p_address:45} ]]
 then

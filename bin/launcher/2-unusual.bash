@@ -10,6 +10,7 @@ identify() {
   # checkpassword and its like; in Dovecot's environment this would be any field of the userdb
   [[ -z ${DOMAIN-} || -n ${IP-} || -z $p_user || $p_user == *@* ]] || p_user+=@$DOMAIN
   looks_like_address && return
+  p_address=
   p_trouble="neither IP nor TCPREMOTEIP holds an IP address: no login is recorded"
   return 1
 }
@@ -122,7 +123,7 @@ become() {
   local p_entry p_exact= p_pwd= p_shlvl=
   [[ -z $p_complaint$p_trouble ]] || printf 'popbsmtp: %s\n' "$p_complaint${p_complaint:+${p_trouble:+; }}$p_trouble" >&2
   [[ -z $p_address || -z $p_export ]] || p_set+=("$p_export=$p_address")
-  case $p_text in
+  case $p_joined in
     ^) [[ -r /proc/self/environ ]] || p_pwd=1 p_shlvl=1 ;;
     *^BASH* | *^COMP_* | *^DIRSTACK=* | *^EPOCH* | *^FUNCNAME=* | *^GROUPS=* | *^HISTCMD=* | *^IFS=* | *^LINENO=* | *^OPT* | \
       *^PIPESTATUS=* | *^PPID=* | *^PS4=* | *^RANDOM=* | *^REPLY=* | *^SECONDS=* | *^SHELLOPTS=* | *^SRANDOM=* | *^p_*) p_exact=1 ;;

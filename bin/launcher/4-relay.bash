@@ -109,7 +109,8 @@ p_octet='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
 if [[ -n $p_relay && -n ${1-} && $1 != -* ]]; then
   trap '' PIPE XFSZ
   p_program=$1 p_export= p_relay_ctrl= p_address=${TCPREMOTEIP-}
-  p_address=${p_address#::ffff:}
+  p_plain=${p_address#::ffff:}
+  [[ $p_plain == *[:%]* ]] || p_address=$p_plain
   if [[ $p_wait != [1-9]*([0-9]) || ${#p_wait} -gt 4 ]]; then
     p_complaint="--wait $p_wait: expected milliseconds, 1 to 9999; waiting 1000" p_wait=1000
   fi

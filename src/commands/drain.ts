@@ -84,7 +84,7 @@ async function linger({ now }: Context, command: Command, path: string): Promise
 
 /**
  * Drains until nothing has come for a while, or `leaving`. Returns the configuration to go on with where its file has been changed
- * meanwhile; one that is wrong is reported by the next wrapper, and what is in force stays so.
+ * meanwhile.
  */
 async function lingerWith(
   config: Config,
@@ -96,21 +96,7 @@ async function lingerWith(
   const { drainLingering } = await import("../spool/drain.ts");
   const { sameLeg } = await import("../spool/legs.ts");
   const { startLegDrains } = await import("../spool/drain-legs.ts");
-  const { onFileChange } = await import("../config/changes.ts");
-  const changed = new AbortController();
-  let next: Config | undefined;
-  const adopt = async () => {
-    try {
-      next = await configOf(command);
-      spool.setNotice(undefined);
-      changed.abort();
-    } catch (error) {
-      // only root may read it, and this is root no more
-      if (error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM) return;
-      spool.setNotice(`${messageOf(error)}; the configuration stays as it was`);
-    }
-  };
-  const forget = onFileChange(config.path ?? DEFAULT_CONFIG_PATH, () => void adopt());
+  const changes = await watchConfig(config, command, spool);
   const hurry = true;
   // what is wrong may be a password, and be corrected meanwhile
   const reload = () => configOf(command).catch(() => config);
@@ -120,29 +106,58 @@ async function lingerWith(
     store = await openConfigured(await reload(), { hurry });
     return store;
   };
-  const legs = startLegDrains(
-    config,
-    (leg) => ({
-      open: async () => openConfigured(sameLeg(leg, await reload())),
-    }),
-    now,
-  );
+  const open = async (leg: Config) => openConfigured(sameLeg(leg, await reload()));
+  const legs = startLegDrains(config, (leg) => ({ open: () => open(leg) }), now);
   try {
     const { isNeeded } = legs;
-    const signal = AbortSignal.any([leaving, changed.signal]);
-    const isFollowed = () => next !== undefined && isSameDrain(config, next) && !leaving.aborted;
+    const signal = AbortSignal.any([leaving, changes.signal]);
+    const next = () => (leaving.aborted ? undefined : changes.next());
+    const isFollowed = () => next() !== undefined;
     const drainOn = () =>
       drainLingering(config, store, reopen, signal, { now, isNeeded, isFollowed });
     // what it writes at the very end may leave something for a store that is away
     while ((await drainOn()) !== undefined && !signal.aborted && (await isNeeded()));
-    return isFollowed() ? next : undefined;
+    return next();
   } finally {
-    forget();
-    // whoever drains next reads the file itself
-    spool.setNotice(undefined);
+    changes.end();
     await legs.stop();
     await store.close();
   }
+}
+
+/** What {@link watchConfig} has found. */
+interface Changes {
+  /** Aborted when the file has been changed, and is in order. */
+  readonly signal: AbortSignal;
+  /** The configuration that this process can go on with. */
+  readonly next: () => Config | undefined;
+  readonly end: () => void;
+}
+
+/** Reads the configuration again when its file changes; where it is wrong, has wrappers report that. */
+async function watchConfig(config: Config, command: Command, spool: Spool): Promise<Changes> {
+  const { onFileChange } = await import("../config/changes.ts");
+  const changed = new AbortController();
+  let next: Config | undefined;
+  const adopt = async () => {
+    try {
+      const read = await configOf(command);
+      if (isSameDrain(config, read)) next = read;
+      spool.setNotice(undefined);
+      changed.abort();
+    } catch (error) {
+      // only root may read it, and this is root no more
+      if (error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM) return;
+      spool.setNotice(`${messageOf(error)}; the configuration stays as it was`);
+    }
+  };
+  const forget = onFileChange(config.path ?? DEFAULT_CONFIG_PATH, () => void adopt());
+  const end = () => {
+    forget();
+    // whoever drains next reads the file itself
+    spool.setNotice(undefined);
+  };
+  return { signal: changed.signal, next: () => next, end };
 }
 
 /** Whether the drain of one configuration can go on as that of another: it can change neither its spool nor its user. */
