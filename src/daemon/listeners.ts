@@ -25,7 +25,10 @@ const ROLES = ["dict", "imap", "pop3", "policy", "socketmap", "metrics"] as cons
 /** What is asked at a socket. */
 export type Role = (typeof ROLES)[number];
 
-/** How long a connection that asks about relaying may be idle: longer than Postfix keeps one. Milliseconds. */
+/**
+ * How long a connection that asks about relaying may be idle: longer than an SMTP session (smtpd_timeout, 300 s), since Postfix's smtpd
+ * waits for a second (smtpd_policy_service_retry_delay) where it finds one closed in the middle of a session. Milliseconds.
+ */
 const IDLE_MS = 600_000;
 
 /** Dovecot's default_internal_group, which its imap and pop3 processes are in. */
