@@ -119,7 +119,10 @@ function byDaemon(said: DaemonAnswer, found: Found): Verdict {
       }
       if ("row" in found && found.row !== undefined) {
         const whose = `the store has a login${by(found.row)}`;
-        return { mayRelay: false, why: `${asked}, though ${whose}: has it another configuration?` };
+        return {
+          mayRelay: false,
+          why: `${asked}, though ${whose}: does it run with another configuration?`,
+        };
       }
       return { mayRelay: false, why: asked };
     case "away":

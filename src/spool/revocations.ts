@@ -1,6 +1,5 @@
 /**
- * Revocations, for a store that has no room for them: an administrator's own table, or relay-ctrl's directory. They hold on this host,
- * and for a week: no lifetime is longer.
+ * Revocations, for a store that has no room for them: an administrator's own table, or relay-ctrl's directory. They hold on this host.
  *
  *     .revoked/<ms>.<id>              one revocation: its address and its user in JSON, null for any
  *     .revoked/writing.<pid>.<id>     a process is writing logins that it has compared with the revocations of before
@@ -21,11 +20,11 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
+import { StoreAwayError } from "../errors.ts";
 import type { Login } from "../login.ts";
+import { reason } from "../stores/complaint.ts";
+import { REVOCATION_KEPT_MS } from "../stores/revocation.ts";
 import { isAlive } from "./batch.ts";
-
-/** No lifetime is longer. Milliseconds. */
-const KEPT_MS = 7 * 86_400_000;
 
 /** A revocation further ahead than this was made before the clock was set back. Milliseconds. */
 const AHEAD_MS = 60_000;
@@ -65,11 +64,16 @@ export class Revocations {
       closeSync(directory);
     }
     for (const other of this.#names()) {
-      if (now - timeOf(other) > KEPT_MS) rmSync(join(this.#path, other), { force: true });
+      if (now - timeOf(other) > REVOCATION_KEPT_MS)
+        rmSync(join(this.#path, other), { force: true });
     }
   }
 
-  /** The logins that have not been revoked since they were made. */
+  /**
+   * The logins that have not been revoked since they were made.
+   *
+   * @throws StoreAwayError where nobody can tell
+   */
   remaining(logins: readonly Login[], now: number): readonly Login[] {
     const known = new Map<string, Mark | undefined>();
     for (const name of this.#names()) {
@@ -113,11 +117,11 @@ export class Revocations {
 
   #read(name: string): Mark | undefined {
     try {
-      const text = readFileSync(join(this.#path, name), "utf8");
-      return v.parse(MARK, JSON.parse(text));
-    } catch {
-      // removed meanwhile, since it is old; or none of ours
-      return undefined;
+      return v.parse(MARK, JSON.parse(readFileSync(join(this.#path, name), "utf8")));
+    } catch (error) {
+      // removed meanwhile, since it is old
+      if (isGone(error)) return undefined;
+      throw this.#unreadable(error);
     }
   }
 
@@ -129,10 +133,18 @@ export class Revocations {
     try {
       return readdirSync(this.#path);
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-      throw error;
+      if (isGone(error)) return [];
+      throw this.#unreadable(error);
     }
   }
+
+  #unreadable(cause: unknown): StoreAwayError {
+    return new StoreAwayError(`spool: ${this.#path} cannot be read: ${reason(cause)}`, { cause });
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 /** Milliseconds since 1970. */

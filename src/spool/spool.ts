@@ -14,6 +14,7 @@
  *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
  *     .start-<s>     the second in which a wrapper started a drain
  *     .watch-<hash>/ how far a mail log has been read (sources/mail-log/handover.ts)
+ *     .revoked/      revocations, for a store that has no room for them (revocations.ts)
  *     stores/        where there are several stores, a spool for each (legs.ts)
  */
 import { execFile } from "node:child_process";

@@ -124,7 +124,7 @@ test("the daemon is asked again where it may have asked the store before the log
   ]);
   assert.deepEqual(await checked("192.0.2.1", { said: [unknown(true), unknown(true)] }), [
     false,
-    "192.0.2.1 may not relay; asked: popbsmtp serve, though the store has a login of bob@example.org (imap): has it another configuration?",
+    "192.0.2.1 may not relay; asked: popbsmtp serve, though the store has a login of bob@example.org (imap): does it run with another configuration?",
   ]);
 });
 
