@@ -9,7 +9,7 @@ export function serveCommand(context: Context): Command {
   return new Command("serve")
     .summary("the daemon: logins without a process each, relay lookups")
     .description(
-      "Answers Dovecot after each login and Postfix before each relay, drains the spool as soon as something is in it, and purges now and then. Runs in the foreground, under Dovecot's master, under systemd, or alone; print dovecot, print systemd and print postfix give the configuration for each. SIGHUP reads the configuration again, SIGTERM ends it.",
+      "Records the logins that Dovecot reports, answers Postfix before each relay, drains the spool as soon as something is in it, and purges now and then. Runs in the foreground, under Dovecot's master, under systemd, or alone; print dovecot, print systemd and print postfix give the configuration for each. SIGHUP reads the configuration again, SIGTERM ends it.",
     )
     .option(
       "--check",

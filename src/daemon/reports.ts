@@ -12,6 +12,9 @@ export type Source = "dict" | "post-login" | "log";
 /** How far apart two sources may put one login: a log has whole seconds, and is written a little earlier or later. Milliseconds. */
 const APART_MS = 5_000;
 
+/** So many of the last logins of an address and user are compared: nobody has more in hand at a time. */
+const MOST = 50;
+
 interface Report {
   readonly time: number;
   readonly source: Source;
@@ -48,7 +51,7 @@ export class Reports {
   note(source: Source, login: Login, outcome: Promise<Outcome>): void {
     const report = { time: login.time, source, others: new Set<Source>(), outcome };
     const late = this.#of(login).filter(({ time }) => time > login.time - 2 * APART_MS);
-    this.#reports.set(keyOf(login), [...late, report]);
+    this.#reports.set(keyOf(login), [...late.slice(1 - MOST), report]);
   }
 
   #findRepeated(source: Source, login: Login): Promise<Outcome> | undefined {

@@ -417,6 +417,7 @@ relay-ctrl-udp = "127.0.0.1:811"`;
   const { status, out, err } = await box.popbsmtp("serve", "--check");
   assert.deepEqual([status, err], [0, ""]);
   assert.deepEqual(out.trimEnd().split("\n"), [
+    "dict /run/popbsmtp/dict",
     "imap /run/popbsmtp/imap",
     "pop3 /run/popbsmtp/pop3",
     "policy /run/x/policy",
