@@ -103,7 +103,7 @@ export class Revocations {
     } catch {
       // a full disk is no reason not to write logins
     }
-    return { [Symbol.dispose]: () => rmSync(file, { force: true }) };
+    return { [Symbol.dispose]: () => remove(file) };
   }
 
   /** Resolves when nobody is writing any more who was when it was called, or would have been for longer than anybody does. */
@@ -111,7 +111,7 @@ export class Revocations {
     for (const name of this.#entries().filter((each) => each.startsWith("writing."))) {
       const file = join(this.#path, name);
       while (isWriting(file, Number(name.split(".")[1]))) await sleep(20);
-      rmSync(file, { force: true });
+      remove(file);
     }
   }
 
@@ -140,6 +140,15 @@ export class Revocations {
 
   #unreadable(cause: unknown): StoreAwayError {
     return new StoreAwayError(`spool: ${this.#path} cannot be read: ${reason(cause)}`, { cause });
+  }
+}
+
+/** What cannot be removed counts for half a minute, and changes nothing about the logins that are written. */
+function remove(file: string): void {
+  try {
+    rmSync(file, { force: true });
+  } catch {
+    // not a directory, say: then it was never made
   }
 }
 
