@@ -38,7 +38,13 @@ let sqlite: Subject;
 const stack = new AsyncDisposableStack();
 
 before(async () => {
-  directory = stack.use(temporaryDirectory({ mode: 0o750, owner: account("postfix") }));
+  // root's own, which Postfix's group may read: root works in no other
+  directory = stack.use(
+    temporaryDirectory({
+      mode: 0o750,
+      owner: { ...account("postfix"), uid: process.getuid?.() ?? 0 },
+    }),
+  );
   [postgres, mariadb] = await Promise.all([startPostgres(), startMariadb()]);
   stack.use(postgres);
   stack.use(mariadb);
