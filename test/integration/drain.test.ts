@@ -134,12 +134,16 @@ describe("drain", () => {
     assert.deepEqual(await there.list(), once);
   });
 
-  it("takes a time in the future for now", async () => {
+  it("takes a time a little ahead for now, and sets aside one from before the clock was set back", async () => {
     await using there = await spooler();
-    there.record("192.0.2.1", "bob", -86_400_000);
+    const later = there.record("192.0.2.1", "eve", -86_400_000);
+    there.record("192.0.2.1", "bob", -30_000);
     await there.popbsmtp("drain");
-    const [bob] = await there.list();
+    const [bob, ...others] = await there.list();
     assert.ok(Date.parse(bob?.lastSeen ?? "") <= Date.now());
+    assert.deepEqual([bob?.user, others], ["bob", []]);
+    const why = readFileSync(join(there.spool, "bad", `${later}.why`), "utf8");
+    assert.match(why, /before this host's clock was set back/);
   });
 
   it("keeps what is in `exclude` out of the store", async () => {
