@@ -4,11 +4,12 @@
  * A login has a slot of the file for as long as it is neither in the store nor in the spool: a line of JSON, which is replaced by an
  * empty line. A file in the spool for each login would do as well, but to make and remove one costs ten times as much.
  */
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
 import { parseAddress } from "../address.ts";
 import type { Login } from "../login.ts";
+import { readOwnFile } from "./own.ts";
 import { isSameProcess, processStartTime, type Spool } from "./spool.ts";
 
 const PREFIX = ".in-hand-";
@@ -50,7 +51,8 @@ export class InHand implements Disposable {
   #write(slot: number, line: string): void {
     if (this.#isDisposed) return;
     try {
-      this.#file ??= openSync(this.#path, "w", 0o600);
+      // a new file: in a spool that others can write to, a link of theirs may be in its place
+      this.#file ??= openSync(this.#path, "wx", 0o600);
       writeSync(this.#file, `${line}\n`, slot * SLOT_BYTES);
     } catch {
       // a full disk, a spool that is missing: the daemon tells of those by itself
@@ -76,7 +78,7 @@ export function recoverInHand(spool: Spool): void {
     const [, pid, startTime] = /^\.in-hand-(\d+)\.(\d+)$/.exec(name) ?? [];
     if (pid === undefined || isSameProcess(Number(pid), startTime)) continue;
     const path = join(spool.path, name);
-    for (const login of loginsIn(readFileSync(path))) spool.write(login);
+    for (const login of loginsIn(readOwnFile(path))) spool.write(login);
     rmSync(path, { force: true });
   }
 }

@@ -9,6 +9,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readSync,
 } from "node:fs";
 import { hasCode } from "../errors.ts";
@@ -39,6 +40,13 @@ export function isOwnDirectory(path: string): boolean {
   return (
     stats?.isDirectory() === true && stats.uid === process.geteuid?.() && (stats.mode & 0o022) === 0
   );
+}
+
+/** What is in a file of this process's user; nothing where it is no file, or another user's. Neither follows a link nor waits for a FIFO. */
+export function readOwnFile(path: string): Buffer {
+  const stats = lstatSync(path);
+  if (!stats.isFile() || stats.uid !== process.geteuid?.()) return Buffer.alloc(0);
+  return readFileSync(path, { flag: flags.O_RDONLY | flags.O_NOFOLLOW | flags.O_NONBLOCK });
 }
 
 /** What is in a small file, whoever wrote it. Throws where it is no file; neither follows a link nor waits for a FIFO's other end. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { readdirSync, renameSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { parseAddress } from "../../../src/address.ts";
@@ -52,6 +53,29 @@ describe("logins in hand", () => {
     assert.deepEqual(there.files(), []);
     recoverInHand(there.spool);
     assert.equal(there.recovered().length, 2);
+  });
+
+  it("are neither written through a link nor read from what another user has put there", async () => {
+    await using there = daemon();
+    const victim = join(there.spool.path, "victim");
+    writeFileSync(victim, "untouched");
+    const [own] = (there.inHand.hold(login("a")), there.files());
+    assert.ok(own !== undefined);
+    there.inHand[Symbol.dispose]();
+    symlinkSync(victim, join(there.spool.path, own));
+    new InHand(there.spool.path).hold(login("b"));
+    assert.equal(readFileSync(victim, "utf8"), "untouched");
+    rmSync(victim);
+    rmSync(join(there.spool.path, own));
+    // of processes that are no more
+    const [fifo, link] = [".in-hand-1.1", ".in-hand-1.2"].map((name) =>
+      join(there.spool.path, name),
+    );
+    assert.ok(fifo !== undefined && link !== undefined);
+    execFileSync("mkfifo", [fifo]);
+    symlinkSync("/dev/zero", link);
+    recoverInHand(there.spool);
+    assert.deepEqual([there.files(), there.recovered()], [[], []]);
   });
 
   it("may have any name", async () => {
