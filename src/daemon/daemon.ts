@@ -86,7 +86,8 @@ export class Daemon {
       config: () => this.#config,
       store: () => this.#stores.lookups,
       now,
-      onStore: (problem) => this.#storeAnswered(problem),
+      // whether the store is up follows from writes: it may still answer where it takes none
+      onFailure: (reason) => log.warning("lookup-failed", { reason }),
     });
     this.#inHand = new InHand(config.spool);
     this.#recorder = new Recorder({

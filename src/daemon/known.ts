@@ -44,8 +44,8 @@ export interface KnownOptions {
   readonly deadline?: number;
   /** So many addresses of each kind are remembered for certain, twice as many at most. Default 25,000. */
   readonly limit?: number;
-  /** Told after each question put to the store: why it did not answer, undefined where it did. Default: nobody is told. */
-  readonly onStore?: (problem: string | undefined) => void;
+  /** Told why the store did not answer a question. Default: nobody is told. */
+  readonly onFailure?: (problem: string) => void;
 }
 
 export class KnownAuthorizations implements Lookup {
@@ -65,12 +65,12 @@ export class KnownAuthorizations implements Lookup {
     moment = () => performance.now(),
     deadline = 500,
     limit = 25_000,
-    onStore = () => undefined,
+    onFailure = () => undefined,
   }: KnownOptions) {
     this.#config = config;
     this.#now = now;
     this.#moment = moment;
-    this.#questions = new Questions({ store, now, moment, deadline, onStore });
+    this.#questions = new Questions({ store, now, moment, deadline, onFailure });
     this.#authorized = new KnownTable(limit);
     this.#unknown = new Recent(limit);
   }

@@ -49,6 +49,8 @@ export class Recorder {
   #statement: Promise<void> | undefined;
   /** The store failed, or is taking too long: logins go to the spool at once until somebody says otherwise. */
   #away = false;
+  /** The statement under way has outlasted somebody's deadline. */
+  #isOverdue = false;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -107,9 +109,9 @@ export class Recorder {
     log.info("login", { address, user, service, outcome });
   }
 
-  /** The store answers again: the drain, which goes on trying, has seen it. */
+  /** The drain has committed something. While a statement of this recorder's hangs, the next login would wait for that one. */
   storeIsBack(): void {
-    this.#away = false;
+    if (!this.#isOverdue) this.#away = false;
   }
 
   /** Resolves when the store that was there until now is not needed any more: with the statement under way, if there is one. */
@@ -129,6 +131,7 @@ export class Recorder {
     const { promise, resolve } = Promise.withResolvers<Kept>();
     const timer = setTimeout(() => {
       this.#away = true;
+      this.#isOverdue = true;
       waiting.settle(this.#toSpool(login));
     }, deadline);
     const waiting: Waiting = {
@@ -185,6 +188,8 @@ export class Recorder {
         const outcome = this.#toSpool(login);
         settle(isRefused && outcome === "spooled" ? "doubtful" : outcome);
       }
+    } finally {
+      this.#isOverdue = false;
     }
   }
 

@@ -19,8 +19,8 @@ export interface QuestionsOptions {
   readonly moment: () => number;
   /** How long a question may take. Milliseconds. */
   readonly deadline: number;
-  /** Told after each question why the store did not answer it, or undefined where it did. */
-  readonly onStore: (problem: string | undefined) => void;
+  /** Told why the store did not answer a question. */
+  readonly onFailure: (problem: string) => void;
 }
 
 /** Takes what the store knows: the last login by this host's clock, undefined where the address may not relay. */
@@ -60,7 +60,6 @@ export class Questions {
         (lastSeen) => {
           this.#failedAt = undefined;
           learn(lastSeen);
-          this.#options.onStore(undefined);
           resolve("answered");
         },
         (error: unknown) => resolve(this.#why(error)),
@@ -92,7 +91,7 @@ export class Questions {
 
   #failed(problem: string): void {
     this.#failedAt = this.#options.moment();
-    this.#options.onStore(problem);
+    this.#options.onFailure(problem);
   }
 
   async #lastSeen(address: Address): Promise<number | undefined> {

@@ -150,7 +150,10 @@ describe("a live login", () => {
     assert.deepEqual(there.spooled(), ["late", "after"]);
     assert.deepEqual(there.noted, ["late", "after"]);
     assert.equal(there.store.batches.length, 1);
+    // another statement's success says nothing about the one that hangs
     there.made.storeIsBack();
+    assert.equal(await there.record("meanwhile"), "spooled");
+    assert.equal(there.store.batches.length, 1);
     await there.store.end();
     const outcome = there.record("again");
     await there.store.end();
