@@ -1,3 +1,5 @@
+import { hostname } from "node:os";
+import { crc32 } from "node:zlib";
 import { plainWords } from "./plain-words.ts";
 
 /** cron's own PATH may lack /usr/local/bin, where Node may be. */
@@ -7,9 +9,10 @@ export const CRON_PATH = "PATH=/usr/local/bin:/usr/bin:/bin";
 export function cronLines(program: readonly string[]): readonly string[] {
   return [
     "# /etc/cron.d/popbsmtp: deletes expired authorizations, and writes what was left in the spool. As root, who may",
-    "# read the password; popbsmtp then becomes its own user. It is silent unless something is wrong.",
+    "# read the password; popbsmtp then becomes its own user. It is silent unless something is wrong. The minute follows from",
+    "# this host's name, so that the hosts of one database do not all purge at once.",
     CRON_PATH,
-    `17 * * * * root ${plainWords(program)} purge`,
+    `${String(crc32(hostname()) % 60)} * * * * root ${plainWords(program)} purge`,
   ];
 }
 
