@@ -96,6 +96,29 @@ test("what Dovecot logs of a client that has not logged in makes no line that co
   assert.deepEqual(await box.rows(), []);
 });
 
+test("a proxy's log tells of those whom the backend has let in, with the client's address", async () => {
+  await using box = await install("sqlite");
+  await using backend = await startDovecot();
+  await using proxy = await startDovecot({ proxyTo: backend });
+  await using watch = startWatch(box, readableLog(proxy));
+  const imitation = "a,h): Started proxying to <h>: user=<a>, method=PLAIN, rip=192.0.2.66, x=<";
+  for (const user of ["mallory", imitation]) {
+    using client = await proxy.imap({ from: REFUSED });
+    await assert.rejects(client.login(user, "wrong"));
+  }
+  await readMail(proxy, "imap", "x>, rip=192.0.2.66, y=<", "127.0.0.13");
+  const logins = LOGINS.filter(([, , from]) => from !== "::1");
+  for (const [protocol, user, from] of logins) await readMail(proxy, protocol, user, from);
+  const wanted = logins.map((login) => login.join(" "));
+  await waitUntil("the logins to be recorded", async () => {
+    const rows = await box.rows();
+    const found = rows.map(({ service, user, address }) => `${service} ${user} ${address}`);
+    assert.deepEqual(new Set(found), new Set(wanted));
+    return true;
+  });
+  assert.match(watch.log(), /it can be read in two ways/);
+});
+
 test("the daemon watches the log, too, and Postfix hears of it", async () => {
   await using box = await install("pgsql");
   await using dovecot = await startDovecot();

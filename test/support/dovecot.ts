@@ -17,6 +17,8 @@ export interface DovecotOptions {
   readonly vszLimit?: string;
   /** More of what the user database says about every user, such as "namespace/extra/prefix=Extra/". */
   readonly userdbFields?: readonly string[];
+  /** Makes it a proxy: whoever that one lets in is let in. Default: users are its own. */
+  readonly proxyTo?: Pick<Dovecot, "imapPort" | "pop3Port">;
   /** More of dovecot.conf. */
   readonly config?: string;
 }
@@ -67,7 +69,9 @@ export async function startDovecot(options: DovecotOptions = {}): Promise<Doveco
       `state_dir = ${path}/state`,
       `log_path = ${logFile}`,
       basics,
-      users(password, `${home}/%Mu`, owner, options.userdbFields ?? []),
+      options.proxyTo === undefined
+        ? users(password, `${home}/%Mu`, owner, options.userdbFields ?? [])
+        : proxied(options.proxyTo),
       service("imap", imapPort, options.postLogin?.imap, options),
       service("pop3", pop3Port, options.postLogin?.pop3, options),
       options.config ?? "",
@@ -134,6 +138,17 @@ passdb {
 userdb {
   driver = static
   args = allow_all_users=yes ${answer.join(" ")}
+}
+`;
+}
+
+/** https://doc.dovecot.org/2.3/configuration_manual/proxy/ */
+function proxied({ imapPort, pop3Port }: Pick<Dovecot, "imapPort" | "pop3Port">): string {
+  const port = `%{if;%s;eq;imap;${String(imapPort)};${String(pop3Port)}}`;
+  return `
+passdb {
+  driver = static
+  args = nopassword=y proxy=y host=127.0.0.1 port=${port}
 }
 `;
 }

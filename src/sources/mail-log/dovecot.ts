@@ -3,6 +3,13 @@ import { found, splitOnce, TWO_WAYS, type Found, type ProgramFormat } from "./fo
 /** Since 2.4 "Logged in". An own log of Dovecot's has "Info: " before the process's name, or behind it. */
 const LOGIN = /^(?:Info: )?(?:(imap|pop3)-login: (?:Info: )?)?(?:Login|Logged in): (.*)$/s;
 
+/**
+ * What a proxy says once the backend has let the user in, since 2.3: `proxy(bob,10.0.0.1:143): Started proxying to <10.0.0.1>
+ * (0.011 secs): user=<bob>, method=PLAIN, rip=192.0.2.1, ...`. The name in front has no such limits as the one behind it.
+ */
+const PROXIED =
+  /^(?:Info: )?(?:(imap|pop3)-login: (?:Info: )?)?proxy\((.*),[^,() ]*\): Started proxying to <[^<>]*>(?: \([\d.]+ secs\))?: (user=<.*)$/s;
+
 /** What is before the address: login_log_format_elements as it comes, as far as %r. */
 const BEFORE = /^user=<(.*)>, (?:method=[\w-]*, )?$/s;
 
@@ -29,7 +36,7 @@ export const dovecot: ProgramFormat = {
   cutAt: 3_900,
   read: (text, program) => {
     const [, process, elements] = LOGIN.exec(text) ?? [];
-    if (elements === undefined) return undefined;
+    if (elements === undefined) return readProxied(text, program);
     const service = serviceOf(program, process);
     if (service === undefined) return undefined;
     return elements.endsWith("]") ? readOld(elements, service) : readElements(elements, service);
@@ -41,6 +48,15 @@ function serviceOf(program: string, process: string | undefined): string | undef
   const isDovecot = program.startsWith("dovecot");
   if (process !== undefined) return isDovecot ? process : undefined;
   return isDovecot ? undefined : program.slice(0, program.indexOf("-"));
+}
+
+/** A login counts only if the name is the same in both places: one that imitates the rest of the line is not. */
+function readProxied(text: string, program: string): Found {
+  const [, process, name, elements] = PROXIED.exec(text) ?? [];
+  if (name === undefined || elements === undefined) return undefined;
+  const service = serviceOf(program, process);
+  if (service === undefined) return undefined;
+  return elements.startsWith(`user=<${name}>, `) ? readElements(elements, service) : TWO_WAYS;
 }
 
 function readElements(elements: string, service: string): Found {
