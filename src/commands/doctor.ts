@@ -12,7 +12,7 @@ export function doctorCommand(context: Context): Command {
   return new Command("doctor")
     .summary("check everything, say what to change")
     .description(
-      "Checks everything that has to be right for a login to open the relay, and says what to change: the configuration and who may read it, the spool, Node, what Dovecot and Postfix are really configured to do, the store. Leaves everything as it was. Run it as root. A warning is for you to judge; a problem is not.",
+      "Checks everything that has to be right for a login to open the relay, and says what to change: the configuration and who may read it, the spool, Node, what Dovecot and Postfix are really configured to do, the store. It changes nothing, but its trial of the store leaves a revocation of 192.0.2.0, an address that nobody has; purge deletes it after a week. Run it as root. A warning is for you to judge; a problem is not.",
     )
     .option("--dovecot-config <file>", "another Dovecot's configuration (doveconf -c)")
     .option("--postfix-config <directory>", "another Postfix's configuration (postconf -c)")
