@@ -88,7 +88,9 @@ test("where systemd starts it, and it never was root, it begins in the same proc
     // it need not be waited for
     daemon.kill("SIGHUP");
     await waitUntil("it to be ready", () => / info ready /.test(log));
-    assert.match(log, /info problem-over reason=".*lifetime: /);
+    await waitUntil("it to say that all is well", () =>
+      /info problem-over reason=".*lifetime: /.test(log),
+    );
     assert.equal(await ask("eve"), "eve\n");
     const users = (await box.rows()).map(({ user }) => user);
     assert.deepEqual(users, ["eve"]);
