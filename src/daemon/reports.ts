@@ -19,12 +19,17 @@ interface Report {
   readonly time: number;
   readonly source: Source;
   /** Who has told of the same login since. */
-  readonly others: Set<Source>;
+  others: readonly Source[];
   readonly outcome: Promise<Outcome>;
 }
 
+/** So many addresses and users are remembered for certain: more than log in within {@link APART_MS}. */
+const REMEMBERED = 2_000;
+
+const NOBODY: readonly Source[] = [];
+
 export class Reports {
-  readonly #reports = new Recent<readonly Report[]>(10_000);
+  readonly #reports = new Recent<readonly Report[]>(REMEMBERED);
 
   /**
    * Records a login, unless another source has told of it, or this one of the very same: Dovecot repeats what it got no answer to. Then
@@ -49,7 +54,7 @@ export class Reports {
 
   /** A login that is recorded, or is about to be. */
   note(source: Source, login: Login, outcome: Promise<Outcome>): void {
-    const report = { time: login.time, source, others: new Set<Source>(), outcome };
+    const report = { time: login.time, source, others: NOBODY, outcome };
     const late = this.#of(login).filter(({ time }) => time > login.time - 2 * APART_MS);
     this.#reports.set(keyOf(login), [...late.slice(1 - MOST), report]);
   }
@@ -63,10 +68,10 @@ export class Reports {
     const found = this.#of(login).find(
       (report) =>
         report.source !== source &&
-        !report.others.has(source) &&
+        !report.others.includes(source) &&
         Math.abs(report.time - login.time) <= APART_MS,
     );
-    found?.others.add(source);
+    if (found !== undefined) found.others = [...found.others, source];
     return found?.outcome;
   }
 

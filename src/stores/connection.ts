@@ -159,10 +159,11 @@ export class Connection<Link> {
     { end, limit, isLast }: Attempt,
   ): Promise<T> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
-    const settled = new AbortController();
-    const result = this.#persistently(() => work(link), end, settled.signal);
+    // not an AbortController: abort() makes an exception with its stack, at each statement
+    const verb: Verb = { isSettled: false };
+    const result = this.#persistently(() => work(link), end, verb);
     const suspicion = setTimeout(() => {
-      void this.#inspect(host, link, settled.signal).then((why) => {
+      void this.#inspect(host, link, verb).then((why) => {
         if (why !== undefined) reject(why);
       });
     }, SUSPECT_MS);
@@ -174,19 +175,19 @@ export class Connection<Link> {
     try {
       return await Promise.race([result, givenUp]);
     } finally {
-      settled.abort();
+      verb.isSettled = true;
       clearTimeout(suspicion);
       clearTimeout(late);
     }
   }
 
   /** Why a verb that takes long had better be given up; undefined where the server is at work on it. */
-  async #inspect(host: string, link: Link, settled: AbortSignal): Promise<GivenUp | undefined> {
+  async #inspect(host: string, link: Link, verb: Verb): Promise<GivenUp | undefined> {
     try {
       const isIdle = await this.#beside(host, async (other) => {
         // between two statements of a transaction it is idle for a moment
         for (let looks = 0; looks < 3; looks++) {
-          if (settled.aborted || (await this.#driver.isWorking(other, link))) return false;
+          if (verb.isSettled || (await this.#driver.isWorking(other, link))) return false;
           await sleep(50);
         }
         return true;
@@ -217,12 +218,12 @@ export class Connection<Link> {
     }
   }
 
-  async #persistently<T>(work: () => Promise<T>, end: number, settled: AbortSignal): Promise<T> {
+  async #persistently<T>(work: () => Promise<T>, end: number, verb: Verb): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
         return await work();
       } catch (error) {
-        if (settled.aborted || this.#driver.explain(error).kind !== "transient") throw error;
+        if (verb.isSettled || this.#driver.explain(error).kind !== "transient") throw error;
         // not in step with the other one
         const pause = Math.random() * Math.min(10 * 2 ** tries, LONGEST_PAUSE_MS);
         if (performance.now() + pause >= end) throw error;
@@ -313,6 +314,12 @@ interface Attempt {
   /** How long that was from the start. Milliseconds. */
   readonly limit: number;
   readonly isLast: boolean;
+}
+
+/** A verb under way. */
+interface Verb {
+  /** It has its result, or has been given up. */
+  isSettled: boolean;
 }
 
 /** The connection is gone, and a fresh one may do better. */
