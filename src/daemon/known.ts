@@ -170,8 +170,9 @@ export class KnownAuthorizations implements Lookup {
 
   /** A time by both clocks. The future is now. */
   #seen(time: number): Seen {
-    const age = Math.max(0, this.#now() - time);
-    return { lastSeen: this.#now() - age, moment: this.#moment() - age };
+    // read once: between two readings it may tick
+    const now = this.#now();
+    return { lastSeen: Math.min(time, now), moment: this.#moment() - Math.max(0, now - time) };
   }
 
   #live(address: Address): Known | undefined {

@@ -327,7 +327,8 @@ class Moved extends Error {
   override name = "Moved";
 }
 
-async function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> {
+/** Rejects where `work` takes longer than so many milliseconds. */
+export async function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => {
     reject(new Error(`no answer within ${String(ms / 1_000)} s`));

@@ -2,7 +2,7 @@ import { Socket } from "node:net";
 import type { Client } from "pg";
 import type { Account, ServerStoreConfig } from "../config/config.ts";
 import { INSTALL_HINT, reason, type Complaint } from "./complaint.ts";
-import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "./connection.ts";
+import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, withDeadline, type Driver } from "./connection.ts";
 import { tlsOptions } from "./tls.ts";
 
 // @types/pg does not know it
@@ -40,7 +40,7 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Clie
       try {
         const connected = await client.connect();
         // not among the parameters of the connection: pgbouncer rejects those that it does not know
-        await connected.query(`SET lock_timeout = ${String(LOCK_MS)}`);
+        await withDeadline(connected.query(`SET lock_timeout = ${String(LOCK_MS)}`), timeout);
         return connected;
       } catch (error) {
         socket.destroy();

@@ -26,6 +26,11 @@ async function logIn({ imap }: Serve, user: string, address = CLIENT): Promise<v
   assert.equal(answer.toString(), `${user}\n`);
 }
 
+/** The daemon drains: nobody else will, also while it is paused. */
+async function atWork({ spool }: Installation): Promise<void> {
+  await waitUntil("the daemon to drain", () => existsSync(join(spool, ".drain")), PATIENCE);
+}
+
 /** Puts a login of now into the spool, as a wrapper does, and leaves it to whoever drains. */
 async function spoolLogin(box: Installation, user: string): Promise<void> {
   const { status } = await box.wrapper({ IP: CLIENT, USER: user });
@@ -82,6 +87,7 @@ for (const driver of [...DRIVERS, "relay-ctrl"] as const) {
     await logIn(serve, "bob");
     await answers(serve, "OK");
     await drained(box);
+    await atWork(box);
     serve.pause();
     await spoolLogin(box, "bob");
     const { status, stderr } = await revoke(box, "--user", "bob");
@@ -176,6 +182,7 @@ test("a mapped table: a revocation covers this host, and says so", async () => {
     ),
   );
   await using serve = await startServe(box);
+  await atWork(box);
   serve.pause();
   await spoolLogin(box, "bob");
   const { status, stderr } = await revoke(box, CLIENT);

@@ -359,6 +359,19 @@ describe("a store that cannot be asked", () => {
   });
 });
 
+describe("a clock that ticks while it is read", () => {
+  it("leaves a login where it was: once it is committed, the store has the last word", async () => {
+    let ticks = 0;
+    let isTicking = true;
+    const scene = new Scene({ now: () => START + (isTicking ? ticks++ : ticks) });
+    scene.known.note(login(ALICE, START), "spooled");
+    isTicking = false;
+    scene.known.note(login(ALICE, START), "committed");
+    scene.time += 5_000;
+    assert.equal(await scene.ask(ALICE), "unknown from store");
+  });
+});
+
 describe("several stores of which one is away", () => {
   it("go on being asked, since another may know", async () => {
     const scene = new Scene();
