@@ -155,10 +155,12 @@ describe("of three Galera nodes", () => {
     await waitUntil(
       "all to be ready",
       async () => {
-        const sizes = await Promise.all(
-          galera.nodes.map((node) => node.query("SHOW STATUS LIKE 'wsrep_cluster_size'")),
+        const states = await Promise.all(
+          galera.nodes.map((node) =>
+            node.query("SHOW STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_ready')"),
+          ),
         );
-        return sizes.every(([row]) => row?.["Value"] === "3");
+        return states.every((rows) => rows.map((row) => row["Value"]).join() === "3,ON");
       },
       { timeout: 30_000 },
     );
