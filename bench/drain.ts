@@ -1,7 +1,7 @@
 /** How fast a drain empties a spool: after an outage, say. */
 import { linkSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import { table } from "./report.ts";
 import type { Site } from "./site.ts";
 import { statistics } from "./statistics.ts";

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import { startDovecot, type Dovecot, type DovecotOptions } from "../test/support/dovecot.ts";
 import { postLoginRequest } from "../test/support/serve.ts";
 import { waitUntil } from "../test/support/wait-until.ts";

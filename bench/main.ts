@@ -1,6 +1,6 @@
 /** `npm run bench`: prints tables of what popbsmtp and its rivals cost on this machine, measured in turns in one run. */
 import { parseArgs } from "node:util";
-import { processTerminal, type Terminal } from "../src/terminal.ts";
+import { processTerminal, type Terminal } from "../src/lib/terminal.ts";
 import { openCpuMeter, type CpuMeter } from "./cpu.ts";
 import { drain } from "./drain.ts";
 import { facts } from "./facts.ts";

@@ -1,5 +1,5 @@
 /** How much memory the daemon has after many logins. */
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import { postLoginRequest } from "../test/support/serve.ts";
 import { load } from "./load.ts";
 import { goals, table } from "./report.ts";

@@ -1,5 +1,5 @@
 /** The daemon's answers to mail servers: as many as it can, so many a second, and through Postfix beside Postfix's own map. */
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import type { CpuMeter } from "./cpu.ts";
 import { load, twoCores, type Load } from "./load.ts";
 import { goals, table, type Goal } from "./report.ts";

@@ -1,5 +1,5 @@
 /** Whole processes: what it costs to go through a wrapper to /bin/true, from the start of the one to the end of the other. */
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import { goals, table, type Goal } from "./report.ts";
 import type { Site } from "./site.ts";
 import type { Station } from "./station.ts";

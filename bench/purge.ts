@@ -1,5 +1,5 @@
 /** Whether a login has to wait while many expired rows are deleted. */
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import { warmUp } from "./processes.ts";
 import { goals, table, type Goal } from "./report.ts";
 import type { Site } from "./site.ts";

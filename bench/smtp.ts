@@ -1,7 +1,7 @@
 /** Whole SMTP sessions as far as RCPT, with Postfix asking the daemon, or the database by itself. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { startPostfix, type Postfix, type PostfixOptions } from "../test/support/postfix.ts";
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import type { CpuMeter } from "./cpu.ts";
 import { table } from "./report.ts";
 import type { Site } from "./site.ts";

@@ -1,7 +1,7 @@
 /** How fast a mail log is read: the first time, or after the watcher was down. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { Terminal } from "../src/terminal.ts";
+import type { Terminal } from "../src/lib/terminal.ts";
 import { loginLine, noiseLines } from "../test/support/mail-log.ts";
 import { runOk } from "../test/support/run.ts";
 import { table } from "./report.ts";

@@ -1,13 +1,13 @@
 /**
- * Compiles sql/ into src/stores/schema-sql.ts, so that the single-file executable needs no other files.
- * The module is committed, and test/unit/stores/schema-sql.test.ts fails where it is not up to date.
+ * Compiles sql/ into src/stores/table/schema-sql.ts, so that the single-file executable needs no other files.
+ * The module is committed, and test/unit/stores/table/schema-sql.test.ts fails where it is not up to date.
  */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const SQL = new URL("../sql/", import.meta.url);
-const MODULE = fileURLToPath(new URL("../src/stores/schema-sql.ts", import.meta.url));
+const MODULE = fileURLToPath(new URL("../src/stores/table/schema-sql.ts", import.meta.url));
 
 /** What is in sql/ now, for each driver: schema versions 1, 2, ... and the accounts. */
 export function readSql(): Record<string, { versions: string[]; roles: string }> {

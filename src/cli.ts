@@ -7,21 +7,21 @@
  */
 import { Command } from "commander";
 import manifest from "../package.json" with { type: "json" };
-import { allowCommand } from "./commands/allow.ts";
-import { checkCommand } from "./commands/check.ts";
+import { allowCommand } from "./commands/allow-command.ts";
+import { checkCommand } from "./commands/check-command.ts";
 import type { Context } from "./commands/context.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { drainCommand } from "./commands/drain.ts";
-import { listCommand } from "./commands/list.ts";
-import { printCommand } from "./commands/print.ts";
-import { purgeCommand } from "./commands/purge.ts";
-import { relayCommand } from "./commands/relay.ts";
-import { revokeCommand } from "./commands/revoke.ts";
-import { schemaCommand } from "./commands/schema.ts";
-import { serveCommand } from "./commands/serve.ts";
-import { watchCommand } from "./commands/watch.ts";
+import { doctorCommand } from "./commands/doctor-command.ts";
+import { drainCommand } from "./commands/drain-command.ts";
+import { listCommand } from "./commands/list-command.ts";
+import { printCommand } from "./commands/print-command.ts";
+import { purgeCommand } from "./commands/purge-command.ts";
+import { relayCommand } from "./commands/relay-command.ts";
+import { revokeCommand } from "./commands/revoke-command.ts";
+import { schemaCommand } from "./commands/schema-command.ts";
+import { serveCommand } from "./commands/serve-command.ts";
+import { watchCommand } from "./commands/watch-command.ts";
 import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
-import { UsageError } from "./errors.ts";
+import { UsageError } from "./lib/errors.ts";
 
 const WRAPPER = `
 As a wrapper, popbsmtp records the login that its environment tells of and

@@ -2,8 +2,8 @@
 import { CommanderError } from "commander";
 import { assertNamesSomething, createProgram } from "./cli.ts";
 import type { Context } from "./commands/context.ts";
-import { ConfigError, EX, PopbsmtpError } from "./errors.ts";
-import { printable, processTerminal } from "./terminal.ts";
+import { ConfigError, EX, PopbsmtpError } from "./lib/errors.ts";
+import { printable, processTerminal } from "./lib/terminal.ts";
 
 async function run(argv: readonly string[]): Promise<number> {
   const context: Context = { terminal: processTerminal(), now: Date.now, exitStatus: EX.OK };

@@ -34,7 +34,7 @@ check_options() {
 
 # In a spool that belongs to somebody else, its owner (or anybody, where the mode is 1733) can put links and FIFOs in this process's
 # way: bash follows the ones, and waits for the others. So there the login's file has a name that nobody can guess, other files are
-# read with dd, and a socket to which nobody writes takes the FIFO's place. src/privileges.ts has the rest of this.
+# read with dd, and a socket to which nobody writes takes the FIFO's place. src/system/privileges.ts has the rest of this.
 
 # Sets the variable $1 to the first line of the file $2.
 read_line() {

@@ -1,11 +1,11 @@
 import type { Command } from "commander";
-import { parseAddress, type Address } from "../address.ts";
+import { parseAddress, type Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
-import { EX, PopbsmtpError, UsageError } from "../errors.ts";
-import type { OpenStoresOptions } from "../stores/open.ts";
+import { EX, PopbsmtpError, UsageError } from "../lib/errors.ts";
+import type { OpenStoresOptions } from "../writers/open-stores.ts";
 import type { Store } from "../stores/store.ts";
-import type { AllDrained } from "../spool/drain-legs.ts";
-import { printable, type Terminal } from "../terminal.ts";
+import type { AllDrained } from "../drain/drain-legs.ts";
+import { printable, type Terminal } from "../lib/terminal.ts";
 
 /** What every command is given, and leaves its answer in. */
 export interface Context {
@@ -19,7 +19,7 @@ export interface Context {
 /** The configuration `--config` names, read and checked, with the privileges this process was started with. */
 export async function configOf(command: Command): Promise<Config> {
   // loaded here, not above: `--help` and usage errors need no TOML
-  const { loadConfig } = await import("../config/load.ts");
+  const { loadConfig } = await import("../config/reading/load.ts");
   const { config } = command.optsWithGlobals<{ config?: string }>();
   if (config === "") throw new UsageError("--config: name a file");
   return loadConfig(config);
@@ -28,7 +28,7 @@ export async function configOf(command: Command): Promise<Config> {
 /** The same, and then no longer root: from here on the spool and the store are worked on as the configured user. */
 export async function enter(command: Command): Promise<Config> {
   const config = await configOf(command);
-  const { dropPrivileges } = await import("../privileges.ts");
+  const { dropPrivileges } = await import("../system/privileges.ts");
   dropPrivileges(config.user);
   return config;
 }
@@ -38,7 +38,7 @@ export async function openConfigured(
   config: Config,
   options: OpenStoresOptions = {},
 ): Promise<Store> {
-  const { openStores } = await import("../stores/open.ts");
+  const { openStores } = await import("../writers/open-stores.ts");
   return openStores(config, options);
 }
 
@@ -68,7 +68,7 @@ export async function drainSpool(
   config: Config,
   { terminal, now }: Pick<Context, "terminal" | "now">,
 ): Promise<AllDrained> {
-  const { drainAllOnce } = await import("../spool/drain-legs.ts");
+  const { drainAllOnce } = await import("../drain/drain-legs.ts");
   try {
     return await drainAllOnce(config, (part) => openConfigured(part, { hurry: true }), {
       now,

@@ -1,6 +1,6 @@
-import type { Address } from "../address.ts";
+import type { Address } from "../login/address.ts";
 import type { Config, Endpoint } from "../config/config.ts";
-import { question } from "../doctor/question.ts";
+import { question } from "../doctor/findings/question.ts";
 
 const POLICY_YES = "action=OK\n\n";
 const POLICY_NO = "action=DUNNO\n\n";

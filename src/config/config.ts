@@ -1,6 +1,6 @@
-import type { Network } from "../address.ts";
-import type { Level } from "../daemon/log.ts";
-import type { Formats } from "../sources/mail-log/formats.ts";
+import type { Network } from "../login/address.ts";
+import type { Level } from "../daemon/log/log.ts";
+import type { Formats } from "../mail-formats/formats.ts";
 
 /** Where the configuration is unless `--config` names another. The only file that may be missing. */
 export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";

@@ -3,17 +3,23 @@ import { lstatSync, readFileSync, rmSync, statSync, writeFileSync } from "node:f
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { endpointName, type Config, type Endpoint, type PortEndpoint } from "../config/config.ts";
-import { EX, PopbsmtpError, StoreAwayError, UnsupportedError } from "../errors.ts";
-import { accountOf, asAccount, dropPrivileges, isRoot, type Account } from "../privileges.ts";
+import { EX, PopbsmtpError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
+import {
+  accountOf,
+  asAccount,
+  dropPrivileges,
+  isRoot,
+  type Account,
+} from "../system/privileges.ts";
 import { Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
 import type { Store } from "../stores/store.ts";
-import { named } from "./missing.ts";
-import { cannotListen, codeOf, listening, OccupiedError } from "./listening.ts";
+import { named } from "./sockets/missing.ts";
+import { cannotListen, codeOf, listening, OccupiedError } from "./sockets/listening.ts";
 import { readProblems } from "./problems.ts";
-import { rootsWayTo } from "../roots-way.ts";
+import { rootsWayTo } from "../system/roots-way.ts";
 import { whyNotWritable } from "./spool-problems.ts";
-import { pathHolders, portHolders, processesWith, type Transport } from "./taken.ts";
+import { pathHolders, portHolders, processesWith, type Transport } from "./sockets/taken.ts";
 
 /** Somewhere to listen, and what for. */
 export interface Place {

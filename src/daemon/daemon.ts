@@ -10,28 +10,28 @@
  */
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Address } from "../address.ts";
+import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
-import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../errors.ts";
-import { loginClock, type Login } from "../login.ts";
+import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../lib/errors.ts";
+import { loginClock, type Login, type Outcome } from "../login/login.ts";
 import type { Answered } from "../lookups/lookup.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { serveDict } from "../sources/dovecot/dict.ts";
 import { servePostLogin } from "../sources/dovecot/post-login.ts";
-import { startLegDrains } from "../spool/drain-legs.ts";
-import { drainUntil, type DrainUntilOptions } from "../spool/drain-until.ts";
+import { startLegDrains } from "../drain/drain-legs.ts";
+import { drainUntil, type DrainUntilOptions } from "../drain/drain-until.ts";
 import { InHand, recoverInHand } from "../spool/in-hand.ts";
 import { GIVE_WAY, Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
 import type { Store } from "../stores/store.ts";
-import { KnownAuthorizations } from "./known.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import { KnownAuthorizations } from "../lookups/known.ts";
+import type { Log } from "./log/log.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 import { anotherDaemon, whyNotWritable } from "./spool-problems.ts";
 import { startPurger, type Purger } from "./purger.ts";
-import { batchFields, Recorder, type Outcome } from "./recorder.ts";
+import { batchFields, Recorder } from "./recorder.ts";
 import { Reports } from "./reports.ts";
 import { startWatcher, type Watcher } from "./watcher.ts";
 

@@ -1,7 +1,7 @@
 /** What is wrong with a daemon that goes on nevertheless: said in its log and to systemd, and left in the spool for others to read. */
 import { constants, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Log } from "./log.ts";
+import type { Log } from "./log/log.ts";
 
 /** How often what stays wrong is logged again. Milliseconds. */
 const REMIND_MS = 600_000;

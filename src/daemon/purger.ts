@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { UnsupportedError } from "../errors.ts";
+import { UnsupportedError } from "../lib/errors.ts";
 import type { Store } from "../stores/store.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Log } from "./log/log.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 
 /** The first purge is within so long after the start. By chance: hosts that start together are not to purge together. Milliseconds. */
 const FIRST_MS = 60_000;

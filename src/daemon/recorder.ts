@@ -1,15 +1,12 @@
 /** Where the daemon's live logins go: into the store together, or into the spool where that takes too long. */
-import { RowRefusedError } from "../errors.ts";
+import { RowRefusedError } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
-import type { Login } from "../login.ts";
+import type { Login, Outcome } from "../login/login.ts";
 import type { InHand } from "../spool/in-hand.ts";
 import type { Spool } from "../spool/spool.ts";
 import type { Store } from "../stores/store.ts";
-import type { Fields, Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
-
-/** What became of a login: it is in the store, or in the spool, from where a drain will carry it there. */
-export type Outcome = "committed" | "spooled" | "excluded" | "lost";
+import type { Fields, Log } from "./log/log.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 
 export interface RecorderOptions {
   readonly spool: Spool;

@@ -2,9 +2,8 @@
  * Logins that two sources tell of: Dovecot's last_login plugin and a log that is watched, or the plugin and the post-login service while
  * one is taking the other's place. Each login counts once, whichever source is first.
  */
-import type { Login } from "../login.ts";
-import { Recent } from "../recent.ts";
-import type { Outcome } from "./recorder.ts";
+import type { Login, Outcome } from "../login/login.ts";
+import { Recent } from "../lib/recent.ts";
 
 /** Where a login was told of. */
 export type Source = "dict" | "post-login" | "log";

@@ -9,14 +9,14 @@
  * only root can mend is mended by a process that is started again: it ends, whoever started it starts it, and logins wait in the socket.
  */
 import type { Config } from "../config/config.ts";
-import { fallbackAccount, isRoot } from "../privileges.ts";
-import { DovecotMaster } from "./dovecot-master.ts";
-import { survivingErrors } from "./internal-error.ts";
-import { lettingIn } from "./let-in.ts";
-import { isLogin, Listeners, roleNamed } from "./listeners.ts";
-import { lineStyle } from "./log-line.ts";
-import { createLog } from "./log.ts";
-import { isNetworkSource } from "./network-sources.ts";
+import { fallbackAccount, isRoot } from "../system/privileges.ts";
+import { DovecotMaster } from "./sockets/dovecot-master.ts";
+import { survivingErrors } from "./log/internal-error.ts";
+import { lettingIn } from "./sockets/let-in.ts";
+import { isLogin, Listeners, roleNamed } from "./sockets/listeners.ts";
+import { lineStyle } from "./log/log-line.ts";
+import { createLog } from "./log/log.ts";
+import { isNetworkSource } from "./network/network-sources.ts";
 import { Orders } from "./orders.ts";
 import { Problems } from "./problems.ts";
 import {
@@ -28,8 +28,8 @@ import {
   type Service,
 } from "./service.ts";
 import { serving } from "./serving.ts";
-import { stderrWriter } from "./stderr.ts";
-import { Systemd, systemdSockets } from "./systemd.ts";
+import { stderrWriter } from "./log/stderr.ts";
+import { Systemd, systemdSockets } from "./sockets/systemd.ts";
 
 /**
  * Serves until SIGTERM, SIGINT, or the end of Dovecot's master, and resolves when all that was in hand is done.

@@ -1,13 +1,13 @@
 /** This process, as it was started, and what is wrong with it. */
 import type { Config } from "../config/config.ts";
-import { becomeAccount, isRoot, type Account } from "../privileges.ts";
+import { becomeAccount, isRoot, type Account } from "../system/privileges.ts";
 import type { Store } from "../stores/store.ts";
-import type { DovecotMaster } from "./dovecot-master.ts";
-import type { HandedSocket, Listeners } from "./listeners.ts";
-import type { OwnedLog } from "./log.ts";
+import type { DovecotMaster } from "./sockets/dovecot-master.ts";
+import type { HandedSocket, Listeners } from "./sockets/listeners.ts";
+import type { OwnedLog } from "./log/log.ts";
 import type { Orders } from "./orders.ts";
 import type { Problems } from "./problems.ts";
-import type { Systemd } from "./systemd.ts";
+import type { Systemd } from "./sockets/systemd.ts";
 
 /** How often to try again what did not work. Milliseconds. */
 export const AGAIN_MS = 10_000;

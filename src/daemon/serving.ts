@@ -1,14 +1,20 @@
 /** The daemon at work, from root to the configured user, through reloads, to its end. */
 import type { Config } from "../config/config.ts";
-import { accountOf, fallbackAccount, hasAccount, isRoot, type Account } from "../privileges.ts";
+import {
+  accountOf,
+  fallbackAccount,
+  hasAccount,
+  isRoot,
+  type Account,
+} from "../system/privileges.ts";
 import { Daemon } from "./daemon.ts";
-import { isLogin } from "./listeners.ts";
-import { createMetricsServer } from "./metrics-server.ts";
-import { createMetrics, type RenderedMetrics } from "./metrics.ts";
-import { NetworkSources } from "./network-sources.ts";
+import { isLogin } from "./sockets/listeners.ts";
+import { createMetricsServer } from "./metrics/metrics-server.ts";
+import { createMetrics, type RenderedMetrics } from "./metrics/metrics.ts";
+import { NetworkSources } from "./network/network-sources.ts";
 import { writeProblems } from "./problems.ts";
 import { AGAIN_MS, become, LAST_ANSWERS_MS, messageOf, type Service } from "./service.ts";
-import { spoolDepth, storeReadings } from "./spool-depth.ts";
+import { spoolDepth, storeReadings } from "./metrics/spool-depth.ts";
 
 /** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
 const PATIENCE_MS = 1_000;

@@ -1,6 +1,6 @@
 /** What keeps a daemon from its spool. */
 import { accessSync, constants, statSync } from "node:fs";
-import { whyNotForRoot } from "../roots-way.ts";
+import { whyNotForRoot } from "../system/roots-way.ts";
 import type { Spool } from "../spool/spool.ts";
 
 /** That another daemon drains it; undefined: none does. */

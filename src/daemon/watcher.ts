@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import type { Selection } from "../sources/mail-log/selector.ts";
-import { watchLog } from "../sources/mail-log/watch.ts";
-import type { Log } from "./log.ts";
-import type { Metrics } from "./metrics.ts";
+import { watchLog } from "../sources/mail-log/watch-log.ts";
+import type { Log } from "./log/log.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 
 /** Before a log is tried again that could not be read: doubles from the first to the last. Milliseconds. */
 const AGAIN_MS = { first: 1_000, last: 60_000 };

@@ -2,26 +2,31 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { userInfo } from "node:os";
 import { DEFAULT_CONFIG_PATH, type Config, type StoreConfig } from "../config/config.ts";
-import { loadConfig } from "../config/load.ts";
-import { ConfigError, EX, PopbsmtpError } from "../errors.ts";
-import { dropPrivileges, findAccount, isRoot, type Account } from "../privileges.ts";
-import { SCHEMA_VERSION } from "../stores/open.ts";
+import { loadConfig } from "../config/reading/load.ts";
+import { ConfigError, EX, PopbsmtpError } from "../lib/errors.ts";
+import { dropPrivileges, findAccount, isRoot, type Account } from "../system/privileges.ts";
+import { SCHEMA_VERSION } from "../writers/open-stores.ts";
 import { Spool } from "../spool/spool.ts";
 import type { Store } from "../stores/store.ts";
-import { becoming, whyNotReadable } from "./becoming.ts";
-import { dovecotFindings } from "./dovecot.ts";
-import { daemonFindings } from "./daemon.ts";
-import { configurationFile, programFile, unreadableFindings, userFinding } from "./files.ts";
-import { ok, problem, warning, type Area, type Finding } from "./finding.ts";
-import { mailLogFindings } from "./mail-log.ts";
-import { nodeFindings } from "./node.ts";
-import { postfixFindings } from "./postfix.ts";
-import { findSecrets, type Secrets } from "./secrets.ts";
-import { spoolFindings } from "./spool.ts";
-import { storeFindings } from "./store.ts";
-import { unguardedFindings } from "./unguarded.ts";
-import type { Subject } from "./subject.ts";
-import { popbsmtp } from "./words.ts";
+import { becoming, whyNotReadable } from "./findings/becoming.ts";
+import { dovecotFindings } from "./dovecot/dovecot-check.ts";
+import { daemonFindings } from "./host/daemon-check.ts";
+import {
+  configurationFile,
+  programFile,
+  unreadableFindings,
+  userFinding,
+} from "./findings/file-modes.ts";
+import { ok, problem, warning, type Area, type Finding } from "./findings/finding.ts";
+import { mailLogFindings } from "./dovecot/mail-log-check.ts";
+import { nodeFindings } from "./host/node-check.ts";
+import { postfixFindings } from "./postfix/postfix-check.ts";
+import { findSecrets, type Secrets } from "./host/secrets.ts";
+import { spoolFindings } from "./host/spool-check.ts";
+import { storeFindings } from "./host/store-check.ts";
+import { unguardedFindings } from "./host/unguarded-check.ts";
+import type { Subject } from "./findings/subject.ts";
+import { popbsmtp } from "./findings/words.ts";
 
 export interface Scope {
   /** As `--config` gave it. */

@@ -1,5 +1,5 @@
 /** What a mail server wants to know: may this address relay? */
-import type { Address } from "../address.ts";
+import type { Address } from "../login/address.ts";
 
 /** "away": nothing is known of the address here, and the store cannot be asked. */
 export type Answer = "authorized" | "unknown" | "away";

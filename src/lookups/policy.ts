@@ -11,7 +11,7 @@
  * Which protocol_state smtpd asks in is its administrator's choice of list, and no matter here.
  */
 import type { Socket } from "node:net";
-import { parseAddress } from "../address.ts";
+import { parseAddress } from "../login/address.ts";
 import { measured, type Answer, type Lookup, type LookupHooks } from "./lookup.ts";
 import { MalformedRequest, NOTHING, serveRequests } from "./requests.ts";
 

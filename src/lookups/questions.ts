@@ -1,7 +1,7 @@
 /** Asks the store about addresses so that neither suffers: not the store from a flood, not who asks from a store that is away. */
-import type { Address } from "../address.ts";
-import { PartlyAwayError, UnsupportedError } from "../errors.ts";
-import { ClockOffset } from "../stores/clock-offset.ts";
+import type { Address } from "../login/address.ts";
+import { PartlyAwayError, UnsupportedError } from "../lib/errors.ts";
+import { ClockOffset } from "../stores/table/clock-offset.ts";
 import type { Store } from "../stores/store.ts";
 
 /** After a failure the store is asked one question in so many milliseconds until it has answered one. */

@@ -15,7 +15,7 @@
  * never asks it. The policy service (policy.ts) has no such edge.
  */
 import type { Socket } from "node:net";
-import { parseAddress } from "../address.ts";
+import { parseAddress } from "../login/address.ts";
 import { measured, type Answer, type Lookup, type LookupHooks } from "./lookup.ts";
 import { MalformedRequest, NOTHING, serveRequests } from "./requests.ts";
 

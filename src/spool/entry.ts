@@ -6,8 +6,8 @@
  * was killed. A NUL cannot be in a value, which comes from an environment; anything else can.
  */
 import { isUtf8 } from "node:buffer";
-import { parseAddress } from "../address.ts";
-import { cutUser, type Login } from "../login.ts";
+import { parseAddress } from "../login/address.ts";
+import { cutUser, type Login } from "../login/login.ts";
 
 /** The name of a login's file, taken apart. */
 export interface EntryName {

@@ -7,10 +7,11 @@
 import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import { parseAddress } from "../address.ts";
-import type { Login } from "../login.ts";
-import { readOwnFile } from "./own.ts";
-import { isSameProcess, processStartTime, type Spool } from "./spool.ts";
+import { parseAddress } from "../login/address.ts";
+import type { Login } from "../login/login.ts";
+import { readOwnFile } from "../system/own-files.ts";
+import { isSameProcess, processStartTime } from "../system/process-identity.ts";
+import type { Spool } from "./spool.ts";
 
 const PREFIX = ".in-hand-";
 

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { crc32 } from "node:zlib";
-import type { Login } from "../login.ts";
+import type { Login } from "../login/login.ts";
 import { formatEntry } from "./entry.ts";
-import { ownDirectory } from "./own.ts";
+import { ownDirectory } from "../system/own-files.ts";
 
 /** Makes one of several stores' spool where it is missing; not the spool that it is part of, which is only elsewhere for a while. */
 export function makeSpool(path: string): void {

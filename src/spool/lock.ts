@@ -2,8 +2,8 @@
 import { closeSync, constants as flags, fstatSync, lstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { EX, PopbsmtpError } from "../errors.ts";
-import { whyNotForRoot } from "../roots-way.ts";
+import { EX, PopbsmtpError } from "../lib/errors.ts";
+import { whyNotForRoot } from "../system/roots-way.ts";
 
 /** A lock that ends with the process that holds it, however that ends. */
 export interface SpoolLock {

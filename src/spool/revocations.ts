@@ -20,11 +20,11 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
-import { StoreAwayError } from "../errors.ts";
-import type { Login } from "../login.ts";
-import { reason } from "../stores/complaint.ts";
-import { REVOCATION_KEPT_MS } from "../stores/revocation.ts";
-import { isAlive } from "./batch.ts";
+import { StoreAwayError } from "../lib/errors.ts";
+import { REVOCATION_KEPT_MS } from "../login/login.ts";
+import type { Login } from "../login/login.ts";
+import { reason } from "../lib/errors.ts";
+import { isAlive } from "../system/process-identity.ts";
 
 /** A revocation further ahead than this was made before the clock was set back. Milliseconds. */
 const AHEAD_MS = 60_000;

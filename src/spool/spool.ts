@@ -28,7 +28,6 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
@@ -40,11 +39,12 @@ import {
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { EX, PopbsmtpError } from "../errors.ts";
-import type { Login } from "../login.ts";
+import { EX, PopbsmtpError } from "../lib/errors.ts";
+import type { Login } from "../login/login.ts";
 import { Backlog } from "./backlog.ts";
 import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
-import { isOwnDirectory, ownDirectory, readSmallFile } from "./own.ts";
+import { isOwnDirectory, ownDirectory, readSmallFile } from "../system/own-files.ts";
+import { isSameProcess, processStartTime } from "../system/process-identity.ts";
 
 /** How many names of removed files are remembered. */
 const REMEMBERED = 10_000;
@@ -350,22 +350,6 @@ function quietly(act: () => void): void {
   } catch {
     // see above
   }
-}
-
-/** Whether the process that started at that time is alive. */
-export function isSameProcess(pid: number, startTime: string | undefined): boolean {
-  try {
-    return processStartTime(pid) === startTime;
-  } catch {
-    return false;
-  }
-}
-
-/** Field 22 of proc(5)'s stat: with the process id, it tells one process from any other since boot. Throws where there is none. */
-export function processStartTime(pid: number): string | undefined {
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return state === "Z" ? undefined : fields[18];
 }
 
 function isGone(error: unknown): boolean {

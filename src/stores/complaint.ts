@@ -13,19 +13,5 @@ export interface Complaint {
   readonly text: string;
 }
 
-/**
- * The reason an error gives, in one printable line. Where several addresses of a name were tried,
- * Node's AggregateError has an empty message, and the reasons are inside.
- */
-export function reason(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const text =
-    error instanceof AggregateError && error.message === ""
-      ? error.errors.map(reason).join(", ")
-      : error.message || error.name;
-  // a server may quote what a client sent
-  return text.replaceAll(/\p{Cc}+/gu, " ");
-}
-
 /** What to do about a table or column that is missing. */
 export const INSTALL_HINT = "run: popbsmtp schema install";

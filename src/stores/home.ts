@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import type { StoreConfig } from "../config/config.ts";
-import { isRootsOwn, rootsWayTo } from "../roots-way.ts";
+import { isRootsOwn, rootsWayTo } from "../system/roots-way.ts";
 
 /** The account that writes the store, and the group of those who may read it. */
 export interface Owner {

@@ -1,7 +1,6 @@
-import type { Address } from "../address.ts";
-import { StoreAwayError, UnsupportedError } from "../errors.ts";
-import type { Login } from "../login.ts";
-import { reason } from "./complaint.ts";
+import type { Address } from "../login/address.ts";
+import { StoreAwayError, UnsupportedError, reason } from "../lib/errors.ts";
+import type { Login } from "../login/login.ts";
 import type { Authorization, Count, Installed, Store } from "./store.ts";
 
 /**

@@ -1,11 +1,17 @@
-import type { Address } from "../address.ts";
-import type { Login } from "../login.ts";
+import type { Address } from "../login/address.ts";
+import type { Login } from "../login/login.ts";
 import { Revocations } from "../spool/revocations.ts";
-import { StoreAwayError } from "../errors.ts";
-import type { Caveat } from "./caveat.ts";
-import { reason } from "./complaint.ts";
+import { StoreAwayError, reason } from "../lib/errors.ts";
 import { recorded, revokeForGood } from "./revocation.ts";
-import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "./store.ts";
+import type {
+  Authorization,
+  Caveat,
+  Count,
+  Installed,
+  PurgeOptions,
+  Revocation,
+  Store,
+} from "./store.ts";
 
 /**
  * A store without room for revocations, which are kept in this host's spool instead: a login of this host that was made before one

@@ -2,7 +2,7 @@
  * What a store is to the rest of the program.
  *
  * Glossary
- * - login: somebody has just read mail, from an address, at a time (src/login.ts).
+ * - login: somebody has just read mail, from an address, at a time (src/login/login.ts).
  * - relay authorization: what logins become in a store. One for each address and user, with the first and the last login
  *   seen, the last one's service, and how many there were. A mapped table (`columns`) may hold less: then absence is undefined.
  * - lifetime: how long after the last login mail may be relayed. An authorization past it is expired: it no longer counts,
@@ -13,9 +13,8 @@
  * The store's clock is the one that counts: it is the only one all hosts share. Every verb throws StoreAwayError in an outage;
  * absence is undefined or an empty list, never an exception. A verb that a store has no way to do throws UnsupportedError.
  */
-import type { Address } from "../address.ts";
-import type { Login } from "../login.ts";
-import type { Caveat } from "./caveat.ts";
+import type { Address } from "../login/address.ts";
+import type { Login } from "../login/login.ts";
 
 /** A row. What the store's table has no column for is undefined. */
 export interface Authorization {
@@ -48,6 +47,14 @@ export interface PurgeOptions {
 export interface Installed {
   readonly from: number | undefined;
   readonly to: number | undefined;
+}
+
+/** A property of an administrator's own table (`columns`) that popbsmtp copes with, at a price. */
+export interface Caveat {
+  /** What it costs. */
+  readonly text: string;
+  /** SQL that changes it. */
+  readonly remedy: string;
 }
 
 /** How many authorizations a store holds. */

@@ -1,9 +1,9 @@
 /** One database on several MariaDB hosts: a primary and its read-only replica, and the nodes of a Galera cluster. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { parseAddress } from "../../src/address.ts";
-import { StoreAwayError } from "../../src/errors.ts";
-import { openStore } from "../../src/stores/open.ts";
+import { parseAddress } from "../../src/login/address.ts";
+import { StoreAwayError } from "../../src/lib/errors.ts";
+import { openStore } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startGalera, type Galera } from "../support/galera.ts";

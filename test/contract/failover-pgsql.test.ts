@@ -1,8 +1,8 @@
 /** One database on two PostgreSQL hosts, a primary and its streaming standby, through whatever befalls them. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { parseAddress } from "../../src/address.ts";
-import { openStore } from "../../src/stores/open.ts";
+import { parseAddress } from "../../src/login/address.ts";
+import { openStore } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startDelayProxy } from "../support/delay-proxy.ts";

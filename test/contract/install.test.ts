@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import mysql from "mysql2/promise";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/login/address.ts";
 import type { TableStoreConfig } from "../../src/config/config.ts";
-import { StoreAwayError } from "../../src/errors.ts";
-import { SCHEMA_VERSION, schemaText } from "../../src/stores/open.ts";
+import { StoreAwayError } from "../../src/lib/errors.ts";
+import { SCHEMA_VERSION, schemaText } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";

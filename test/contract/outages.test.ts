@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/login/address.ts";
 import { Secret, type ServerStoreConfig } from "../../src/config/config.ts";
-import { RowRefusedError, StoreAwayError } from "../../src/errors.ts";
-import { openStore } from "../../src/stores/open.ts";
+import { RowRefusedError, StoreAwayError } from "../../src/lib/errors.ts";
+import { openStore } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { freePort } from "../support/free-port.ts";
@@ -216,7 +216,7 @@ for (const driver of ["pgsql", "mysql"] as const) {
       const { user, password, port, host, database } = server;
       const given = JSON.stringify({ ...config, writer: { user } });
       const script = `
-        const { openStore } = await import(${JSON.stringify(import.meta.resolve("../../src/stores/open.ts"))});
+        const { openStore } = await import(${JSON.stringify(import.meta.resolve("../../src/writers/open-stores.ts"))});
         const config = ${given};
         config.writer.password = { reveal: () => ${JSON.stringify(password)} };
         const store = openStore(config, { lifetime: 1000 });

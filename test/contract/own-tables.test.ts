@@ -1,9 +1,9 @@
 /** Tables that an administrator had before popbsmtp came, with types and collations that popbsmtp would not have chosen. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { parseAddress } from "../../src/address.ts";
-import { RowRefusedError } from "../../src/errors.ts";
-import type { Login } from "../../src/login.ts";
+import { parseAddress } from "../../src/login/address.ts";
+import { RowRefusedError } from "../../src/lib/errors.ts";
+import type { Login } from "../../src/login/login.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Client } from "pg";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/login/address.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { waitUntil } from "../support/wait-until.ts";

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { utimesSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe } from "node:test";
-import { openStore } from "../../src/stores/open.ts";
+import { openStore } from "../../src/writers/open-stores.ts";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
 import { storeContract } from "./store-contract.ts";
 import { LIFETIME, type ContractSubject } from "./subject.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/login/address.ts";
 import { Secret, type ServerStoreConfig } from "../../src/config/config.ts";
-import { openStore, rolesText, SCHEMA_VERSION, schemaText } from "../../src/stores/open.ts";
+import { openStore, rolesText, SCHEMA_VERSION, schemaText } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";

@@ -5,11 +5,11 @@ import { statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { describe, it } from "node:test";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/login/address.ts";
 import type { SqliteStoreConfig } from "../../src/config/config.ts";
-import type { Login } from "../../src/login.ts";
+import type { Login } from "../../src/login/login.ts";
 import { homeOf, makeHomeAsRoot } from "../../src/stores/home.ts";
-import { openStore, postfixQuery } from "../../src/stores/open.ts";
+import { openStore, postfixQuery } from "../../src/writers/open-stores.ts";
 import { account } from "../support/accounts.ts";
 import { run } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -116,8 +116,8 @@ describe("a SQLite file that Postfix reads", () => {
 
   it("is read after its writer was killed, and has what that committed", async () => {
     await using file = await installed();
-    const [open, sqlite] = ["open", "sqlite"].map((name) =>
-      JSON.stringify(import.meta.resolve(`../../src/stores/${name}.ts`)),
+    const [open, sqlite] = ["writers/open-stores", "stores/sqlite/sqlite-store"].map((name) =>
+      JSON.stringify(import.meta.resolve(`../../src/${name}.ts`)),
     );
     const script = `
       const { openStore } = await import(${open});

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { parseAddress, type Address } from "../../src/address.ts";
-import { UsageError } from "../../src/errors.ts";
-import type { Login } from "../../src/login.ts";
+import { parseAddress, type Address } from "../../src/login/address.ts";
+import { UsageError } from "../../src/lib/errors.ts";
+import type { Login } from "../../src/login/login.ts";
 import type { Authorization, Store } from "../../src/stores/store.ts";
 import { LIFETIME, type ContractSubject } from "./subject.ts";
 

@@ -8,7 +8,7 @@ import {
   type SqliteStoreConfig,
   type TableStoreConfig,
 } from "../../src/config/config.ts";
-import { openStore } from "../../src/stores/open.ts";
+import { openStore } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 

@@ -3,7 +3,7 @@ import { chownSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { SslConfig } from "../../src/config/config.ts";
-import { openStore } from "../../src/stores/open.ts";
+import { openStore } from "../../src/writers/open-stores.ts";
 import { serverAccount } from "../support/accounts.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";

@@ -11,7 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
-import { parseAddress } from "../../src/address.ts";
+import { parseAddress } from "../../src/login/address.ts";
 import { generateAddresses } from "../support/generated-addresses.ts";
 import { run, runOk } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";

@@ -1,4 +1,4 @@
-/** Root never follows a link that somebody else has put in its way: src/privileges.ts says why. */
+/** Root never follows a link that somebody else has put in its way: src/system/privileges.ts says why. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

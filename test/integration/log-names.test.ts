@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import { test } from "node:test";
-import { Formats } from "../../src/sources/mail-log/formats.ts";
-import { Fragments } from "../../src/sources/mail-log/fragments.ts";
+import { Formats } from "../../src/mail-formats/formats.ts";
+import { Fragments } from "../../src/mail-formats/fragments.ts";
 import { parseLine } from "../../src/sources/mail-log/line.ts";
 import { startDovecot } from "../support/dovecot.ts";
 import { waitUntil } from "../support/wait-until.ts";

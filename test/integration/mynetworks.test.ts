@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { parseAddress, type Network } from "../../src/address.ts";
-import { loadConfig } from "../../src/config/load.ts";
-import { ConfigError } from "../../src/errors.ts";
+import { parseAddress, type Network } from "../../src/login/address.ts";
+import { loadConfig } from "../../src/config/reading/load.ts";
+import { ConfigError } from "../../src/lib/errors.ts";
 import { startPostfix } from "../support/postfix.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 

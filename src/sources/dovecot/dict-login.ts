@@ -1,6 +1,6 @@
 /** From a key that Dovecot's last_login plugin sets to a login: `shared/popbsmtp/SERVICE/ADDRESS/USER`. */
-import { parseAddress } from "../../address.ts";
-import { cutUser, type Login } from "../../login.ts";
+import { parseAddress } from "../../login/address.ts";
+import { cutUser, type Login } from "../../login/login.ts";
 import { decodeText } from "../../spool/entry.ts";
 import type { DictSet } from "./dict-reader.ts";
 

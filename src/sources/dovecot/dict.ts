@@ -6,7 +6,7 @@
  * Dovecot logs; `A` in front of either for D. `N` for a lookup and an empty line for an iteration: there is nothing to read here.
  */
 import type { Socket } from "node:net";
-import type { Login } from "../../login.ts";
+import type { Login } from "../../login/login.ts";
 import { dictLogin } from "./dict-login.ts";
 import { DictReader, type DictCommit, type DictRequest } from "./dict-reader.ts";
 import { tabEscape } from "./tab-escape.ts";

@@ -11,8 +11,8 @@
  * refuses the login, and Dovecot gives up after 60 s.
  */
 import type { Socket } from "node:net";
-import { parseAddress, type Address } from "../../address.ts";
-import { cutUser, type Login } from "../../login.ts";
+import { parseAddress, type Address } from "../../login/address.ts";
+import { cutUser, type Login } from "../../login/login.ts";
 import { decodeText } from "../../spool/entry.ts";
 import { tabUnescape } from "./tab-escape.ts";
 

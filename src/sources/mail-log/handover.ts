@@ -15,12 +15,12 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import { EX, PopbsmtpError } from "../../errors.ts";
-import type { Login } from "../../login.ts";
+import { EX, PopbsmtpError } from "../../lib/errors.ts";
+import type { Login } from "../../login/login.ts";
 import { formatEntry, parseEntryName } from "../../spool/entry.ts";
 import { lockSpoolSoon, type SpoolLock } from "../../spool/lock.ts";
-import { fragmentsSchema, type FragmentsState } from "./fragments.ts";
-import { ownDirectory } from "../../spool/own.ts";
+import { fragmentsSchema, type FragmentsState } from "../../mail-formats/fragments.ts";
+import { ownDirectory } from "../../system/own-files.ts";
 import type { Place } from "./log-file.ts";
 
 const text = v.string();

@@ -1,9 +1,9 @@
 /** From a line of a log to a login. */
-import { formatDuration } from "../../config/duration.ts";
-import type { Login } from "../../login.ts";
-import type { Found } from "./format.ts";
-import type { Formats } from "./formats.ts";
-import { LINE_BYTES, type Fragments } from "./fragments.ts";
+import { formatDuration } from "../../lib/duration.ts";
+import type { Login } from "../../login/login.ts";
+import type { Found } from "../../mail-formats/format.ts";
+import type { Formats } from "../../mail-formats/formats.ts";
+import { LINE_BYTES, type Fragments } from "../../mail-formats/fragments.ts";
 import { TOO_LONG } from "./lines.ts";
 import { hasYear, parseTimestamp, timestampEnd } from "./timestamp.ts";
 

@@ -1,5 +1,5 @@
 /** The lines in a stream of bytes. */
-import { LINE_BYTES } from "./fragments.ts";
+import { LINE_BYTES } from "../../mail-formats/fragments.ts";
 
 export const LF = 0x0a;
 

@@ -1,4 +1,4 @@
-import { printable } from "../../terminal.ts";
+import { printable } from "../../lib/terminal.ts";
 
 /** As much of a line is shown. Characters. */
 const SAMPLE_CHARACTERS = 200;

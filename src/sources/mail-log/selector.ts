@@ -1,8 +1,8 @@
 /** From lines of a log to the logins in them that may still count. */
-import type { Network } from "../../address.ts";
-import type { Login } from "../../login.ts";
-import type { Formats } from "./formats.ts";
-import { Fragments, type FragmentsState } from "./fragments.ts";
+import type { Network } from "../../login/address.ts";
+import type { Login } from "../../login/login.ts";
+import type { Formats } from "../../mail-formats/formats.ts";
+import { Fragments, type FragmentsState } from "../../mail-formats/fragments.ts";
 import { parseLine, type LineResult } from "./line.ts";
 import type { Lines } from "./log-file.ts";
 import { Recognition, sampleOf, type Quiet } from "./recognition.ts";

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
-import { EX, PopbsmtpError } from "../../errors.ts";
+import { EX, PopbsmtpError } from "../../lib/errors.ts";
 
 /** What opening or reading a log has thrown, with what to do about it; what is no system error stays as it is. */
 export function unreadable(path: string, cause: unknown): unknown {

@@ -1,5 +1,5 @@
 import { basename, dirname } from "node:path";
-import { DirectoryWatch } from "../../spool/directory-watch.ts";
+import { DirectoryWatch } from "../../system/directory-watch.ts";
 import { isRotated } from "./rotation.ts";
 
 /** How often to look although nothing was announced: inotify(7) may lose events, and knows nothing of other hosts' writes. Milliseconds. */

@@ -4,7 +4,7 @@
  * At first it is taken for the latest year that is possible. But a log is written in order: where an older line follows, it was an
  * earlier year, as in a small log that nobody rotates.
  */
-import type { Login } from "../../login.ts";
+import type { Login } from "../../login/login.ts";
 import { lineTime } from "./line.ts";
 import type { Lines, Place } from "./log-file.ts";
 import { DAY_MS, parseTimestamp } from "./timestamp.ts";

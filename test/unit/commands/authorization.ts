@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseAddress, type Address } from "../../../src/address.ts";
+import { parseAddress, type Address } from "../../../src/login/address.ts";
 import type { Authorization } from "../../../src/stores/store.ts";
 
 /** When the tests take place. */

@@ -1,4 +1,4 @@
-import type { Login } from "../../../src/login.ts";
+import type { Login } from "../../../src/login/login.ts";
 import type { Authorization, PurgeOptions, Revocation, Store } from "../../../src/stores/store.ts";
 
 export interface MemoryStore extends Store {

@@ -1,4 +1,4 @@
-import type { Terminal } from "../../../src/terminal.ts";
+import type { Terminal } from "../../../src/lib/terminal.ts";
 
 /** A terminal that remembers what it was sent. */
 export interface Recorder extends Terminal {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { it } from "node:test";
-import type { Log } from "../../../src/daemon/log.ts";
+import type { Log } from "../../../src/daemon/log/log.ts";
 import { Problems, readProblems, writeProblems } from "../../../src/daemon/problems.ts";
 import { runOk } from "../../support/run.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Fields, Log } from "../../../src/daemon/log.ts";
-import { UnsupportedError } from "../../../src/errors.ts";
+import type { Fields, Log } from "../../../src/daemon/log/log.ts";
+import { UnsupportedError } from "../../../src/lib/errors.ts";
 import { firstWait, startPurger, type PurgerOptions } from "../../../src/daemon/purger.ts";
 import type { PurgeOptions, Store } from "../../../src/stores/store.ts";
 import { waitUntil } from "../../support/wait-until.ts";

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { parseAddress } from "../../../src/address.ts";
-import type { Outcome } from "../../../src/daemon/recorder.ts";
+import { parseAddress } from "../../../src/login/address.ts";
 import { Reports, type Source } from "../../../src/daemon/reports.ts";
-import type { Login } from "../../../src/login.ts";
+import type { Login, Outcome } from "../../../src/login/login.ts";
 
 const NOW = 1_772_000_000_000;
 

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import type { Address } from "../../../src/address.ts";
+import type { Address } from "../../../src/login/address.ts";
 import type { Answer, Answered, Lookup, LookupHooks } from "../../../src/lookups/lookup.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 

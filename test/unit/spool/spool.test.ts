@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { parseAddress } from "../../../src/address.ts";
+import { parseAddress } from "../../../src/login/address.ts";
 import { Spool } from "../../../src/spool/spool.ts";
 import { account, requireRoot } from "../../support/accounts.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Login } from "../../../../src/login.ts";
+import type { Login } from "../../../../src/login/login.ts";
 import { dictLogin } from "../../../../src/sources/dovecot/dict-login.ts";
 
 const NOW = 1_795_647_850_730;

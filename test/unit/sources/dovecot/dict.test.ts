@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import type { Login } from "../../../../src/login.ts";
+import type { Login } from "../../../../src/login/login.ts";
 import { serveDict } from "../../../../src/sources/dovecot/dict.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 import { waitUntil } from "../../../support/wait-until.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import type { Login } from "../../../../src/login.ts";
+import type { Login } from "../../../../src/login/login.ts";
 import { parsePostLogin, servePostLogin } from "../../../../src/sources/dovecot/post-login.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { cutUser } from "../../../../src/login.ts";
+import { cutUser } from "../../../../src/login/login.ts";
 import { decodeText } from "../../../../src/spool/entry.ts";
-import { Formats } from "../../../../src/sources/mail-log/formats.ts";
-import { Fragments } from "../../../../src/sources/mail-log/fragments.ts";
+import { Formats } from "../../../../src/mail-formats/formats.ts";
+import { Fragments } from "../../../../src/mail-formats/fragments.ts";
 import { parseLine } from "../../../../src/sources/mail-log/line.ts";
 import { hostileNames, sanitized, throughSyslog } from "./hostile-names.ts";
 

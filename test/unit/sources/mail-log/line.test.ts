@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { Formats } from "../../../../src/sources/mail-log/formats.ts";
-import { Fragments, LINE_BYTES } from "../../../../src/sources/mail-log/fragments.ts";
+import { Formats } from "../../../../src/mail-formats/formats.ts";
+import { Fragments, LINE_BYTES } from "../../../../src/mail-formats/fragments.ts";
 import { generator } from "../../../support/random.ts";
 import { parseLine, type LineResult } from "../../../../src/sources/mail-log/line.ts";
 

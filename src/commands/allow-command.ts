@@ -1,0 +1,50 @@
+import { Command } from "commander";
+import type { Address } from "../login/address.ts";
+import type { Config } from "../config/config.ts";
+import { formatDuration } from "../lib/duration.ts";
+import { EX, PopbsmtpError } from "../lib/errors.ts";
+import { USER_BYTES } from "../login/login.ts";
+import type { Store } from "../stores/store.ts";
+import { formatTime } from "../lib/terminal.ts";
+import { addressArgument, examples, withStore, type Context } from "./context.ts";
+
+export function allowCommand(context: Context): Command {
+  return new Command("allow")
+    .summary("authorize an address by hand")
+    .description(
+      'Lets an address relay for one lifetime from now, as if somebody had just read mail from it. The list shows it with the service "allow".',
+    )
+    .argument("<address>", "an IPv4 or IPv6 address, in any spelling")
+    .option("--user <user>", "for whom", "")
+    .addHelpText("after", examples("popbsmtp allow 192.0.2.1 --user bob@example.org"))
+    .action(async (text: string, { user }: { user: string }, command: Command) => {
+      const address = addressArgument(text);
+      await withStore(context, command, "writer", (store, config) =>
+        allow(store, config, { address, user }, context),
+      );
+    });
+}
+
+/** Records a login now. Throws (65) where the address is excluded, or the user's name is too long for a store. */
+export async function allow(
+  store: Store,
+  { lifetime, exclude }: Pick<Config, "lifetime" | "exclude">,
+  { address, user }: { readonly address: Address; readonly user: string },
+  { terminal, now }: Pick<Context, "terminal" | "now">,
+): Promise<void> {
+  const network = exclude.find(({ contains }) => contains(address));
+  if (network !== undefined) {
+    throw new PopbsmtpError(
+      `${address}: is in exclude (${network.text}), which the store is to know nothing about; put it into Postfix's mynetworks, or change exclude`,
+      EX.DATAERR,
+    );
+  }
+  if (Buffer.byteLength(user) > USER_BYTES) {
+    throw new PopbsmtpError(`--user: longer than ${USER_BYTES} bytes`, EX.DATAERR);
+  }
+  const time = now();
+  await store.authorize([{ address, user, service: "allow", time }], time);
+  terminal.print(
+    `${address} may relay until ${formatTime(new Date(time + lifetime))} (${formatDuration(lifetime)})`,
+  );
+}

@@ -1,0 +1,152 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Command } from "commander";
+import type { Address } from "../login/address.ts";
+import type { Config } from "../config/config.ts";
+import { formatDuration } from "../lib/duration.ts";
+import { EX, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
+import type { Authorization, Store } from "../stores/store.ts";
+import { formatTime, printable } from "../lib/terminal.ts";
+import { addressArgument, examples, withStore, type Context } from "./context.ts";
+import type { DaemonAnswer } from "./daemon-answer.ts";
+
+/** For so long the daemon goes by a "no" of the store's, and a little longer. Milliseconds. */
+const NO_MS = 1_100;
+
+export function checkCommand(context: Context): Command {
+  return new Command("check")
+    .summary("say whether an address may relay, and why")
+    .description(
+      "Says whether an address may relay, until when and by whose login: what popbsmtp serve tells mail servers, where it is at work and its socket is in the configuration, else what the store has. Exits with 0 if it may, 1 if not, 75 if nobody can tell.",
+    )
+    .argument("<address>", "an IPv4 or IPv6 address, in any spelling")
+    .addHelpText("after", examples("popbsmtp check 192.0.2.1", "popbsmtp check 2001:db8::1"))
+    .action(async (text: string, _options: unknown, command: Command) => {
+      const address = addressArgument(text);
+      const { askDaemon } = await import("./daemon-answer.ts");
+      await withStore(context, command, "writer", async (store, config) => {
+        const daemon = () => askDaemon(config.serve, address);
+        const mayRelay = await check({ store, daemon }, config, address, context);
+        context.exitStatus = mayRelay ? EX.OK : EX.NO;
+      });
+    });
+}
+
+/** Whom to ask about an address. */
+interface Sources {
+  readonly store: Store;
+  /** undefined: the daemon is not at work. */
+  readonly daemon: () => Promise<DaemonAnswer | undefined>;
+}
+
+/** What the store has of an address, or why it does not say. */
+type Found = { readonly row: Authorization | undefined } | { readonly error: Error };
+
+/**
+ * Prints one line about an address, and returns whether it may relay.
+ *
+ * @throws StoreAwayError where nobody can tell
+ */
+export async function check(
+  { store, daemon }: Sources,
+  { lifetime, exclude }: Pick<Config, "lifetime" | "exclude">,
+  address: Address,
+  { terminal, now }: Pick<Context, "terminal" | "now">,
+): Promise<boolean> {
+  const network = exclude.find(({ contains }) => contains(address));
+  if (network !== undefined) {
+    terminal.print(
+      `${address} is in exclude (${network.text}): its logins do not count, so only Postfix's mynetworks can let it relay`,
+    );
+    return false;
+  }
+  const found = await look(store, address);
+  const row = "row" in found ? found.row : undefined;
+  let said = await daemon();
+  if (said?.answer === "unknown" && row !== undefined) {
+    // it may have asked the store before this login
+    await sleep(NO_MS);
+    said = await daemon();
+  }
+  const { mayRelay, why } = said === undefined ? byStore(found) : byDaemon(said, found);
+  const yes = row === undefined ? "" : await until(store, lifetime, row, now());
+  const no =
+    row === undefined
+      ? `: no login in the last ${formatDuration(lifetime)}, or it was revoked`
+      : "";
+  terminal.print(`${address} ${mayRelay ? `may relay${yes}` : `may not relay${no}`}; ${why}`);
+  return mayRelay;
+}
+
+async function look(store: Store, address: Address): Promise<Found> {
+  try {
+    return { row: await store.lookup(address) };
+  } catch (error) {
+    if (error instanceof StoreAwayError || error instanceof UnsupportedError) return { error };
+    throw error;
+  }
+}
+
+interface Verdict {
+  readonly mayRelay: boolean;
+  readonly why: string;
+}
+
+function byStore(found: Found): Verdict {
+  if ("error" in found) throw found.error;
+  return { mayRelay: found.row !== undefined, why: "asked: the store" };
+}
+
+function byDaemon(said: DaemonAnswer, found: Found): Verdict {
+  const asked = "asked: popbsmtp serve";
+  const isAway = "error" in found && found.error instanceof StoreAwayError;
+  switch (said.answer) {
+    case "authorized":
+      if (isAway) {
+        return {
+          mayRelay: true,
+          why: `${asked}, which remembers a login (${printable(found.error.message)})`,
+        };
+      }
+      if ("row" in found && found.row === undefined) {
+        const where =
+          "its login is not in the store: it waits in the spool, or was revoked seconds ago";
+        return { mayRelay: true, why: `${asked}; ${where}` };
+      }
+      return { mayRelay: true, why: asked };
+    case "unknown":
+      if (isAway && !said.isSure) {
+        throw new StoreAwayError(`popbsmtp serve knows of no login, and ${found.error.message}`);
+      }
+      if ("row" in found && found.row !== undefined) {
+        const whose = `the store has a login${by(found.row)}`;
+        return {
+          mayRelay: false,
+          why: `${asked}, though ${whose}: does it run with another configuration?`,
+        };
+      }
+      return { mayRelay: false, why: asked };
+    case "away":
+      throw new StoreAwayError(`popbsmtp serve knows of no login: ${said.why}`);
+  }
+}
+
+/** Until when a login counts, by this host's clock, and whose it was. */
+async function until(
+  store: Store,
+  lifetime: number,
+  row: Authorization,
+  now: number,
+): Promise<string> {
+  // last_seen is by the store's clock, which need not be this host's
+  const end = row.lastSeen.getTime() + lifetime - (await store.clockOffset());
+  const left = Math.max(0, Math.round((end - now) / 1000) * 1000);
+  const who = by(row);
+  const last = who === "" ? "" : `: last login${who}`;
+  return ` until ${formatTime(new Date(end))} (${formatDuration(left)} left)${last}`;
+}
+
+function by({ user, service }: Authorization): string {
+  const who = user === undefined || user === "" ? "" : ` of ${printable(user)}`;
+  const how = service === undefined || service === "" ? "" : ` (${printable(service)})`;
+  return who + how;
+}

@@ -1,0 +1,125 @@
+import { Command } from "commander";
+import type { Config } from "../config/config.ts";
+import { formatDuration } from "../lib/duration.ts";
+import { PopbsmtpError } from "../lib/errors.ts";
+import type { Authorization, Store } from "../stores/store.ts";
+import { formatTime, printable, width } from "../lib/terminal.ts";
+import { examples, withStore, type Context } from "./context.ts";
+
+export interface ListOptions {
+  /** An array for programs instead of a table for people. Default false. */
+  readonly json?: boolean;
+  /** What expired and is not purged yet, too. Default false. */
+  readonly all?: boolean;
+}
+
+export function listCommand(context: Context): Command {
+  return new Command("list")
+    .summary("list who may relay")
+    .description(
+      "Lists the live authorizations in the store, the latest login first. What is excluded by the configuration does not count, and says so; --json leaves it out. For one address, popbsmtp check also asks popbsmtp serve.",
+    )
+    .option("--json", "an array of {address, user, service, firstSeen, lastSeen, logins}")
+    .option("--all", "with those that have expired and are not purged yet, or are excluded")
+    .addHelpText(
+      "after",
+      examples("popbsmtp list", "popbsmtp list --json | jq -r '.[] | select(.logins > 9).user'"),
+    )
+    .action(async (options: ListOptions, command: Command) => {
+      await withStore(context, command, "writer", async (store, config) => {
+        await list(store, config, options, context);
+        await noteWaiting(config, context);
+      });
+    });
+}
+
+/** Prints the authorizations in a store. */
+export async function list(
+  store: Store,
+  { lifetime, exclude }: Pick<Config, "lifetime" | "exclude">,
+  { json = false, all = false }: ListOptions,
+  { terminal, now }: Pick<Context, "terminal" | "now">,
+): Promise<void> {
+  const authorizations = await store.list({ all });
+  const isExcluded = ({ address }: Authorization) =>
+    exclude.some(({ contains }) => contains(address));
+  if (json) {
+    terminal.print(toJson(authorizations.filter((row) => all || !isExcluded(row))));
+    return;
+  }
+  if (authorizations.length === 0) {
+    terminal.note(all ? "The store is empty." : "Nobody may relay by a login just now.");
+    return;
+  }
+  const storeNow = now() + (await store.clockOffset());
+  const rows = authorizations.map((row) => {
+    const left = lifetime - (storeNow - +row.lastSeen);
+    return cells(row, isExcluded(row) ? "excluded" : left > 0 ? span(left) : "expired");
+  });
+  const [header = "", ...lines] = align([HEADER, ...rows]);
+  terminal.print(terminal.color ? `\u001B[1m${header}\u001B[22m` : header);
+  for (const line of lines) terminal.print(line);
+}
+
+const HEADER = ["address", "user", "service", "first seen", "last seen", "logins", "valid for"];
+
+/** Logins in the spool are in no list, though the daemon may know of them. */
+async function noteWaiting({ spool }: Pick<Config, "spool">, { terminal }: Context): Promise<void> {
+  const { Spool } = await import("../spool/spool.ts");
+  try {
+    const { length } = (await new Spool(spool).survey()).backlog;
+    if (length === 0) return;
+    const what = length === 1 ? "1 login waits" : `${length} logins wait`;
+    terminal.note(`popbsmtp: ${what} in the spool, and may not be listed yet`);
+  } catch (error) {
+    // no spool, or none that this user may read
+    if (!(error instanceof PopbsmtpError)) throw error;
+  }
+}
+
+function span(left: number): string {
+  return formatDuration(Math.ceil(left / 1000) * 1000);
+}
+
+function cells(row: Authorization, validFor: string): readonly string[] {
+  return [
+    row.address,
+    row.user || "-",
+    row.service || "-",
+    row.firstSeen === undefined ? "-" : formatTime(row.firstSeen),
+    formatTime(row.lastSeen),
+    row.logins === undefined ? "-" : String(row.logins),
+    validFor,
+  ].map(printable);
+}
+
+/** Lines whose columns stand below each other. */
+function align(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = HEADER.map((_, column) =>
+    Math.max(...rows.map((row) => width(row[column] ?? ""))),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell + " ".repeat((widths[column] ?? 0) - width(cell)))
+      .join("  ")
+      .trimEnd(),
+  );
+}
+
+/** One authorization a line. What a terminal could obey is escaped here too: people do look at JSON. */
+function toJson(authorizations: readonly Authorization[]): string {
+  if (authorizations.length === 0) return "[]";
+  const lines = authorizations.map((row) =>
+    printable(
+      JSON.stringify({
+        address: row.address,
+        user: row.user ?? null,
+        service: row.service ?? null,
+        firstSeen: row.firstSeen ?? null,
+        lastSeen: row.lastSeen,
+        logins: row.logins ?? null,
+      }),
+    ),
+  );
+  return `[\n  ${lines.join(",\n  ")}\n]`;
+}

@@ -1,0 +1,214 @@
+import { realpathSync } from "node:fs";
+import { Argument, Command, Option } from "commander";
+import { DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
+import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
+import { ask } from "../system/run-program.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { configOf, examples, type Context } from "./context.ts";
+import { cronHourlyLines, cronLines } from "../setup/print-cron.ts";
+import {
+  dovecot1Lines,
+  dovecotServiceLines,
+  dovecotSocketLines,
+  dovecotWrapperLines,
+} from "../setup/print-dovecot.ts";
+import {
+  DOVECOT_RELEASES,
+  dovecotDictLines,
+  dovecotDictSocketLines,
+  type DovecotRelease,
+} from "../setup/print-dovecot-dict.ts";
+import { policyLines, socketmapLines } from "../setup/print-postfix-daemon.ts";
+import { mainLines, mapLines } from "../setup/print-postfix.ts";
+import { serviceUnit, SOCKETS, socketUnit, unitLines } from "../setup/print-systemd.ts";
+
+export function printCommand(context: Context): Command {
+  return new Command("print")
+    .summary("print configuration for Dovecot, Postfix, systemd or cron")
+    .description("Prints configuration to paste, made from this configuration.")
+    .addCommand(dovecotCommand(context))
+    .addCommand(postfixCommand(context))
+    .addCommand(systemdCommand(context))
+    .addCommand(cronCommand(context));
+}
+
+/** The last three are what forms were called before: post-login, post-login --systemd, wrapper. */
+const DOVECOT_FORMS = ["dict", "post-login", "wrapper", "1", "service", "systemd", "2"] as const;
+
+interface DovecotOptions {
+  readonly systemd?: boolean;
+  readonly dovecot?: DovecotRelease;
+}
+
+function dovecotCommand({ terminal }: Context): Command {
+  return new Command("dovecot")
+    .description(
+      `Prints what makes Dovecot tell popbsmtp of each login.
+
+dict: Dovecot's last_login plugin tells the daemon (popbsmtp serve). No login waits, and none is refused whatever happens to the daemon. Dovecot 2.2.27 and later.
+post-login: Dovecot asks the daemon after each login and waits until the login is in the store. Dovecot 2.
+wrapper: Dovecot starts popbsmtp at each login, without a daemon. Dovecot 2.
+1: the same for Dovecot 1.
+
+The daemon is started by Dovecot, or with --systemd by systemd.`,
+    )
+    .addArgument(new Argument("[form]", "default: dict").choices(DOVECOT_FORMS))
+    .option("--systemd", "where systemd runs the daemon (popbsmtp print systemd)")
+    .addOption(
+      new Option(
+        "--dovecot <release>",
+        "for dict: what it is for; default: the one that is installed here",
+      ).choices(DOVECOT_RELEASES),
+    )
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp print dovecot > /etc/dovecot/conf.d/99-popbsmtp.conf",
+        "popbsmtp print dovecot post-login --systemd",
+      ),
+    )
+    .action(
+      async (
+        form: (typeof DOVECOT_FORMS)[number] | undefined,
+        options: DovecotOptions,
+        command: Command,
+      ) => print(terminal, await dovecotLines(await configOf(command), form ?? "dict", options)),
+    );
+}
+
+async function dovecotLines(
+  config: Config,
+  form: (typeof DOVECOT_FORMS)[number],
+  { systemd = false, dovecot }: DovecotOptions,
+): Promise<readonly string[]> {
+  const { serve, user } = config;
+  const program = commandLine(config);
+  switch (form) {
+    case "dict": {
+      const release = dovecot ?? (await installedDovecot());
+      const dict = { release, group: serve.dictGroup ?? DOVECOT_GROUP };
+      return systemd
+        ? dovecotDictSocketLines(serve.dict, dict)
+        : dovecotDictLines(program, user, dict);
+    }
+    case "post-login":
+    case "service":
+      return systemd ? dovecotSocketLines(serve) : dovecotServiceLines(program, user);
+    case "systemd":
+      return dovecotSocketLines(serve);
+    case "wrapper":
+    case "2":
+      return dovecotWrapperLines(program, user);
+    case "1":
+      return dovecot1Lines(program);
+  }
+}
+
+/** Where none is installed, 2.3 is the most likely. */
+async function installedDovecot(): Promise<DovecotRelease> {
+  const answer = await ask("dovecot", ["--version"]);
+  const [, major = 2, minor = 3] = /^(\d+)\.(\d+)/.exec(answer?.stdout ?? "") ?? [];
+  if (Number(major) > 2 || Number(minor) >= 4) return "2.4";
+  return Number(minor) === 3 ? "2.3" : "2.2";
+}
+
+const POSTFIX_PARTS = ["policy", "socketmap", "map", "main"] as const;
+
+function postfixCommand({ terminal }: Context): Command {
+  return new Command("postfix")
+    .description(
+      "Prints what makes Postfix ask popbsmtp. With the daemon (popbsmtp serve): policy, lines of main.cf; or socketmap, the same as a map. Without it: map, a map file for the store, and main, the lines of main.cf that name it.",
+    )
+    .addArgument(new Argument("[part]", "default: map and main").choices(POSTFIX_PARTS))
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp print postfix policy",
+        "(umask 077; popbsmtp print postfix map > /etc/postfix/popbsmtp.cf)",
+        "chgrp postfix /etc/postfix/popbsmtp.cf; chmod 640 /etc/postfix/popbsmtp.cf",
+      ),
+    )
+    .action(
+      async (
+        part: (typeof POSTFIX_PARTS)[number] | undefined,
+        _options: unknown,
+        command: Command,
+      ) => {
+        const { stores, lifetime, serve } = await configOf(command);
+        if (part === "policy") return print(terminal, policyLines(serve));
+        if (part === "socketmap") return print(terminal, socketmapLines(serve));
+        const store = stores.find(hasTable);
+        if (store === undefined) throw noTable();
+        const { postfixQuery } = await import("../writers/open-stores.ts");
+        const others =
+          stores.length > 1 ? [`# Of several stores, this asks ${placeOf(store)}.`] : [];
+        if (part !== "main") {
+          print(terminal, [...others, ...mapLines(store, postfixQuery(store, lifetime))]);
+        }
+        if (part === undefined) print(terminal, [""]);
+        if (part !== "map") print(terminal, mainLines(store.driver));
+      },
+    );
+}
+
+function systemdCommand({ terminal }: Context): Command {
+  const parts = ["service", ...SOCKETS] as const;
+  return new Command("systemd")
+    .description(
+      "Prints the units with which systemd runs the daemon (popbsmtp serve) and opens its sockets. Not needed where Dovecot runs it.",
+    )
+    .addArgument(new Argument("[unit]", "only one of them").choices(parts))
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp print systemd",
+        "popbsmtp print systemd service > /etc/systemd/system/popbsmtp.service",
+        "popbsmtp print systemd imap > /etc/systemd/system/popbsmtp-imap.socket",
+      ),
+    )
+    .action(
+      async (unit: (typeof parts)[number] | undefined, _options: unknown, command: Command) => {
+        const config = await configOf(command);
+        const program = commandLine(config);
+        if (unit === undefined) print(terminal, unitLines(config, program));
+        else if (unit === "service") print(terminal, serviceUnit(config, program));
+        else print(terminal, socketUnit(config.serve, unit));
+      },
+    );
+}
+
+function cronCommand({ terminal }: Context): Command {
+  return new Command("cron")
+    .description("Prints a file for /etc/cron.d that purges every hour.")
+    .option("--hourly", "print a script for /etc/cron.hourly instead; give it a name without a dot")
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp print cron > /etc/cron.d/popbsmtp",
+        "popbsmtp print cron --hourly > /etc/cron.hourly/popbsmtp; chmod 755 /etc/cron.hourly/popbsmtp",
+      ),
+    )
+    .action(async ({ hourly = false }: { readonly hourly?: boolean }, command: Command) => {
+      const program = commandLine(await configOf(command));
+      print(terminal, hourly ? cronHourlyLines(program) : cronLines(program));
+    });
+}
+
+function noTable(): ConfigError {
+  return new ConfigError([
+    "store: none has a table that Postfix could ask: let it ask the daemon, popbsmtp print postfix policy",
+  ]);
+}
+
+function print(terminal: Context["terminal"], lines: readonly string[]): void {
+  for (const line of lines) terminal.print(line);
+}
+
+/** How to start this program with this configuration. */
+function commandLine({ path }: Config): readonly string[] {
+  const program = realpathSync(process.argv[1] ?? "");
+  return path === undefined || path === DEFAULT_CONFIG_PATH
+    ? [program]
+    : [program, "--config", path];
+}

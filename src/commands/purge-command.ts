@@ -1,0 +1,78 @@
+import { Command } from "commander";
+import type { Config } from "../config/config.ts";
+import { formatDuration, parseDuration, DURATION_SPELLING } from "../lib/duration.ts";
+import { UsageError } from "../lib/errors.ts";
+import type { PurgeOptions, Store } from "../stores/store.ts";
+import { drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
+
+/** Which authorizations to delete, in milliseconds since their last login, and whether to give the space back. */
+export type PurgeRun = Required<Pick<PurgeOptions, "olderThan" | "optimize">>;
+
+interface PurgeCommandOptions {
+  readonly olderThan?: string;
+  readonly optimize?: boolean;
+}
+
+export function purgeCommand(context: Context): Command {
+  return new Command("purge")
+    .summary("delete expired authorizations")
+    .description(
+      "Writes what is in the spool to the store, then deletes expired authorizations in batches, so that no login waits for it. Housekeeping: what has expired does not count, purged or not. Silent unless on a terminal, for cron.",
+    )
+    .option(
+      "--older-than <time>",
+      'keep what was seen within this time, such as "7d" (default: the lifetime)',
+    )
+    .option("--optimize", "give the freed space back afterwards; this may lock the table")
+    .addHelpText("after", examples("popbsmtp purge", "popbsmtp purge --older-than 7d --optimize"))
+    .action(async (options: PurgeCommandOptions, command: Command) => {
+      const config = await enter(command);
+      const olderThan = age(options.olderThan, config.lifetime);
+      try {
+        // an hourly purge is also the safety net for logins that no drain has fetched
+        await drainSpool(config, context);
+      } finally {
+        // a spool that cannot be drained is told in the end, and is no reason to keep what has expired
+        await purgeStore(config, { olderThan, optimize: options.optimize === true }, context);
+      }
+    });
+}
+
+async function purgeStore(config: Config, options: PurgeRun, context: Context): Promise<void> {
+  const store = await openConfigured(config, { role: "purger" });
+  try {
+    await purge(store, options, context);
+  } finally {
+    await store.close();
+  }
+}
+
+function age(text: string | undefined, lifetime: number): number {
+  if (text === undefined) return lifetime;
+  const milliseconds = parseDuration(text);
+  if (milliseconds === undefined) {
+    throw new UsageError(`--older-than: ${text} is no time; expected ${DURATION_SPELLING}`);
+  }
+  if (milliseconds < lifetime) {
+    throw new UsageError(
+      `--older-than: ${text} is less than the lifetime of ${formatDuration(lifetime)}: that would end live authorizations; popbsmtp revoke does`,
+    );
+  }
+  return milliseconds;
+}
+
+/** Deletes expired authorizations, showing on a terminal how far it is. */
+export async function purge(
+  store: Store,
+  options: PurgeRun,
+  { terminal }: Pick<Context, "terminal">,
+): Promise<void> {
+  const purged = await store
+    .purge({
+      ...options,
+      onProgress: (deleted) =>
+        terminal.progress(`expired authorizations purged so far: ${deleted}`),
+    })
+    .finally(() => terminal.progress(""));
+  if (terminal.interactive) terminal.print(`expired authorizations purged: ${purged}`);
+}

@@ -1,0 +1,61 @@
+/**
+ * `popbsmtp relay`, which the bash half does: it becomes an SMTP server, and Node cannot. This half explains it, and looks an address
+ * up where bash cannot: at Unix sockets, and in the store.
+ */
+import { Command, Option } from "commander";
+import type { Address } from "../login/address.ts";
+import type { Config } from "../config/config.ts";
+import { ConfigError, PopbsmtpError, UsageError } from "../lib/errors.ts";
+import type { Store } from "../stores/store.ts";
+import { addressArgument, enter, examples, openConfigured, type Context } from "./context.ts";
+
+/** What bash is told: OK, NO, or why nobody can tell. */
+type Verdict = string;
+
+export function relayCommand(context: Context): Command {
+  return new Command("relay")
+    .summary("become an SMTP server; set RELAYCLIENT for who may relay")
+    .usage("[--relayclient VALUE] [--wait MS] PROGRAM [ARG]...")
+    .description(
+      "Becomes PROGRAM, with RELAYCLIENT set where the client in TCPREMOTEIP may relay: for qmail-smtpd and its like, in the place of relay-ctrl-check. Where RELAYCLIENT is set already, nobody is asked. Where nobody can tell in time, it is not set.",
+    )
+    .argument("[program...]", "what to become, and its arguments")
+    .option("--relayclient <value>", "what to set RELAYCLIENT to (default: nothing)")
+    .option("--wait <ms>", "how long to wait for an answer at most (default: 1000)")
+    .addOption(new Option("--ask <address>").hideHelp())
+    .allowUnknownOption()
+    .addHelpText("after", examples("tcpserver 0 25 popbsmtp relay /var/qmail/bin/qmail-smtpd"))
+    .action(async (_program: unknown, options: { readonly ask?: string }, command: Command) => {
+      const { ask } = options;
+      if (ask === undefined) throw new UsageError("relay: name the program to become");
+      // ended by a NUL, since a reason may have anything else in it
+      context.terminal.print(`${await verdict(ask, command)}\0`);
+    });
+}
+
+async function verdict(text: string, command: Command): Promise<Verdict> {
+  try {
+    const address = addressArgument(text);
+    const config = await enter(command);
+    const { askDaemon } = await import("./daemon-answer.ts");
+    const said = await askDaemon(config.serve, address);
+    if (said?.answer === "away") return said.why;
+    if (said !== undefined) return said.answer === "authorized" ? "OK" : "NO";
+    // what the daemon would say, whatever the store has
+    const isExcluded = config.exclude.some(({ contains }) => contains(address));
+    return isExcluded ? "NO" : await askStore(config, address);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems.join("; ");
+    if (error instanceof PopbsmtpError) return error.message;
+    throw error;
+  }
+}
+
+async function askStore(config: Config, address: Address): Promise<Verdict> {
+  const store: Store = await openConfigured(config, { hurry: true });
+  try {
+    return (await store.lookup(address)) === undefined ? "NO" : "OK";
+  } finally {
+    await store.close();
+  }
+}

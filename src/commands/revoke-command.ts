@@ -1,0 +1,75 @@
+import { Command } from "commander";
+import { hasTable, type Config } from "../config/config.ts";
+import { EX, PopbsmtpError, UsageError } from "../lib/errors.ts";
+import type { Revocation, Store } from "../stores/store.ts";
+import { printable } from "../lib/terminal.ts";
+import { addressArgument, drainSpool, examples, withStore, type Context } from "./context.ts";
+
+export function revokeCommand(context: Context): Command {
+  return new Command("revoke")
+    .summary("end the authorizations of an address or a user")
+    .description(
+      "Ends the authorizations of an address, of a user, or (with both) of this user at this address only, and covers logins that still wait in a spool. The next login authorizes again. Exits with 1 if there was none, with 75 if not all of it could be done.",
+    )
+    .argument("[address]", "an IPv4 or IPv6 address, in any spelling")
+    .option("--user <user>", "whose")
+    .addHelpText(
+      "after",
+      examples("popbsmtp revoke 192.0.2.1", "popbsmtp revoke --user bob@example.org"),
+    )
+    .action(async (text: string | undefined, options: { user?: string }, command: Command) => {
+      const which = revocation(text, options.user);
+      await withStore(context, command, "purger", async (store, config) => {
+        await drainIfPossible(config, context);
+        context.exitStatus = (await revoke(store, which, context)) > 0 ? EX.OK : EX.NO;
+        noteHosts(config, context);
+      });
+    });
+}
+
+/** Logins that wait in the spool are covered, but counted only where they are in the store. Nothing there may prevent a revocation. */
+async function drainIfPossible(config: Config, context: Context): Promise<void> {
+  try {
+    await drainSpool(config, context);
+  } catch (error) {
+    if (!(error instanceof PopbsmtpError)) throw error;
+    context.terminal.note(
+      `popbsmtp: logins in the spool are not counted here: ${printable(error.message)}`,
+    );
+  }
+}
+
+/** A table of popbsmtp's own says to every host what was revoked. */
+function noteHosts({ stores }: Pick<Config, "stores">, { terminal }: Context): void {
+  for (const store of stores) {
+    if (!hasTable(store) || !store.mapped || store.driver === "sqlite") continue;
+    terminal.note(
+      `popbsmtp: the table ${store.table} has no room for revocations: this one covers logins waiting on this host. Run it on every host that writes to the table`,
+    );
+  }
+}
+
+function revocation(address: string | undefined, user: string | undefined): Revocation {
+  if (address !== undefined) {
+    const which = { address: addressArgument(address) };
+    return user === undefined ? which : { ...which, user };
+  }
+  if (user !== undefined) return { user };
+  throw new UsageError("revoke: name an address, --user USER, or both");
+}
+
+/** Ends authorizations, says how many, and returns that. */
+export async function revoke(
+  store: Store,
+  which: Revocation,
+  { terminal }: Pick<Context, "terminal">,
+): Promise<number> {
+  const revoked = await store.revoke(which);
+  const whose = [
+    "address" in which ? which.address : "",
+    which.user === undefined ? "" : `user ${printable(which.user)}`,
+  ].filter((part) => part !== "");
+  const count = revoked === 1 ? "1 authorization" : `${revoked || "no"} authorizations`;
+  terminal.print(`${whose.join(", ")}: ${count} ended`);
+  return revoked;
+}

@@ -1,0 +1,127 @@
+import { Command } from "commander";
+import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
+import { ConfigError, UnsupportedError } from "../lib/errors.ts";
+import type { Store } from "../stores/store.ts";
+import { configOf, examples, openConfigured, type Context } from "./context.ts";
+
+export function schemaCommand(context: Context): Command {
+  return new Command("schema")
+    .summary("show or create the store's tables")
+    .description("Shows or creates the tables of the configured store.")
+    .addCommand(printCommand(context))
+    .addCommand(installCommand(context));
+}
+
+function printCommand({ terminal }: Context): Command {
+  return new Command("print")
+    .description("Prints the SQL that makes the tables, for psql, mariadb or sqlite3.")
+    .option(
+      "--roles",
+      "instead, the SQL that makes the database accounts and says what each may do",
+    )
+    .addHelpText(
+      "after",
+      examples(
+        "popbsmtp schema print | psql -v ON_ERROR_STOP=1 -1 -d mail",
+        "popbsmtp schema print --roles | psql -v ON_ERROR_STOP=1 -1 -d mail",
+      ),
+    )
+    .action(async ({ roles = false }: { roles?: boolean }, command: Command) => {
+      const { stores } = await configOf(command);
+      const { rolesText, schemaText } = await import("../writers/open-stores.ts");
+      const tables = stores.filter(hasTable);
+      if (tables.length === 0) throw noTable(stores);
+      for (const store of tables) {
+        if (stores.length > 1) terminal.print(`-- ${placeOf(store)}`);
+        terminal.print((roles ? rolesText(store) : schemaText(store)).trimEnd());
+      }
+    });
+}
+
+function installCommand(context: Context): Command {
+  return new Command("install")
+    .description(
+      "Creates the tables, or upgrades those of an older version. Doing it again changes nothing; logins may go on meanwhile.",
+    )
+    .addHelpText("after", examples("popbsmtp schema install"))
+    .action(async (_options: unknown, command: Command) => {
+      const config = await configOf(command);
+      const { together } = await import("../writers/several-answers.ts");
+      const errors = await installEach(config, context);
+      const [first] = errors;
+      const troubles = errors.filter((error) => !(error instanceof UnsupportedError));
+      if (troubles.length > 0) throw together(troubles);
+      if (first !== undefined && errors.length === config.stores.length) throw first;
+    });
+}
+
+/**
+ * Installs each of the stores whatever becomes of the others, and returns what went wrong.
+ *
+ * Root makes the directories that only root may make, and is the configured user from then on: what is in them is that user's, who
+ * could put links there. Its group is Postfix's meanwhile, who is to read what is made.
+ */
+async function installEach(config: Config, context: Context): Promise<readonly Error[]> {
+  const made = await makeHomes(config);
+  const errors: Error[] = [];
+  for (const store of config.stores) {
+    const opened = await openConfigured({ ...config, stores: [store] });
+    try {
+      await install(opened, context, made.has(store));
+    } catch (error) {
+      errors.push(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      await opened.close();
+    }
+  }
+  return errors;
+}
+
+/** The stores whose directories root has made. This process is root no more. */
+async function makeHomes({ stores, user }: Config): Promise<ReadonlySet<StoreConfig>> {
+  const { accountOf, dropPrivileges, findAccount, isRoot } =
+    await import("../system/privileges.ts");
+  const { homeOf, makeHomeAsRoot } = await import("../stores/home.ts");
+  const made = new Set<StoreConfig>();
+  if (!isRoot()) return made;
+  const { uid, gid } = accountOf(user);
+  const owner = { uid, gid: findAccount("postfix")?.gid ?? gid };
+  for (const store of stores) {
+    const home = homeOf(store);
+    try {
+      if (home !== undefined && makeHomeAsRoot(home, owner)) made.add(store);
+    } catch {
+      // the user tries, too, and says what is wrong
+    }
+  }
+  dropPrivileges(user, owner.gid);
+  return made;
+}
+
+function noTable(stores: readonly StoreConfig[]): ConfigError {
+  const drivers = [...new Set(stores.map(({ driver }) => driver))].join(", ");
+  return new ConfigError([`store.driver: ${drivers} has no tables`]);
+}
+
+/**
+ * Creates or upgrades a store's tables and says what it did.
+ *
+ * @param made whether its directory was made before. Default: false
+ */
+export async function install(
+  store: Store,
+  { terminal }: Pick<Context, "terminal">,
+  made = false,
+): Promise<void> {
+  const { from, to } = await store.install();
+  terminal.print(`${store.name}: ${outcome(made ? 0 : from, to)}`);
+}
+
+function outcome(from: number | undefined, to: number | undefined): string {
+  if (to === undefined) return from === 0 ? "made" : "your own; left as it is";
+  if (from === 0) return `schema version ${to} installed`;
+  return from === to
+    ? `schema version ${to} is there already`
+    : `upgraded from schema version ${from} to ${to}`;
+}

@@ -1,0 +1,61 @@
+/** What a configuration may say. docs: README's configuration section; DESIGN's interface is fixed. */
+import * as v from "valibot";
+import { networks } from "./networks-schema.ts";
+import { section } from "./section.ts";
+import { serveEntries, serveSection } from "./serve-schema.ts";
+import { STORE_KEYS, storeSections } from "./store-schema.ts";
+import { absolutePath, accountName, duration } from "./values.ts";
+import { watchEntries, watchSection } from "./watch-schema.ts";
+
+const SECOND = 1000;
+const DAY = 86_400 * SECOND;
+
+const topEntries = {
+  spool: v.optional(absolutePath, "/var/spool/popbsmtp"),
+  lifetime: v.optional(duration(SECOND, 7 * DAY), "30m"),
+  user: v.optional(accountName, "popbsmtp"),
+  linger: v.optional(duration(0, DAY), "60s"),
+  exclude: v.optional(networks, () => []),
+};
+
+// A key after the wrong [section] line is TOML's classic mistake.
+const topKeysAreElsewhere = reasons(
+  Object.keys(topEntries),
+  "belongs at the top of the file, before the first [section]",
+);
+const storeKeysAreElsewhere = reasons(STORE_KEYS, "belongs in the section [store]");
+const serveKeysAreElsewhere = reasons(Object.keys(serveEntries), "belongs in the section [serve]");
+const watchKeysAreElsewhere = reasons(Object.keys(watchEntries), "belongs in the section [watch]");
+
+function reasons(keys: readonly string[], reason: string): ReadonlyMap<string, string> {
+  return new Map(keys.map((key) => [key, reason]));
+}
+
+/** What to say in a section about keys that are another one's. */
+function elsewhere(...others: readonly ReadonlyMap<string, string>[]): ReadonlyMap<string, string> {
+  return new Map(others.flatMap((keys) => [...keys]));
+}
+
+/** The whole file; its output is {@link Config} without the path. */
+export const configSchema = section(
+  {
+    ...topEntries,
+    store: v.optional(
+      storeSections(elsewhere(watchKeysAreElsewhere, serveKeysAreElsewhere, topKeysAreElsewhere)),
+      { driver: "sqlite" },
+    ),
+    serve: v.optional(
+      serveSection({
+        elsewhere: elsewhere(watchKeysAreElsewhere, storeKeysAreElsewhere, topKeysAreElsewhere),
+      }),
+      {},
+    ),
+    watch: v.optional(
+      watchSection({
+        elsewhere: elsewhere(serveKeysAreElsewhere, storeKeysAreElsewhere, topKeysAreElsewhere),
+      }),
+      {},
+    ),
+  },
+  { elsewhere: elsewhere(watchKeysAreElsewhere, serveKeysAreElsewhere, storeKeysAreElsewhere) },
+);

@@ -1,0 +1,104 @@
+/** The keys of a section [store], by driver. */
+import * as v from "valibot";
+import type { Columns, Secret } from "../config.ts";
+import { section } from "./section.ts";
+import {
+  absolutePath,
+  count,
+  directory,
+  duration,
+  hosts,
+  identifier,
+  line,
+  password,
+  passwordFile,
+  port,
+  qualifiedIdentifier,
+  remoteHosts,
+  ssl,
+} from "./values.ts";
+
+const SECOND = 1000;
+
+/** What is known of an account of a database server. */
+export interface AccountInput {
+  readonly user?: string | undefined;
+  readonly password?: Secret | undefined;
+  readonly "password-file"?: Secret | undefined;
+}
+
+const accountEntries = {
+  user: v.optional(line("the name of a database account")),
+  password: v.optional(password),
+  "password-file": v.optional(passwordFile),
+};
+
+/** A password may be given in one of two ways. */
+export const eitherOr = ["password", "password-file"] as const;
+const accountSection = section(accountEntries, { eitherOr });
+
+const columns = v.pipe(
+  section({
+    address: identifier,
+    "last-seen": identifier,
+    user: v.optional(identifier),
+    service: v.optional(identifier),
+    "first-seen": v.optional(identifier),
+    logins: v.optional(identifier),
+  }),
+  v.check((named) => {
+    const names = Object.values(named);
+    return new Set(names).size === names.length;
+  }, "two keys name the same column"),
+  v.transform((named): Columns => ({
+    address: named.address,
+    lastSeen: named["last-seen"],
+    user: named.user,
+    service: named.service,
+    firstSeen: named["first-seen"],
+    logins: named.logins,
+  })),
+);
+
+const serverEntries = {
+  host: v.optional(hosts),
+  port: v.optional(port),
+  database: line("the name of a database"),
+  ...accountEntries,
+  columns: v.optional(columns),
+  ssl: v.optional(ssl),
+  purger: v.optional(accountSection),
+  reader: v.optional(accountSection),
+};
+
+/** In the order in which the drivers are offered. */
+export const storeEntries = {
+  pgsql: {
+    driver: v.literal("pgsql"),
+    table: v.optional(qualifiedIdentifier, "popbsmtp"),
+    ...serverEntries,
+  },
+  mysql: {
+    driver: v.literal("mysql"),
+    table: v.optional(identifier, "popbsmtp"),
+    ...serverEntries,
+  },
+  sqlite: {
+    driver: v.literal("sqlite"),
+    path: v.optional(absolutePath, "/var/lib/popbsmtp/popbsmtp.db"),
+    table: v.optional(identifier, "popbsmtp"),
+    columns: v.optional(columns),
+  },
+  "relay-ctrl": {
+    driver: v.literal("relay-ctrl"),
+    path: v.optional(directory, "/var/spool/relay-ctrl/allow"),
+    remotes: v.optional(remoteHosts),
+    port: v.optional(port, 811),
+    tries: v.optional(count(1, 100), 5),
+    timeout: v.optional(duration(SECOND / 100, 60 * SECOND), "1s"),
+  },
+  drac: {
+    driver: v.literal("drac"),
+    hosts: remoteHosts,
+  },
+} as const;

@@ -1,0 +1,256 @@
+/** What the daemon counts and measures. */
+import type { Answer, KnownFrom } from "../../lookups/lookup.ts";
+import type { LineCounts } from "../../sources/mail-log/selector.ts";
+import { Counter, counter, gauge, gauges, Histogram } from "./exposition.ts";
+import type { Outcome } from "../../login/login.ts";
+import type { SpoolDepth, StoreReading } from "./spool-depth.ts";
+
+/** How other hosts tell of logins. */
+export type Told = "drac" | "relay-ctrl";
+
+export interface Metrics {
+  /** A login came in and was answered after so many seconds; undefined where nobody waits for an answer. */
+  login(service: string, outcome: Outcome, seconds: number | undefined): void;
+  /** A statement committed (or not) so many logins in so many seconds. */
+  batch(source: "live" | "spool", size: number, seconds: number, ok: boolean): void;
+  /** Whether the store answered last. */
+  storeUp(up: boolean): void;
+  /** A lookup was answered. */
+  lookup(protocol: "policy" | "socketmap", answer: Answer, from: KnownFrom, seconds: number): void;
+  /** A request that was none. */
+  malformed(protocol: "dict" | "post-login" | "policy" | "socketmap" | Told): void;
+  /** Somebody told of a login who may not. */
+  denied(protocol: Told): void;
+  /** A purge deleted so many rows. */
+  purged(rows: number): void;
+  /** So many lines of mail logs were what. */
+  lines(counts: LineCounts): void;
+}
+
+/** What is not counted but read when somebody asks. */
+export interface Readings {
+  /** Of popbsmtp. */
+  readonly version: string;
+  /** Of Node. */
+  readonly node: string;
+  /** The store's. */
+  readonly driver: string;
+  /** Authorizations in memory. */
+  readonly known: number;
+  /** undefined: the spool cannot be read. */
+  readonly spool: SpoolDepth | undefined;
+  /** What is to be said of each of several stores; empty where there is one. */
+  readonly stores: readonly StoreReading[];
+}
+
+/** Metrics that Prometheus can read. */
+export interface RenderedMetrics extends Metrics {
+  /** All of them, in Prometheus' text format. */
+  render(readings: Readings): string;
+}
+
+/** Bounds in seconds: from what a lookup in memory takes to what Dovecot and Postfix wait. */
+const LOOKUP_BOUNDS = [
+  0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
+];
+/** 0.2 is the default deadline: with a store that answers, all logins are below it. */
+const LOGIN_BOUNDS = [
+  0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2.5, 5,
+];
+const BATCH_BOUNDS = [...LOGIN_BOUNDS, 10, 30];
+const SIZE_BOUNDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
+/** More services than that are counted as "other": each costs memory, here and in Prometheus. */
+const SERVICES = 20;
+
+const PROTOCOLS = ["policy", "socketmap"] as const;
+const TOLD: readonly Told[] = ["drac", "relay-ctrl"];
+const OUTCOMES: readonly Outcome[] = ["committed", "spooled", "excluded", "lost"];
+const ANSWERS: readonly Answer[] = ["authorized", "unknown", "away"];
+
+export function createMetrics(): RenderedMetrics {
+  return new PrometheusMetrics();
+}
+
+class PrometheusMetrics implements RenderedMetrics {
+  readonly #logins = new Counter(
+    "popbsmtp_logins_total",
+    "Logins, by service and by what became of them: in the store, in the spool, excluded by the configuration, or lost.",
+  );
+  readonly #loginSeconds = new Histogram(
+    "popbsmtp_login_seconds",
+    "How long a login was held for its answer.",
+    LOGIN_BOUNDS,
+  );
+  readonly #batchSize = new Histogram(
+    "popbsmtp_batch_size",
+    "Logins committed to the store in one statement, live or from the spool.",
+    SIZE_BOUNDS,
+  );
+  readonly #batchSeconds = new Histogram(
+    "popbsmtp_batch_seconds",
+    "How long the store took to commit such a statement.",
+    BATCH_BOUNDS,
+  );
+  readonly #batchesFailed = new Counter(
+    "popbsmtp_batches_failed_total",
+    "Statements the store did not commit. Their logins are tried again.",
+  );
+  readonly #lookups = new Counter(
+    "popbsmtp_lookups_total",
+    "Lookups answered, by protocol, by answer, and by where it was known.",
+  );
+  readonly #lookupSeconds = new Histogram(
+    "popbsmtp_lookup_seconds",
+    "How long a lookup took.",
+    LOOKUP_BOUNDS,
+  );
+  readonly #malformed = new Counter(
+    "popbsmtp_malformed_requests_total",
+    "Requests that did not follow their protocol.",
+  );
+  readonly #denied = new Counter(
+    "popbsmtp_denied_requests_total",
+    "Logins that a host told of which may not.",
+  );
+  readonly #purged = new Counter(
+    "popbsmtp_purged_total",
+    "Expired authorizations that this daemon deleted from the store.",
+  );
+  readonly #lines = new Counter(
+    "popbsmtp_watch_lines_total",
+    "Lines of watched mail logs, by what they are: a login, one that cannot count, other lines of the server's, another program's, or none that can be read.",
+  );
+  readonly #families = [
+    this.#logins,
+    this.#loginSeconds,
+    this.#batchSize,
+    this.#batchSeconds,
+    this.#batchesFailed,
+    this.#lookups,
+    this.#lookupSeconds,
+    this.#malformed,
+    this.#denied,
+    this.#purged,
+    this.#lines,
+  ];
+  readonly #services = new Set(["imap", "pop3"]);
+  #storeUp: boolean | undefined;
+
+  constructor() {
+    for (const service of this.#services) {
+      for (const outcome of OUTCOMES) this.#logins.add({ service, outcome }, 0);
+    }
+    for (const protocol of PROTOCOLS) {
+      for (const answer of ANSWERS) {
+        for (const from of ["memory", "store"] as const) {
+          this.#lookups.add({ protocol, answer, from }, 0);
+        }
+      }
+    }
+    for (const protocol of ["dict", "post-login", ...PROTOCOLS, ...TOLD]) {
+      this.#malformed.add({ protocol }, 0);
+    }
+    for (const protocol of TOLD) this.#denied.add({ protocol }, 0);
+    this.#batchesFailed.add({}, 0);
+    this.#purged.add({}, 0);
+    this.lines({ login: 0, refused: 0, known: 0, other: 0, unknown: 0 });
+  }
+
+  login(service: string, outcome: Outcome, seconds: number | undefined): void {
+    if (this.#services.size < SERVICES) this.#services.add(service);
+    this.#logins.add({ service: this.#services.has(service) ? service : "other", outcome });
+    if (seconds !== undefined) this.#loginSeconds.observe({}, seconds);
+  }
+
+  batch(source: "live" | "spool", size: number, seconds: number, ok: boolean): void {
+    if (!ok) {
+      // how long a timeout is says nothing of how fast the store is
+      this.#batchesFailed.add({});
+      return;
+    }
+    this.#batchSize.observe({ source }, size);
+    this.#batchSeconds.observe({ source }, seconds);
+  }
+
+  storeUp(up: boolean): void {
+    this.#storeUp = up;
+  }
+
+  lookup(protocol: "policy" | "socketmap", answer: Answer, from: KnownFrom, seconds: number): void {
+    this.#lookups.add({ protocol, answer, from });
+    this.#lookupSeconds.observe({ protocol }, seconds);
+  }
+
+  malformed(protocol: "dict" | "post-login" | "policy" | "socketmap" | Told): void {
+    this.#malformed.add({ protocol });
+  }
+
+  denied(protocol: Told): void {
+    this.#denied.add({ protocol });
+  }
+
+  purged(rows: number): void {
+    this.#purged.add({}, rows);
+  }
+
+  lines(counts: LineCounts): void {
+    for (const [kind, lines] of Object.entries(counts)) this.#lines.add({ kind }, lines);
+  }
+
+  render(readings: Readings): string {
+    const counted = this.#families.map((family) => family.render()).join("");
+    return counted + this.#renderStoreUp(readings) + renderReadings(readings) + renderProcess();
+  }
+
+  /** Of several stores, each by its name: then an alert says which. */
+  #renderStoreUp({ stores }: Readings): string {
+    const up = this.#storeUp === undefined ? undefined : Number(this.#storeUp);
+    return gauges(
+      "popbsmtp_store_up",
+      "Whether the store did what it was last asked to do.",
+      stores.length === 0
+        ? [{ labels: {}, value: up }]
+        : stores.map((each) => ({ labels: { store: each.store }, value: Number(each.isUp) })),
+    );
+  }
+}
+
+function renderReadings({ version, node, driver, known, spool, stores }: Readings): string {
+  const spools = [
+    { labels: {}, spool },
+    ...stores.map((each) => ({ labels: { store: each.store }, spool: each.spool })),
+  ];
+  return [
+    gauges(
+      "popbsmtp_spool_logins",
+      "Logins that wait in the spool; with a store's name, those that wait for that one only.",
+      spools.map(({ labels, spool: depth }) => ({ labels, value: depth?.logins })),
+    ),
+    gauges(
+      "popbsmtp_spool_oldest_seconds",
+      "How long ago the oldest of these was; 0 without any.",
+      spools.map(({ labels, spool: depth }) => ({ labels, value: depth?.oldestSeconds })),
+    ),
+    gauge("popbsmtp_known_authorizations", "Authorizations kept in memory.", known),
+    gauge("popbsmtp_build_info", "What is running.", 1, { version, node, driver }),
+  ].join("");
+}
+
+/** By the names that Prometheus' own clients use: dashboards know them. */
+function renderProcess(): string {
+  const { user, system } = process.cpuUsage();
+  return [
+    counter(
+      "process_cpu_seconds_total",
+      "Processor time spent, in seconds.",
+      (user + system) / 1_000_000,
+    ),
+    gauge(
+      "process_start_time_seconds",
+      "When the process started, in seconds since 1970.",
+      performance.timeOrigin / 1000,
+    ),
+    gauge("process_resident_memory_bytes", "Memory in use, in bytes.", process.memoryUsage.rss()),
+  ].join("");
+}

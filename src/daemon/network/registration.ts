@@ -1,0 +1,83 @@
+/** DRAC's entry at this host's rpcbind, without which no client finds the daemon. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { DRAC_PROGRAM, DRAC_VERSIONS } from "../../rpc/drac-protocol.ts";
+import { register, unregister, type Mapping, type Transport } from "../../rpc/rpcbind.ts";
+import type { Log } from "../log/log.ts";
+
+/** How often to see whether rpcbind still knows: it may have been restarted, or not have been there. Milliseconds. */
+const AGAIN_MS = 10_000;
+
+const MAPPINGS: readonly Mapping[] = DRAC_VERSIONS.flatMap((version) =>
+  (["udp", "tcp"] as const).map((transport) => ({ program: DRAC_PROGRAM, version, transport })),
+);
+
+export type Ports = Readonly<Record<Transport, number>>;
+
+export class Registration {
+  readonly #ports: Ports;
+  readonly #log: Log;
+  readonly #leave = new AbortController();
+  readonly #ended: Promise<void>;
+
+  /** Registers these ports, in the place of others, and sees to it that they stay registered. */
+  constructor(ports: Ports, log: Log) {
+    this.#ports = ports;
+    this.#log = log;
+    this.#ended = this.#keep();
+  }
+
+  /** Takes off what is still registered. */
+  async end(): Promise<void> {
+    this.#leave.abort();
+    await this.#ended;
+    try {
+      for (const mapping of MAPPINGS) {
+        // another daemon may have taken over
+        if (await this.#register(mapping)) await unregister(mapping);
+      }
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  async #keep(): Promise<void> {
+    const { signal } = this.#leave;
+    let isToSay = true;
+    let isReplacing = true;
+    while (!signal.aborted) {
+      try {
+        for (const mapping of MAPPINGS) {
+          if (await this.#register(mapping)) continue;
+          // at the start it is what a daemon that was killed has left; later, another daemon that has taken over
+          if (isReplacing) await this.#replace(mapping);
+        }
+        if (isToSay) this.#log.info("registered", { protocol: "drac", ...this.#ports });
+        isToSay = false;
+        isReplacing = false;
+      } catch (error) {
+        this.#failed(error);
+        isToSay = true;
+      }
+      await sleep(AGAIN_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** True also where this very port was registered before. */
+  #register(mapping: Mapping): Promise<boolean> {
+    return register(mapping, this.#ports[mapping.transport]);
+  }
+
+  async #replace(mapping: Mapping): Promise<void> {
+    await unregister(mapping);
+    if (await this.#register(mapping)) return;
+    const { program, version } = mapping;
+    throw new Error(
+      `another daemon is registered, as another user; end it, and run: rpcinfo -d ${program} ${version}`,
+    );
+  }
+
+  #failed(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#log.warning("rpcbind-failed", { reason });
+  }
+}

@@ -1,0 +1,154 @@
+/** A UDP socket where each datagram is asked something, and perhaps answered. */
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { isIPv6 } from "node:net";
+import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
+import { parseAddress, type Address } from "../../login/address.ts";
+import { endpointName, type PortEndpoint } from "../../config/config.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { patiently } from "./endpoint.ts";
+import { listening } from "./listening.ts";
+
+/** So many datagrams may be in hand; those that come then are dropped, and their senders try again. */
+const IN_HAND = 1_000;
+
+/** A call with the longest credentials there may be is shorter. Bytes. */
+const DATAGRAM_BYTES = 1_024;
+
+/** The kernel counts a datagram in the receive buffer as at least so many bytes, however short it is. */
+const LEAST_BYTES = 512;
+
+/** The answer to a datagram; undefined: none. */
+export type Answer = (datagram: Buffer, sender: Address) => Promise<Buffer | undefined>;
+
+/** Where it is: a port to be bound, or a socket that systemd has bound. */
+export type DatagramPlace = PortEndpoint | { readonly name: string; readonly fd: number };
+
+export class Datagrams {
+  /** For people: host:port, or the name of a socket that was handed over. */
+  readonly where: string;
+  readonly #socket: Socket;
+  readonly #onDropped: (why: string) => void;
+  #answer: Answer | undefined;
+  /** Datagrams that came before there was an answer. */
+  #early: (readonly [Buffer, RemoteInfo])[] = [];
+  #came = 0;
+  #isOpen = true;
+  readonly #inHand = new Set<Promise<void>>();
+
+  /**
+   * Binds the socket; datagrams wait until {@link start}.
+   *
+   * @param patience how long to wait where another daemon is, for it to go away. Milliseconds
+   * @param onDropped told why a datagram, or an answer, was not dealt with
+   * @throws PopbsmtpError (73, 77) where it cannot be bound
+   */
+  static async bind(
+    place: DatagramPlace,
+    patience: number,
+    onDropped: (why: string) => void,
+  ): Promise<Datagrams> {
+    const where = "fd" in place ? place.name : endpointName(place);
+    const socket = await patiently(patience, async () => {
+      const made = createSocket(isIPv6("host" in place ? place.host : "") ? "udp6" : "udp4");
+      // before: with a descriptor it listens at once
+      const bound = listening(made, where);
+      if ("fd" in place) takeOver(made, place);
+      else made.bind({ address: place.host, port: place.port });
+      await bound;
+      return made;
+    });
+    return new Datagrams(socket, where, onDropped);
+  }
+
+  private constructor(socket: Socket, where: string, onDropped: (why: string) => void) {
+    this.where = where;
+    this.#socket = socket;
+    this.#onDropped = onDropped;
+    socket.on("message", (datagram, sender) => this.#receive(datagram, sender));
+    socket.on("error", ({ message }) => onDropped(message));
+  }
+
+  /** The address and port that it has. */
+  get place(): PortEndpoint {
+    const { address, port } = this.#socket.address();
+    return { host: address, port };
+  }
+
+  /** From now on datagrams are answered, those that wait first. */
+  start(answer: Answer): void {
+    this.#answer = answer;
+    for (const [datagram, sender] of this.#early) this.#receive(datagram, sender);
+    this.#early = [];
+  }
+
+  /** Answers what has come, and closes the socket; after so many milliseconds whether or not all is answered. */
+  async close(patience: number): Promise<void> {
+    const end = performance.now() + patience;
+    // a sender may have been told that its datagram has arrived. In a flood the socket never falls quiet: then it is what the receive
+    // buffer can have held by now
+    const most = this.#came + this.#socket.getRecvBufferSize() / LEAST_BYTES;
+    for (let came = -1; came < this.#came && came < most && performance.now() < end;) {
+      came = this.#came;
+      await turn();
+    }
+    this.#socket.removeAllListeners("message");
+    const answered = Promise.all(this.#inHand);
+    const left = Math.max(0, end - performance.now());
+    await Promise.race([answered, sleep(left, undefined, { ref: false })]);
+    this.#isOpen = false;
+    this.#socket.close();
+  }
+
+  #receive(datagram: Buffer, sender: RemoteInfo): void {
+    this.#came++;
+    if (datagram.length > DATAGRAM_BYTES) {
+      this.#onDropped(`longer than ${DATAGRAM_BYTES} bytes`);
+      return;
+    }
+    if (this.#inHand.size + this.#early.length >= IN_HAND) {
+      this.#onDropped(`${IN_HAND} are in hand`);
+      return;
+    }
+    if (this.#answer === undefined) {
+      this.#early.push([datagram, sender]);
+      return;
+    }
+    const address = parseAddress(sender.address);
+    if (address === undefined) return;
+    const answering = this.#answer(datagram, address)
+      .then((answer) => answer && this.#send(answer, sender))
+      .catch((error: unknown) =>
+        this.#onDropped(error instanceof Error ? error.message : String(error)),
+      )
+      .finally(() => this.#inHand.delete(answering));
+    this.#inHand.add(answering);
+  }
+
+  /** Resolves when the kernel has it, or will not have it: whoever waits for it asks again. */
+  #send(answer: Buffer, { port, address }: RemoteInfo): Promise<void> | undefined {
+    // too late; or the sender says that it is at port 0, where nobody is
+    if (!this.#isOpen || port === 0) return undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#socket.send(answer, port, address, (error) => {
+      if (error) this.#onDropped(error.message);
+      resolve();
+    });
+    return promise;
+  }
+}
+
+function takeOver(
+  socket: Socket,
+  { name, fd }: { readonly name: string; readonly fd: number },
+): void {
+  try {
+    socket.bind({ fd });
+  } catch (cause) {
+    throw new ConfigError(
+      [`${name}: no socket for datagrams was handed over; expected ListenDatagram=`],
+      {
+        cause,
+      },
+    );
+  }
+}

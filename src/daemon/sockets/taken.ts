@@ -1,0 +1,79 @@
+/** Who listens where on this host, as the kernel lists it in /proc/net: proc(5). Nobody who listens is disturbed by that. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { addressFromBytes } from "../../login/address.ts";
+import type { PortEndpoint } from "../../config/config.ts";
+
+export type Transport = "tcp" | "udp";
+
+/** include/net/tcp_states.h: TCP_LISTEN, and TCP_CLOSE, which is what a UDP socket that is bound says. */
+const STATE: Readonly<Record<Transport, string>> = { tcp: "0A", udp: "07" };
+
+/** A Unix socket that listens: SO_ACCEPTCON, include/uapi/linux/net.h. */
+const ACCEPTS = 0x10000;
+
+const ANY = /^(?:0\.0\.0\.0|::)$/;
+
+/** The sockets, by their inode, that keep others from listening at a port. */
+export function portHolders({ host, port }: PortEndpoint, transport: Transport): readonly string[] {
+  if (port === 0) return [];
+  return [transport, `${transport}6`].flatMap((table) =>
+    rows(table).flatMap(([, local = "", , state, , , , , , inode = ""]) => {
+      const [address = "", hexPort = ""] = local.split(":");
+      if (state !== STATE[transport] || Number.parseInt(hexPort, 16) !== port) return [];
+      const theirs = spelled(address) ?? "";
+      return theirs === host || ANY.test(theirs) || ANY.test(host) ? [inode] : [];
+    }),
+  );
+}
+
+/** The sockets, by their inode, that listen at a path. */
+export function pathHolders(path: string): readonly string[] {
+  return rows("unix").flatMap(([, , , flags = "", , , inode = "", ...words]) =>
+    (Number.parseInt(flags, 16) & ACCEPTS) !== 0 && words.join(" ") === path ? [inode] : [],
+  );
+}
+
+/** The processes that have a socket open, by its inode: of this user's, or of everybody's where root asks. */
+export function processesWith(inode: string): readonly number[] {
+  const socket = `socket:[${inode}]`;
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => links(`/proc/${pid}/fd`).includes(socket));
+}
+
+function links(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).map((name) => {
+      try {
+        return readlinkSync(`${directory}/${name}`);
+      } catch {
+        return "";
+      }
+    });
+  } catch {
+    // it has ended, or is another user's
+    return [];
+  }
+}
+
+function rows(table: string): readonly (readonly string[])[] {
+  let text;
+  try {
+    text = readFileSync(`/proc/net/${table}`, "latin1");
+  } catch {
+    // without IPv6 there is no table of it
+    return [];
+  }
+  return text
+    .split("\n")
+    .slice(1)
+    .filter((line) => line !== "")
+    .map((line) => line.trim().split(/\s+/));
+}
+
+/** 32-bit words in this machine's byte order, in hexadecimal. */
+function spelled(hex: string): string | undefined {
+  const words = (hex.match(/.{8}/g) ?? []).map((word) => Number.parseInt(word, 16));
+  return addressFromBytes([...new Uint8Array(new Uint32Array(words).buffer)]);
+}

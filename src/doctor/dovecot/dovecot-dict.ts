@@ -1,0 +1,110 @@
+/** Dovecot's last_login plugin, which tells `popbsmtp serve` of logins while they go on. Up to Dovecot 2.3. */
+import { isAbsolute } from "node:path";
+import { isRoot } from "../../system/privileges.ts";
+import { ask } from "../../system/run-program.ts";
+import { listenerOf, type Section } from "./doveconf.ts";
+import { isStopped, reloadCommand, socketPath } from "./dovecot-process.ts";
+import { findServe, setUpFindings } from "./dovecot-service.ts";
+import { ok, problem, type Finding } from "../findings/finding.ts";
+import { DICT, endIt, NO_ANSWER, question } from "../findings/question.ts";
+import type { Subject } from "../findings/subject.ts";
+import { popbsmtp } from "../findings/words.ts";
+
+const PLUGIN = "last_login";
+
+/** What the daemon reads a login from: kind, address, user. */
+const KEY = "popbsmtp/%s/%r/%u";
+
+/** Where the plugin tells of logins, if that is popbsmtp. */
+interface Dict {
+  /** As Dovecot names it: relative to base_dir, or absolute. */
+  readonly socket: string;
+}
+
+/** undefined where the plugin is not set up, or tells somebody else. */
+export function findDict(root: Section, { config }: Subject): Dict | undefined {
+  const settings = root.sections.find(({ name }) => name === "plugin")?.settings;
+  const [, socket] = /^proxy:([^:]+):/.exec(settings?.get("last_login_dict") ?? "") ?? [];
+  if (settings === undefined || socket === undefined) return undefined;
+  const { dict } = config.serve;
+  const isConfigured = dict !== undefined && "path" in dict && dict.path === socket;
+  return isConfigured || socket.includes("popbsmtp") ? { socket } : undefined;
+}
+
+/** Do the logins of a protocol reach the daemon? */
+export async function dictFindings(
+  root: Section,
+  dict: Dict,
+  protocol: string,
+  subject: Subject,
+): Promise<readonly Finding[]> {
+  const { socket } = dict;
+  const found = [...pluginFindings(root, protocol), ...(await keyFindings(subject))];
+  const listener = listenerOf(root, socket);
+  const serve = listener === undefined ? undefined : findServe(root, listener);
+  if (serve !== undefined) {
+    const told = setUpFindings(root, serve, subject);
+    // a login does not wait for this one
+    const harm = ["every login is refused", "no login is recorded"] as const;
+    found.push(...told.map((each) => ({ ...each, text: each.text.replace(...harm) })));
+  } else if (!isAbsolute(socket)) {
+    const text = `${protocol}: nothing listens on the socket ${socket}: no login is recorded`;
+    found.push(problem(text, `${popbsmtp(subject.config)} print dovecot    # the lines`));
+  }
+  // one trouble is told once
+  if (found.some(({ level }) => level === "problem") || isStopped(root)) return found;
+  const path = socketPath(root, socket);
+  return [...found, await answers(path, protocol, serve !== undefined, subject)];
+}
+
+function pluginFindings(root: Section, protocol: string): readonly Finding[] {
+  const own = root.sections.find(({ name }) => name === `protocol ${protocol}`)?.settings;
+  const plugins = own?.get("mail_plugins") ?? root.settings.get("mail_plugins") ?? "";
+  if (plugins.split(/\s+/).includes(PLUGIN)) return [];
+  return [
+    problem(
+      `${protocol}: no login is recorded: mail_plugins, as it is in the end, does not have ${PLUGIN}`,
+      `protocol ${protocol} {    # in the file of conf.d that is read last`,
+      `  mail_plugins = $mail_plugins ${PLUGIN}`,
+      "}",
+    ),
+  ];
+}
+
+/** doveconf takes every setting that is called a key for a secret, unless it is asked for that one. */
+async function keyFindings({ dovecotConfig }: Subject): Promise<readonly Finding[]> {
+  const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
+  const answer = await ask("doveconf", [...which, "-h", "-P", "plugin/last_login_key"]);
+  const key = answer?.stdout.trim() ?? "";
+  if (answer?.ok !== true || shortened(key) === KEY) return [];
+  const text = `last_login_key is ${key === "" ? "not set" : key}: no login is recorded`;
+  return [problem(text, "plugin {", `  last_login_key = ${KEY}`, "}")];
+}
+
+/** With the short names of the variables that have long ones, too. */
+function shortened(key: string): string {
+  return key.replace("%{service}", "%s").replace("%{rip}", "%r").replace("%{user}", "%u");
+}
+
+async function answers(
+  path: string,
+  protocol: string,
+  isDovecots: boolean,
+  subject: Subject,
+): Promise<Finding> {
+  const told = `${protocol}: each login is told to popbsmtp serve`;
+  if (!isRoot()) return ok(`${told} (${path})`);
+  const asked = await question({ path }, DICT.question);
+  if ("answer" in asked) return ok(`${told}, which listens (${path})`);
+  if (asked.why === NO_ANSWER) {
+    const text = `${protocol}: ${NO_ANSWER} at ${path}: logins go on, and are not recorded before it answers`;
+    return problem(text, ...endIt(subject.daemon));
+  }
+  const slow = asked.why === "ECONNREFUSED" ? ", and each takes 3 s longer" : "";
+  return problem(
+    `${protocol}: nobody listens at ${path} (${asked.why}): logins go on${slow}, and are not recorded before somebody does`,
+    isDovecots
+      ? `${reloadCommand(subject)}    # doveadm log errors shows why popbsmtp serve ended, if it did`
+      : `systemctl start popbsmtp    # the unit: ${popbsmtp(subject.config)} print systemd`,
+  );
+}

@@ -1,0 +1,214 @@
+/** `popbsmtp serve` as Dovecot asks it after a login: a service of Dovecot's own, or a daemon with sockets of its own. */
+import { isAbsolute } from "node:path";
+import { roleNamed } from "../../daemon/sockets/listeners.ts";
+import { isRoot } from "../../system/privileges.ts";
+import { addressSpace, NO_LIMIT, NODE_BYTES, settingOf, type Section } from "./doveconf.ts";
+import { isStopped, reloadCommand, socketPath } from "./dovecot-process.ts";
+import { ok, problem, warning, type Finding } from "../findings/finding.ts";
+import { endIt, NO_ANSWER, POST_LOGIN, question } from "../findings/question.ts";
+import type { Subject } from "../findings/subject.ts";
+import { popbsmtp } from "../findings/words.ts";
+import {
+  commandLine,
+  findWrapper,
+  wrapperFindings,
+  type Wrapper,
+} from "../findings/wrapper-command.ts";
+
+/** A service that is `popbsmtp serve`, and its command line. */
+export interface Serve {
+  readonly service: Section;
+  readonly command: Wrapper;
+}
+
+/** Which logins ask, and at which socket. */
+interface Asking {
+  readonly protocol: "imap" | "pop3";
+  /** As Dovecot names it: relative to base_dir, or absolute. */
+  readonly socket: string;
+}
+
+/** undefined where the service is something else. */
+export function findServe(root: Section, service: Section): Serve | undefined {
+  const command = findWrapper(settingOf(root, service, "executable").split(/\s+/));
+  return command?.chain[0] === "serve" ? { service, command } : undefined;
+}
+
+/** Whether a socket that no service of Dovecot's has is to be a daemon's. */
+export function isServeSocket(
+  socket: string,
+  protocol: "imap" | "pop3",
+  { config }: Subject,
+): boolean {
+  const own = config.serve[protocol];
+  const isConfigured = own !== undefined && "path" in own && own.path === socket;
+  return isAbsolute(socket) && (isConfigured || socket.includes("popbsmtp"));
+}
+
+/** Is the service set up so that it can work? */
+export function setUpFindings(
+  root: Section,
+  { service, command }: Serve,
+  subject: Subject,
+): readonly Finding[] {
+  const set: Setter = (line) => [`${service.name} {`, `  ${line}`, "}"];
+  const write = (right: Wrapper) => set(`executable = ${commandLine(right)}`);
+  return [
+    ...wrapperFindings(command, subject, service.name, write),
+    ...processFindings(root, service, subject.config.user, set),
+    ...listenerFindings(service, set),
+  ];
+}
+
+/** The same, and does it answer? */
+export async function serviceFindings(
+  root: Section,
+  serve: Serve,
+  { protocol, socket }: Asking,
+  subject: Subject,
+): Promise<readonly Finding[]> {
+  const found = [...setUpFindings(root, serve, subject), ...roleFindings({ protocol, socket })];
+  // one trouble is told once
+  if (found.some(({ level }) => level === "problem")) return found;
+  if (isStopped(root)) return found;
+  const remedy = `${reloadCommand(subject)}    # doveadm log errors shows why popbsmtp serve ended, if it did`;
+  const consequence = "Dovecot has not read its configuration, or popbsmtp serve does not start";
+  const path = socketPath(root, socket);
+  return [...found, await answers(path, protocol, subject, consequence, [remedy])];
+}
+
+/** Does a daemon that Dovecot has not started answer? */
+export async function ownSocketFindings(
+  socket: string,
+  protocol: "imap" | "pop3",
+  subject: Subject,
+): Promise<readonly Finding[]> {
+  const { config, daemon } = subject;
+  const roles = roleFindings({ protocol, socket });
+  if (roles.length > 0) return roles;
+  const remedy =
+    daemon === undefined
+      ? `systemctl start popbsmtp    # the unit: ${popbsmtp(config)} print systemd`
+      : `${popbsmtp(config)} serve --check    # where process ${String(daemon)} listens`;
+  return [await answers(socket, protocol, subject, "every login is refused", [remedy])];
+}
+
+/** The lines that set something in the service. */
+type Setter = (line: string) => readonly string[];
+
+function processFindings(
+  root: Section,
+  service: Section,
+  user: string,
+  set: Setter,
+): readonly Finding[] {
+  const { name } = service;
+  const number = (key: string) => Number(service.settings.get(key) ?? 0);
+  const findings: Finding[] = [];
+  const theirs = settingOf(root, service, "user") || "root";
+  if (theirs !== "root" && theirs !== user) {
+    const text = `${name}: becomes ${theirs}, who may not drain the spool of ${user}`;
+    findings.push(problem(text, ...set("user = root")));
+  }
+  if (service.settings.get("drop_priv_before_exec") === "yes") {
+    const text = `${name}: has to be started as root: every login is refused`;
+    findings.push(problem(text, ...set("drop_priv_before_exec = no")));
+  }
+  const limit = addressSpace(root, service);
+  if (limit !== undefined && limit < NODE_BYTES) {
+    const text = `${name}: does not start: vsz_limit is ${String(Math.round(limit / 1024 / 1024))} MB, and Node needs more: every login is refused`;
+    findings.push(problem(text, ...set(NO_LIMIT)));
+  }
+  if (number("client_limit") === 1) {
+    const text = `${name}: client_limit is 1, and one process has to serve all: every login is refused`;
+    findings.push(problem(text, ...set("client_limit = 1000")));
+  }
+  if (number("process_limit") !== 1) {
+    const text = `${name}: more than one process may be started, and a spool has one daemon`;
+    findings.push(problem(text, ...set("process_limit = 1")));
+  }
+  if (number("process_min_avail") !== 1) {
+    const text = `${name}: starts at a login only, and ends when none has come for a while: nobody drains or answers Postfix meanwhile`;
+    findings.push(warning(text, ...set("process_min_avail = 1")));
+  }
+  return findings;
+}
+
+/** Each socket's name has to say what is asked there, and only Dovecot may say who has logged in. */
+function listenerFindings({ name, sections }: Section, set: Setter): readonly Finding[] {
+  const findings: Finding[] = [];
+  for (const { name: listener, settings } of sections) {
+    const [kind = "", socket = ""] = listener.split(/\s+/);
+    if (!kind.endsWith("_listener")) continue;
+    const role = roleNamed(socket);
+    if (role === undefined) {
+      const text = `${name}: does not start: the name ${socket} does not say what is asked there: every login is refused`;
+      findings.push(problem(text, ...set(`${kind} popbsmtp-imap {    # or -pop3, -policy, ...`)));
+    }
+    const mode = Number.parseInt(settings.get("mode") ?? "0600", 8);
+    if (
+      (role === "imap" || role === "pop3") &&
+      (kind === "inet_listener" || (mode & 0o002) !== 0)
+    ) {
+      const text = `${name}: whoever reaches ${socket} may authorize any address`;
+      findings.push(problem(text, ...set(`unix_listener ${socket} { mode = 0600 }`)));
+    }
+    if (role === "dict") findings.push(...dictListenerFindings(name, socket, settings));
+  }
+  return findings;
+}
+
+/** The last_login plugin connects as the mail user, in a group of Dovecot's. */
+function dictListenerFindings(
+  name: string,
+  socket: string,
+  settings: Section["settings"],
+): readonly Finding[] {
+  const mode = Number.parseInt(settings.get("mode") ?? "0600", 8);
+  const inside = ["mode = 0660", "group = dovecot"].map((line) => `    ${line}`);
+  const right = [`${name} {`, `  unix_listener ${socket} {`, ...inside, "  }", "}"];
+  if ((mode & 0o002) !== 0) {
+    return [problem(`${name}: whoever reaches ${socket} may authorize any address`, ...right)];
+  }
+  if ((mode & 0o060) === 0o060 && (settings.get("group") ?? "") !== "") return [];
+  const text = `${name}: Dovecot's mail processes cannot connect to ${socket}: no login is recorded`;
+  return [problem(text, ...right)];
+}
+
+function roleFindings({ protocol, socket }: Asking): readonly Finding[] {
+  const role = roleNamed(socket);
+  if (role === protocol) return [];
+  return [
+    problem(
+      `${protocol}: asks popbsmtp serve at ${socket}, which is for ${role ?? "nothing it knows"}`,
+      `service ${protocol} {`,
+      `  executable = ${protocol} popbsmtp-${protocol}`,
+      "}",
+    ),
+  ];
+}
+
+async function answers(
+  path: string,
+  protocol: string,
+  { daemon }: Subject,
+  consequence: string,
+  remedy: readonly string[],
+): Promise<Finding> {
+  // Dovecot asks as root, and nobody else may
+  if (!isRoot()) return ok(`${protocol}: each login asks ${path}`);
+  const asked = await question({ path }, POST_LOGIN.question);
+  if ("why" in asked && asked.why === NO_ANSWER) {
+    const text = `${protocol}: ${NO_ANSWER} at ${path}: every login is refused, after a minute`;
+    return problem(text, ...endIt(daemon));
+  }
+  if ("why" in asked) {
+    const text = `${protocol}: nobody answers at ${path} (${asked.why}): ${consequence}`;
+    return problem(text, ...remedy);
+  }
+  if (asked.answer !== POST_LOGIN.answer) {
+    const text = `${protocol}: what answers at ${path} is not popbsmtp serve, or not at work: every login is refused`;
+    return problem(text, ...remedy);
+  }
+  return ok(`${protocol}: each login asks popbsmtp serve, which answers (${path})`);
+}

@@ -1,0 +1,57 @@
+/** The logs that [watch] names. */
+import { closeSync, constants, openSync } from "node:fs";
+import { unreadable } from "../../sources/mail-log/unreadable.ts";
+import { becoming } from "../findings/becoming.ts";
+import type { Section } from "./doveconf.ts";
+import { ok, problem, warning, type Finding } from "../findings/finding.ts";
+import type { Subject } from "../findings/subject.ts";
+
+export function mailLogFindings({ config, account }: Subject): readonly Finding[] {
+  const { user, watch } = config;
+  return (watch.inDaemon ? watch.files : []).map((path) => {
+    const look = () => logFinding(path, user);
+    return account === undefined ? look() : becoming(user, account, look);
+  });
+}
+
+/** As this user finds it. */
+function logFinding(path: string, user: string): Finding {
+  try {
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+    return ok(`${path}: ${user} may read it`);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+      return warning(`${path} is not there; it is watched for`);
+    }
+    const trouble = unreadable(path, error);
+    return problem(trouble instanceof Error ? trouble.message : String(trouble));
+  }
+}
+
+/** What in Dovecot's configuration lets a client write something into the log that looks like a login. */
+export function imitationFindings(root: Section): readonly Finding[] {
+  return [...userNames(root), ...clientNames(root)];
+}
+
+function userNames(root: Section): readonly Finding[] {
+  const characters = root.settings.get("auth_username_chars");
+  if (characters === undefined || (characters !== "" && !/[<>, ]/.test(characters))) return [];
+  return [
+    problem(
+      "auth_username_chars lets user names contain <, > or a blank: one may imitate a login in the log, which is watched",
+      "auth_username_chars = abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@    # in dovecot.conf: the default",
+    ),
+  ];
+}
+
+/** The ID command (RFC 2971) may come before the login, and be of any length. */
+function clientNames(root: Section): readonly Finding[] {
+  const places = [root, ...root.sections.filter(({ name }) => name.startsWith("protocol "))];
+  if (places.every(({ settings }) => (settings.get("imap_id_log") ?? "") === "")) return [];
+  return [
+    problem(
+      "imap_id_log logs what any client sends before it logs in: that may imitate a login in the log, which is watched, and keeps other logins from counting",
+      "imap_id_log =    # in dovecot.conf: the default",
+    ),
+  ];
+}

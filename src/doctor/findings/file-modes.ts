@@ -1,0 +1,116 @@
+/** Who may read the passwords, and who may change what root runs. */
+import { existsSync, statSync, type Stats } from "node:fs";
+import { dirname } from "node:path";
+import type { Account } from "../../system/privileges.ts";
+import { becoming, whyNotReadable } from "./becoming.ts";
+import { ok, problem, warning, type Finding } from "./finding.ts";
+import { groupName, octal, shellWord, userName } from "./words.ts";
+
+/**
+ * A file of the configuration's: nobody but root and the configured user may own it, nobody else may write to it, and where it
+ * holds a secret, nobody else may read it. undefined where there is no such file, or this process may not look.
+ */
+export function configurationFile(
+  path: string,
+  { secret, account }: { readonly secret: boolean; readonly account: Account | undefined },
+): Finding | undefined {
+  const stats = statsOf(path);
+  if (stats === undefined) return undefined;
+  const { uid, gid, mode } = stats;
+  const ours = [0, account?.uid];
+  const group = shellWord(groupName(account?.gid ?? 0));
+  const mend = secret
+    ? [`chown root:${group} ${shellWord(path)}`, `chmod 640 ${shellWord(path)}`]
+    : [`chown root ${shellWord(path)}`, `chmod go-w ${shellWord(path)}`];
+  if (!ours.includes(uid)) {
+    return problem(`${path} belongs to ${userName(uid)}, who may change it`, ...mend);
+  }
+  if ((mode & 0o002) !== 0) return problem(`${path}: everybody may change it`, ...mend);
+  const foreign = gid !== 0 && gid !== account?.gid;
+  if (foreign && (mode & 0o020) !== 0) {
+    return problem(`${path}: the group ${groupName(gid)} may change it`, ...mend);
+  }
+  if (secret && (mode & 0o004) !== 0) {
+    return problem(`${path}: everybody may read the password in it`, ...mend);
+  }
+  if (secret && foreign && (mode & 0o040) !== 0) {
+    return warning(`${path}: the group ${groupName(gid)} may read the password in it`, ...mend);
+  }
+  return ok(`${path}: ${ownership(stats)}`);
+}
+
+/**
+ * Files that the configured user reads whenever the daemon reads its configuration again: at its start they are read as root.
+ *
+ * @param daemon the process id of the daemon at work
+ */
+export function unreadableFindings(
+  files: readonly string[],
+  user: string,
+  account: Account,
+  daemon: number | undefined,
+): readonly Finding[] {
+  return files.flatMap((path) => {
+    const why = becoming(user, account, () => whyNotReadable(path));
+    if (why === undefined || why === "ENOENT") return [];
+    const word = shellWord(path);
+    const advice = `chgrp ${shellWord(groupName(account.gid))} ${word} && chmod g+r ${word}    # and x on its directories: namei -l ${word}`;
+    const text = `${path}: ${user} cannot read it (${why}), which is who reads it`;
+    return daemon === undefined
+      ? [warning(`${text} at a reload of popbsmtp serve, and when systemd starts that`, advice)]
+      : [problem(`${text} at the next reload: popbsmtp serve will refuse it`, advice)];
+  });
+}
+
+/** The program, which root runs: nobody else may replace it, nor a directory on the way to it. */
+export function programFile(path: string): Finding {
+  for (let at = path; ; at = dirname(at)) {
+    const { uid, gid, mode } = statSync(at);
+    const subject = at === path ? path : `${path}: ${at}`;
+    const word = shellWord(at);
+    if (uid !== 0) {
+      return problem(
+        `${subject} belongs to ${userName(uid)}, who may put another program in its place`,
+        `chown root ${word}`,
+      );
+    }
+    // in a sticky directory only what is one's own can be replaced (/tmp)
+    const sticky = at !== path && (mode & 0o1000) !== 0;
+    if (!sticky && (mode & 0o002) !== 0) {
+      return problem(
+        `${subject}: everybody may put another program in its place`,
+        `chmod go-w ${word}`,
+      );
+    }
+    if (!sticky && (mode & 0o020) !== 0 && gid !== 0) {
+      return warning(
+        `${subject}: the group ${groupName(gid)} may put another program in its place`,
+        `chmod g-w ${word}`,
+      );
+    }
+    if (at === "/") return ok(`${path}: only root may change it`);
+  }
+}
+
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The account that drains and wrappers run as. */
+export function userFinding(user: string, account: Account | undefined): Finding {
+  if (account !== undefined) return ok(`the user ${user} exists`);
+  const nologin = ["/usr/sbin/nologin", "/sbin/nologin"].find((shell) => existsSync(shell));
+  return problem(
+    `there is no user ${user}`,
+    `useradd --system --user-group --no-create-home --shell ${nologin ?? "/bin/false"} ${user}`,
+  );
+}
+
+/** "0640, root:popbsmtp" */
+export function ownership({ mode, uid, gid }: Stats): string {
+  return `${octal(mode)}, ${userName(uid)}:${groupName(gid)}`;
+}

@@ -1,0 +1,84 @@
+/** The `popbsmtp serve` at work: is it this program, and has it read what is configured now? */
+import { lstatSync, realpathSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { readProblems } from "../../daemon/problems.ts";
+import { isRoot } from "../../system/privileges.ts";
+import { ok, problem, warning, type Finding } from "../findings/finding.ts";
+import { commandLineOf, executableOf, findProcess, restartCommand } from "../findings/processes.ts";
+import type { Subject } from "../findings/subject.ts";
+import { span } from "../findings/words.ts";
+
+/** A file's time and a process's are compared to this. Milliseconds. */
+const INEXACT_MS = 1_000;
+
+/** [] where no daemon is at work. */
+export function daemonFindings(subject: Subject): readonly Finding[] {
+  const { daemon, now } = subject;
+  const running = daemon === undefined ? undefined : findProcess(daemon);
+  if (running === undefined) return [];
+  const { pid, started } = running;
+  const name = `popbsmtp serve (process ${String(pid)})`;
+  const old = whyOld(subject, pid, started);
+  const findings = [
+    ...(old === undefined ? [] : [warning(`${name} ${old}`, restartCommand(running))]),
+    ...unreadFindings(subject, pid, name),
+    ...readProblems(subject.config.spool).map((reason) =>
+      problem(
+        `${name} goes on without a part of what it should do: ${reason}`,
+        "popbsmtp serve --check    # says what to change; the daemon tries again every 10 s",
+      ),
+    ),
+  ];
+  if (findings.length > 0) return findings;
+  return [ok(`${name} runs this program, and has done so for ${span(now - started)}`)];
+}
+
+/** In what way it is not the program that would be started now. */
+function whyOld({ now, program }: Subject, pid: number, started: number): string | undefined {
+  // the development tree's main.ts is nothing that a mail server runs
+  if (program.endsWith(".ts")) return undefined;
+  const theirs = commandLineOf(pid).find((word) => basename(word) === "popbsmtp");
+  const real = theirs === undefined ? undefined : realPath(theirs);
+  if (theirs !== undefined && real !== program) {
+    return `is another popbsmtp than this one: ${theirs}, not ${program}`;
+  }
+  // replaced (a new file) or written over; chmod and chown change neither time
+  const { mtimeMs, birthtimeMs } = statSync(program);
+  const installed = Math.max(mtimeMs, birthtimeMs);
+  if (started + INEXACT_MS < installed) {
+    return `is older than the program, which was installed ${span(now - installed)} ago: it runs the one before`;
+  }
+  if (executableOf(pid)?.endsWith(" (deleted)") === true) {
+    return "runs on a Node that has been replaced since";
+  }
+  return undefined;
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** It writes .pid at its start, and again whenever it has read the configuration anew. */
+function unreadFindings(
+  { config, passwordFiles, now }: Subject,
+  pid: number,
+  name: string,
+): readonly Finding[] {
+  const time = (path: string) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const record = isRoot()
+    ? lstatSync(join(config.spool, ".pid"), { throwIfNoEntry: false })
+    : undefined;
+  if (record === undefined) return [];
+  return [...(config.path === undefined ? [] : [config.path]), ...passwordFiles]
+    .filter((file) => time(file) > record.mtimeMs + INEXACT_MS)
+    .map((file) =>
+      warning(
+        `${file} was changed ${span(now - time(file))} ago, and ${name} has not read it since`,
+        `kill -HUP ${String(pid)}    # its log says reloaded, or reload-refused and why`,
+      ),
+    );
+}

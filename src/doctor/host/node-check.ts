@@ -1,0 +1,30 @@
+/** Node, and whether a mail server that gives no PATH can start it. */
+import { basename, dirname, join } from "node:path";
+import { ask } from "../../system/run-program.ts";
+import { ok, problem, type Finding } from "../findings/finding.ts";
+import type { Subject } from "../findings/subject.ts";
+import { shellWord } from "../findings/words.ts";
+
+export async function nodeFindings({
+  config,
+  program,
+  account,
+}: Subject): Promise<readonly Finding[]> {
+  const running = ok(`Node ${process.version}, ${process.execPath}`);
+  // the development tree's main.ts is nothing that a mail server runs
+  if (basename(program).endsWith(".ts")) return [running];
+  // the PATH that the wrapper gives itself where it has none, and the user that a drain runs as
+  const words = ["-i", "PATH=/usr/local/bin:/usr/bin:/bin", program, "--version"];
+  const answer = await ask("env", words, account);
+  const who = account === undefined ? "" : ` as ${config.user}`;
+  if (answer?.ok === true)
+    return [running, ok(`starts${who} without a PATH, as Dovecot starts it`)];
+  const why = answer?.complaint.replace(/^popbsmtp: /, "") ?? "env is missing";
+  return [
+    running,
+    problem(
+      `does not start${who} without a PATH, as Dovecot would start it: ${why}`,
+      `ln -s ${shellWord(process.execPath)} ${shellWord(join(dirname(program), "node"))}    # where everybody may run that one`,
+    ),
+  ];
+}

@@ -1,0 +1,159 @@
+/** The store: can it be reached, and does it do what it has to? */
+import { parseAddress, type Address } from "../../login/address.ts";
+import { formatDuration } from "../../lib/duration.ts";
+import { hasTable, type Config, type StoreConfig } from "../../config/config.ts";
+import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../../lib/errors.ts";
+import type { Store } from "../../stores/store.ts";
+import { purgeJob } from "./cron-check.ts";
+import { counted, ok, problem, warning, type Finding } from "../findings/finding.ts";
+import type { Subject } from "../findings/subject.ts";
+import { awayFinding, bare, installAdvice, refusedFinding } from "./store-away.ts";
+import { popbsmtp, shellWord, span } from "../findings/words.ts";
+
+/** Clocks that differ by more shift authorizations (warning), or end or prolong them noticeably (problem). Milliseconds. */
+const CLOCK_MS = { warning: 2_000, problem: 60_000 };
+
+/** Where purge runs every hour, nothing has expired for longer than this. Milliseconds. */
+const UNPURGED_MS = 2 * 3_600_000;
+
+/** The trial row is this old: expired by any lifetime (seven days at most). Milliseconds. */
+const TRIAL_AGE_MS = 30 * 86_400_000;
+
+interface Stores {
+  readonly writer: Store;
+  readonly purger: Store;
+  /** The schema version this program knows. */
+  readonly version: number;
+}
+
+/** @param store the one of the configuration's stores that `stores` are handles of */
+export async function storeFindings(
+  { config, daemon, now }: Pick<Subject, "config" | "daemon" | "now">,
+  store: StoreConfig,
+  stores: Stores,
+): Promise<readonly Finding[]> {
+  try {
+    const found = await stores.writer.schemaVersion();
+    const schema = schemaFinding(config, store, stores, found);
+    if (schema.level === "problem") return [schema];
+    return [
+      schema,
+      ...((await stores.writer.caveats?.()) ?? []).map(({ text, remedy }) => warning(text, remedy)),
+      await rights(stores, config, store, now),
+      ...clockFindings(store, await stores.writer.clockOffset()),
+      await rows(config, daemon, stores.writer, now),
+    ];
+  } catch (error) {
+    if (error instanceof UnsupportedError) {
+      const shown =
+        store.driver === "drac"
+          ? "reached; only a login shows whether this host may tell it"
+          : "only a login shows whether it is there";
+      return [ok(`${stores.writer.name}: ${shown}`)];
+    }
+    if (!(error instanceof StoreAwayError)) throw error;
+    return [awayFinding({ config, daemon }, store, error)];
+  }
+}
+
+function schemaFinding(
+  config: Config,
+  store: StoreConfig,
+  { writer, version }: Stores,
+  found: number | undefined,
+): Finding {
+  if (!hasTable(store)) return ok(`${writer.name}: reached`);
+  if (found === undefined) return ok(`${writer.name}: reached; the table is your own`);
+  if (found === version) return ok(`${writer.name}: reached; schema version ${String(found)}`);
+  if (found > version) {
+    return problem(
+      `${writer.name}: schema version ${String(found)}, and this popbsmtp knows ${String(version)}`,
+      "upgrade popbsmtp on this host",
+    );
+  }
+  const what =
+    found === 0
+      ? "the tables are missing, or one of them"
+      : `schema version ${String(found)}; this popbsmtp needs ${String(version)}`;
+  return problem(
+    `${writer.name}: ${what}: no login is written to it`,
+    ...installAdvice(config, store),
+  );
+}
+
+/**
+ * May the accounts delete and write? Deletes what is not there, then writes a row that has long expired and deletes that: it
+ * authorizes nobody, and is gone again. The address is no host's (RFC 5737).
+ */
+async function rights(
+  { writer, purger }: Stores,
+  config: Config,
+  store: StoreConfig,
+  now: number,
+): Promise<Finding> {
+  const address = trialAddress();
+  const roles = `${popbsmtp(config)} schema print --roles    # what each account has to be granted`;
+  try {
+    await purger.revoke({ address });
+    await writer.authorize(
+      [{ address, user: "", service: "doctor", time: now - TRIAL_AGE_MS }],
+      now,
+    );
+    await purger.revoke({ address });
+  } catch (error) {
+    if (!(error instanceof PopbsmtpError) || error instanceof UnsupportedError) throw error;
+    const refused = refusedFinding(config, store, error);
+    if (refused !== undefined) return refused;
+    return problem(
+      `it is there, but: ${bare(error)}`,
+      ...("path" in store ? [`ls -ld ${shellWord(store.path)}`] : [roles]),
+    );
+  }
+  return ok("a row could be written and deleted");
+}
+
+function trialAddress(): Address {
+  const address = parseAddress("192.0.2.0");
+  if (address === undefined) throw new Error("192.0.2.0 is an address");
+  return address;
+}
+
+function clockFindings(store: StoreConfig, offset: number): readonly Finding[] {
+  // a file's clock is this host's
+  if ("path" in store) return [];
+  const off = Math.abs(offset);
+  if (off <= CLOCK_MS.warning) return [ok("its clock agrees with this host's")];
+  const text = `its clock is ${span(off)} ${offset > 0 ? "ahead of" : "behind"} this host's`;
+  const advice =
+    "timedatectl set-ntp true    # on both hosts; timedatectl timesync-status shows how far off";
+  return [off > CLOCK_MS.problem ? problem(text, advice) : warning(text, advice)];
+}
+
+async function rows(
+  config: Config,
+  daemon: number | undefined,
+  store: Store,
+  now: number,
+): Promise<Finding> {
+  const { live, all, oldest } = await store.count();
+  const text = `${counted(live, "live authorization")}, ${String(all - live)} expired`;
+  const overdue = oldest === undefined ? 0 : now - oldest.getTime() - config.lifetime;
+  const interval = daemon === undefined ? 0 : config.serve.purgeInterval;
+  if (overdue <= Math.max(UNPURGED_MS, 2 * interval)) {
+    return ok(`${text} (lifetime ${formatDuration(config.lifetime)})`);
+  }
+  const late = `${text}, the first of them for ${span(overdue)}:`;
+  const purge = `${popbsmtp(config)} purge    # says why`;
+  if (interval > 0) return warning(`${late} popbsmtp serve does not purge`, purge);
+  const job = purgeJob();
+  if (job !== undefined) {
+    return warning(`${late} ${job} is there, and does not purge every hour`, purge);
+  }
+  return warning(
+    daemon === undefined
+      ? `${late} nobody purges: no daemon is at work, and cron has no job for it`
+      : `${late} nobody purges: serve.purge-interval is "0s", and cron has no job for it`,
+    ...(daemon === undefined ? [] : ['purge-interval = "1h"    # in [serve]; or:']),
+    `${popbsmtp(config)} print cron > /etc/cron.d/popbsmtp`,
+  );
+}

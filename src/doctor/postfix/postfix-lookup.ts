@@ -1,0 +1,225 @@
+/** The map that Postfix asks: can it, and does it get the right answers? */
+import { readFileSync } from "node:fs";
+import { hasTable, type Config, type TableStoreConfig } from "../../config/config.ts";
+import { findAccount, isRoot, type Account } from "../../system/privileges.ts";
+import { postfixQuery } from "../../stores/table/postfix-query.ts";
+import { ask } from "../../system/run-program.ts";
+import { becoming, whyNotReadable } from "../findings/becoming.ts";
+import { configurationFile } from "../findings/file-modes.ts";
+import { ok, problem, warning, type Finding } from "../findings/finding.ts";
+import { mapFile } from "./postfix-advice.ts";
+import { isOurs, mapFindings, parseMapFile } from "./map-file.ts";
+import type { Postfix } from "./postconf.ts";
+import { passwordSql } from "../host/store-away.ts";
+import type { Subject } from "../findings/subject.ts";
+import { groupName, popbsmtp, shellWord } from "../findings/words.ts";
+
+/** A map of a database, as a restriction names it: `proxy:pgsql:/etc/postfix/popbsmtp.cf`. */
+export interface SqlMap {
+  readonly text: string;
+  readonly proxied: boolean;
+  readonly type: TableStoreConfig["driver"];
+  readonly path: string;
+  /** Whether Postfix asks it for whole addresses only: it stands in a pipemap, behind a table of patterns (dict_pipe.c). */
+  readonly whole: boolean;
+  /** What is in the file; undefined where it cannot be read. */
+  readonly values: ReadonlyMap<string, string> | undefined;
+}
+
+/** An address that cannot log in, being no host's (RFC 5737), and a name: Postfix asks for those, too. */
+const NOBODY = ["192.0.2.0", "nobody.example.org"];
+
+/** undefined where `text` names no map of a database. */
+export function readMap(text: string): SqlMap | undefined {
+  const [, patterns, piped] =
+    /^pipemap:\{\s*((?:regexp|pcre):.*?),?\s*(\S+)\s*\}$/s.exec(text) ?? [];
+  const name = piped ?? text;
+  const [, proxy, type, path] = /^(proxy:)?(pgsql|mysql|sqlite):(\/.*)$/.exec(name) ?? [];
+  if (type !== "pgsql" && type !== "mysql" && type !== "sqlite") return undefined;
+  if (path === undefined) return undefined;
+  return {
+    text: name,
+    proxied: proxy !== undefined,
+    type,
+    path,
+    whole: patterns !== undefined,
+    values: readValues(path),
+  };
+}
+
+function readValues(path: string): SqlMap["values"] {
+  try {
+    return parseMapFile(readFileSync(path, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The store that a map asks; undefined where it asks something else. */
+export function storeOf(map: SqlMap, { stores }: Config): TableStoreConfig | undefined {
+  const tables = stores.filter(hasTable);
+  const { values } = map;
+  if (values === undefined) return map.path.includes("popbsmtp") ? tables[0] : undefined;
+  const named = tables.filter((store) => isOurs(values, store));
+  return named.find(({ driver }) => driver === map.type) ?? named[0];
+}
+
+/** @param store that {@link storeOf} found */
+export async function lookupFindings(
+  map: SqlMap,
+  store: TableStoreConfig,
+  { config }: Subject,
+  postfix: Postfix,
+): Promise<readonly Finding[]> {
+  const query = postfixQuery(store, config.lifetime);
+  const remedy = [`${popbsmtp(config)} print postfix map > ${shellWord(map.path)}`];
+  const { owner, which } = postfix;
+  const account = isRoot() ? findAccount(owner) : undefined;
+  if (map.values === undefined) {
+    if (!isRoot()) return [warning(`${map.path}: only root can say what is in it`)];
+    return [
+      problem(
+        `${map.path} is missing or cannot be read: who is not yours gets a 451`,
+        ...mapFile({ config }, owner, map.path),
+      ),
+    ];
+  }
+  const found = [
+    ...(await typeFindings(map, which)),
+    ...proxyFindings(map, postfix),
+    ...mode(map, account),
+    ...unreadableFindings(map, postfix, account),
+    ...mapFindings(map.path, map.values, store, query, remedy),
+    ...(account === undefined ? [] : databaseFindings(config, store, owner, account)),
+  ];
+  // one trouble is told once
+  if (found.some(({ level }) => level === "problem")) return found;
+  return [...found, await answers(map, which, account, passwordAdvice(map, store, config))];
+}
+
+function mode({ path, values }: SqlMap, account: Account | undefined): readonly Finding[] {
+  const secret = values?.has("password") ?? false;
+  const finding = configurationFile(path, { secret, account });
+  return finding === undefined ? [] : [finding];
+}
+
+/** proxymap(8) opens it as Postfix's user; smtpd(8) still as root. */
+function unreadableFindings(
+  { path, proxied }: SqlMap,
+  { owner, which }: Postfix,
+  account: Account | undefined,
+): readonly Finding[] {
+  if (!proxied || account === undefined) return [];
+  const why = becoming(owner, account, () => whyNotReadable(path));
+  if (why === undefined) return [];
+  const word = shellWord(path);
+  const group = shellWord(groupName(account.gid));
+  return [
+    problem(
+      `${owner} cannot read ${path} (${why}): who is not yours gets a 451`,
+      `chgrp ${group} ${word}; chmod 640 ${word}    # and x on its directories: namei -l ${word}`,
+      ["postfix", ...which, "reload"].map(shellWord).join(" "),
+    ),
+  ];
+}
+
+async function typeFindings(map: SqlMap, which: readonly string[]): Promise<readonly Finding[]> {
+  const types = (await ask("postconf", [...which, "-m"]))?.stdout.split("\n") ?? [];
+  if (types.includes(map.type)) return [];
+  return [
+    problem(
+      `this Postfix knows no ${map.type} maps: who is not yours gets a 451`,
+      `apt-get install postfix-${map.type}`,
+    ),
+  ];
+}
+
+/** May proxymap(8) be asked for a map that says `proxy:`? */
+export function proxyFindings(
+  map: Pick<SqlMap, "text" | "proxied">,
+  { which, proxyReadMaps }: Postfix,
+): readonly Finding[] {
+  if (!map.proxied || proxyReadMaps.includes(map.text)) return [];
+  const postconf = ["postconf", ...which].map(shellWord).join(" ");
+  return [
+    problem(
+      `proxy_read_maps does not contain ${map.text}: Postfix refuses to ask it`,
+      `${postconf} -e "proxy_read_maps = $(${postconf} -h proxy_read_maps) ${map.text}"`,
+      ["postfix", ...which, "reload"].map(shellWord).join(" "),
+    ),
+  ];
+}
+
+/** A SQLite file is read by Postfix itself, and so are the two beside it, which it cannot make. */
+function databaseFindings(
+  config: Config,
+  store: TableStoreConfig,
+  owner: string,
+  account: Account,
+): readonly Finding[] {
+  if (store.driver !== "sqlite") return [];
+  for (const file of ["", "-wal", "-shm"].map((suffix) => store.path + suffix)) {
+    const why = becoming(owner, account, () => whyNotReadable(file));
+    const group = shellWord(groupName(account.gid));
+    const word = shellWord(file);
+    if (why === "ENOENT") {
+      return [
+        problem(
+          `${file} is missing, and Postfix cannot make it: who is not yours gets a 451`,
+          file === store.path
+            ? `${popbsmtp(config)} schema install`
+            : `${popbsmtp(config)} check ${NOBODY[0] ?? ""}    # makes it; and look with sqlite3 -readonly only`,
+        ),
+      ];
+    }
+    if (why !== undefined) {
+      return [
+        problem(
+          `${owner} cannot read ${file} (${why}): who is not yours gets a 451`,
+          `chgrp ${group} ${word} && chmod g+r ${word}    # and g+x on its directories: namei -l ${word}`,
+        ),
+      ];
+    }
+  }
+  return [];
+}
+
+/** What to do where the server refuses the map's account. */
+function passwordAdvice(map: SqlMap, store: TableStoreConfig, config: Config): readonly string[] {
+  if (store.driver === "sqlite") return [];
+  const account = map.values?.get("user") ?? store.reader.user;
+  return [
+    `${passwordSql(store, account)}    -- as the database's administrator; or correct password in ${map.path}, and:`,
+    `${popbsmtp(config)} print postfix map    # has the one of [store.reader] in it`,
+  ];
+}
+
+/** Asks as Postfix does: proxymap(8) has no privileges; smtpd(8) opens its maps as root. */
+async function answers(
+  map: SqlMap,
+  which: readonly string[],
+  account: Account | undefined,
+  onRefusal: readonly string[],
+): Promise<Finding> {
+  const postmap = [...which, "-q"];
+  for (const key of NOBODY) {
+    const words = [...postmap, key, `${map.type}:${map.path}`];
+    const answer = await ask("postmap", words, map.proxied ? account : {});
+    const command = ["postmap", ...words].map(shellWord).join(" ");
+    const complaint = answer?.complaint ?? "postmap is missing";
+    if (complaint !== "") {
+      const text = `asking ${map.path} fails: ${complaint}: who is not yours gets a 451`;
+      if (/authentication failed|Access denied/.test(complaint)) {
+        return problem(text, ...onRefusal, command);
+      }
+      return { ...problem(text, command), outage: "symptom" };
+    }
+    if (answer?.ok === true) {
+      return problem(
+        `${map.path} answers for ${key}, who never logged in: anybody may relay`,
+        command,
+      );
+    }
+  }
+  return ok(`postmap gets the right answer from ${map.path}`);
+}

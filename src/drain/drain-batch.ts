@@ -1,0 +1,160 @@
+/** From files in the spool to rows in the store: what every drain does with a handful of entries. */
+import type { Network } from "../login/address.ts";
+import { EX, hasCode, PopbsmtpError, RowRefusedError } from "../lib/errors.ts";
+import type { Login } from "../login/login.ts";
+import type { Store } from "../stores/store.ts";
+import { parseEntry, type EntryName } from "../spool/entry.ts";
+import type { Spool } from "../spool/spool.ts";
+import { inTurns } from "../lib/turns.ts";
+import { isAlive } from "../system/process-identity.ts";
+
+/**
+ * An entry that is still incomplete after so long will never be completed: its writer was killed, or found the disk full. A writer that
+ * is alive may only be slow, or stopped, and has longer. Milliseconds.
+ */
+const INCOMPLETE_MS = { gone: 10_000, alive: 3_600_000 };
+
+/**
+ * How far ahead of this host's clock a login may be: a watched log may be another host's. Beyond that the clock was set back after it was
+ * written; nobody knows how old it is, so it does not count. Milliseconds.
+ */
+const AHEAD_MS = 60_000;
+
+/** Shorter than what a wrapper waits for: the next ones need not. */
+const SLOW_MS = 150;
+
+/** Told after each statement which logins it was about, how many seconds it took, and the error it met. */
+export type OnCommit = (logins: readonly Login[], seconds: number, error?: unknown) => void;
+
+export interface BatchContext {
+  readonly spool: Spool;
+  readonly store: Store;
+  readonly exclude: readonly Network[];
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+  /** Takes a line about a file that had to be set aside. */
+  readonly report: (line: string) => void;
+  readonly onCommit: OnCommit;
+  /** Told of a login that was set aside: it will never be in the store. */
+  readonly onRefused: (login: Login) => void;
+}
+
+interface Recorded {
+  readonly entry: EntryName;
+  readonly login: Login;
+}
+
+/**
+ * Commits what `entries` hold and takes them out of the spool; what cannot be used is set aside. Returns the number committed.
+ *
+ * @throws StoreAwayError where nothing could be committed; then all is as it was
+ * @throws PopbsmtpError (75) where this process can open no more files
+ */
+export async function drainBatch(
+  context: BatchContext,
+  entries: readonly EntryName[],
+): Promise<number> {
+  const batch: Recorded[] = [];
+  for await (const entry of inTurns(entries)) {
+    const login = take(context, entry);
+    if (login === undefined) continue;
+    if (context.exclude.some((network) => network.contains(login.address))) {
+      context.spool.remove(entry);
+    } else {
+      batch.push({ entry, login });
+    }
+  }
+  return commit(context, batch);
+}
+
+/** The login in an entry; undefined where it is gone, not yet complete, or had to be set aside. */
+function take(context: BatchContext, entry: EntryName): Login | undefined {
+  const { spool, now, report } = context;
+  try {
+    const bytes = spool.read(entry.name);
+    if (bytes === undefined) return undefined;
+    const login = parseEntry(entry, bytes);
+    if (login !== undefined && isAhead(entry, now())) {
+      refuse(context, { entry, login }, "it was written before this host's clock was set back");
+      return undefined;
+    }
+    if (login !== undefined || !isAbandoned(entry, now())) return login;
+    if (bytes.length > 0) throw new Error("incomplete");
+    spool.remove(entry);
+    return undefined;
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    // no descriptor or no memory is left, and nothing is wrong with the login
+    if (hasCode(error, "EMFILE", "ENFILE", "ENOMEM")) {
+      throw new PopbsmtpError(`spool: ${why}`, EX.TEMPFAIL, { cause: error });
+    }
+    report(spool.setAside(entry.name, why));
+    return undefined;
+  }
+}
+
+/** Whether the time in a name is one that nobody can tell an age by. */
+export function isAhead({ time }: EntryName, now: number): boolean {
+  return time - now > AHEAD_MS;
+}
+
+/** Sets a login aside for good. */
+function refuse(
+  { spool, report, onRefused }: BatchContext,
+  { entry, login }: Recorded,
+  why: string,
+): void {
+  report(spool.setAside(entry.name, why));
+  onRefused(login);
+}
+
+function isAbandoned({ time, pid }: EntryName, now: number): boolean {
+  return now - time > (isAlive(pid) ? INCOMPLETE_MS.alive : INCOMPLETE_MS.gone);
+}
+
+async function commit(context: BatchContext, batch: readonly Recorded[]): Promise<number> {
+  if (batch.length === 0) return 0;
+  const { spool, store, now, report, onCommit } = context;
+  const start = performance.now();
+  const logins = batch.map(({ login }) => login);
+  const done = (error?: unknown) => onCommit(logins, (performance.now() - start) / 1000, error);
+  let slow = false;
+  const timer = setTimeout(() => {
+    slow = true;
+    spool.setAway(`${store.name} takes long to answer`);
+  }, SLOW_MS);
+  try {
+    await store.authorize(logins, now());
+    done();
+  } catch (error) {
+    done(error);
+    if (!(error instanceof RowRefusedError)) throw error;
+    return await commitApart(context, batch, error);
+  } finally {
+    clearTimeout(timer);
+    if (slow) spool.setAway(undefined);
+  }
+  for await (const { entry } of inTurns(batch)) {
+    try {
+      spool.remove(entry);
+    } catch (error) {
+      report(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return batch.length;
+}
+
+/** The store refuses one or more of these rows for good: finds out which, and commits the others. */
+async function commitApart(
+  context: BatchContext,
+  batch: readonly Recorded[],
+  error: RowRefusedError,
+): Promise<number> {
+  const [first] = batch;
+  if (batch.length === 1 && first !== undefined) {
+    refuse(context, first, error.message);
+    return 0;
+  }
+  const half = Math.ceil(batch.length / 2);
+  return (await commit(context, batch.slice(0, half))) + (await commit(context, batch.slice(half)));
+}

@@ -1,0 +1,66 @@
+/** For a process that writes logins into the spool for as long as it runs, and sees to it that somebody drains it. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config/config.ts";
+import type { Store } from "../stores/store.ts";
+import { startLegDrains } from "./drain-legs.ts";
+import { drainUntil } from "./drain-until.ts";
+import { GIVE_WAY, Spool } from "../spool/spool.ts";
+
+/** How often to look whether the drain that is at work has gone. Milliseconds. */
+const LOOK_MS = 2_000;
+
+export interface KeepDrainedOptions {
+  readonly openStore: (config: Config) => Promise<Store>;
+  /** Ends it, after what waits has been written. */
+  readonly signal: AbortSignal;
+  /** This host's clock, in milliseconds since 1970. */
+  readonly now: () => number;
+  /** Takes a line about what went wrong. */
+  readonly report: (line: string) => void;
+}
+
+/**
+ * Drains the spool while nobody else does, until `signal`: gives way to a daemon, and comes back when that has gone.
+ *
+ * Never rejects: what cannot be drained stays in the spool.
+ */
+export async function keepDrained(config: Config, options: KeepDrainedOptions): Promise<void> {
+  const { signal } = options;
+  const spool = new Spool(config.spool);
+  let way = new AbortController();
+  // for good: a daemon may have read that a drain is here which has just left
+  process.on(GIVE_WAY.watch, () => way.abort());
+  while (!signal.aborted) {
+    if (spool.drainAtWork() === undefined) {
+      way = new AbortController();
+      await drainUntilAnother(config, spool, way, options);
+    }
+    await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** @param way aborted when somebody else is to drain from now on */
+async function drainUntilAnother(
+  config: Config,
+  spool: Spool,
+  way: AbortController,
+  { openStore, signal, now, report }: KeepDrainedOptions,
+): Promise<void> {
+  const optionsOf = (part: Config) => ({
+    open: () => openStore(part),
+    kind: "watch" as const,
+    isFollowed: () => way.signal.aborted,
+    report,
+    onPolling: report,
+    onFailure: (error: unknown) => report(error instanceof Error ? error.message : String(error)),
+  });
+  const legs = startLegDrains(config, optionsOf, now);
+  await drainUntil(config, AbortSignal.any([signal, way.signal]), {
+    ...optionsOf(config),
+    now,
+    prepare: () => {
+      if (spool.drainAtWork() !== undefined) way.abort();
+    },
+  });
+  await legs.stop();
+}

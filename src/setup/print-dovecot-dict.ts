@@ -1,0 +1,123 @@
+import { endpointName, type Endpoint } from "../config/config.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { masterServiceLines, PROTOCOLS } from "./print-dovecot.ts";
+import { plainWords } from "../lib/plain-words.ts";
+
+/** Releases of Dovecot that are configured differently. */
+export const DOVECOT_RELEASES = ["2.2", "2.3", "2.4"] as const;
+
+export type DovecotRelease = (typeof DOVECOT_RELEASES)[number];
+
+export interface DictForm {
+  readonly release: DovecotRelease;
+  /** The group of Dovecot's mail processes. */
+  readonly group: string;
+}
+
+/** Where the plugin finds the daemon, below Dovecot's base_dir. */
+const LISTENER = "popbsmtp-dict";
+
+/**
+ * For Dovecot 2: its master starts the daemon, and its last_login plugin tells of logins.
+ *
+ * @param program the words that start popbsmtp
+ * @param user whom the daemon becomes by itself
+ */
+export function dovecotDictLines(
+  program: readonly string[],
+  user: string,
+  { release, group }: DictForm,
+): readonly string[] {
+  return [
+    ...head(release),
+    "# Dovecot's master holds the socket, starts the daemon, and starts it again if it dies.",
+    ...masterServiceLines(program, user, [
+      `unix_listener ${LISTENER} {`,
+      "  # Whoever can connect here can authorize any address: root, and this group, which Dovecot's imap and",
+      "  # pop3 processes are in and nobody else should be. If Dovecot's default_internal_group is another, or",
+      `  # these services have other ${release === "2.4" ? "mail_access_groups or extra_groups" : "extra_groups"} than by default, name a group of theirs.`,
+      "  mode = 0660",
+      `  group = ${group}`,
+      "}",
+    ]),
+    ...pluginLines(LISTENER, release, group),
+  ];
+}
+
+/** For Dovecot 2, where somebody else starts the daemon and holds its socket. */
+export function dovecotDictSocketLines(
+  socket: Endpoint | undefined,
+  { release, group }: DictForm,
+): readonly string[] {
+  if (socket === undefined)
+    throw new ConfigError(["serve.dict: the daemon is told to listen nowhere for it"]);
+  const path = plainWords([endpointName(socket)]);
+  if (path.includes(":")) {
+    throw new ConfigError([
+      `serve.dict: ${path}: Dovecot takes a ":" for the path's end; choose a path without`,
+    ]);
+  }
+  return [
+    ...head(release),
+    "# systemd holds the socket and starts the daemon: popbsmtp print systemd. A daemon started by hand works, too, but if it",
+    "# is killed it leaves the socket's file behind, and then each login takes three seconds longer until it is back.",
+    ...pluginLines(path, release, group),
+  ];
+}
+
+function head(release: DovecotRelease): readonly string[] {
+  const others =
+    release === "2.4"
+      ? "# - Another last_login block, mail_plugins = or last_login = no in a file that is read later switches it off."
+      : "# - A file that is read later, such as local.conf, and sets mail_plugins without $mail_plugins switches it off.";
+  return [
+    `# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot ${release}: its last_login plugin tells the daemon, popbsmtp serve,`,
+    "# of each IMAP and POP3 login. No login waits for that, whatever happens to the daemon.",
+    "#",
+    "# - If last_login is in use already, it cannot tell popbsmtp as well: take popbsmtp print dovecot post-login.",
+    others,
+    "# - On a proxy no plugin runs: let the backends have this, with the proxy in login_trusted_networks.",
+    "#",
+    "# Other forms: popbsmtp print dovecot --help",
+  ];
+}
+
+function pluginLines(socket: string, release: DovecotRelease, group: string): readonly string[] {
+  if (release === "2.4") {
+    return [
+      ...PROTOCOLS.flatMap((name) => [
+        `protocol ${name} {`,
+        "  mail_plugins {",
+        "    last_login = yes",
+        "  }",
+        "}",
+      ]),
+      "last_login {",
+      "  dict proxy {",
+      "    name = popbsmtp",
+      `    socket_path = ${socket}`,
+      "  }",
+      "}",
+      "last_login_key = popbsmtp/%{protocol}/%{remote_ip}/%{user}",
+      "last_login_precision = us",
+    ];
+  }
+  return [
+    ...PROTOCOLS.flatMap((name) => [
+      `protocol ${name} {`,
+      "  mail_plugins = $mail_plugins last_login",
+      "}",
+    ]),
+    "plugin {",
+    `  last_login_dict = proxy:${socket}:popbsmtp`,
+    "  last_login_key = popbsmtp/%s/%r/%u",
+    "  last_login_precision = us",
+    "}",
+    ...(release === "2.2"
+      ? [
+          "# from 2.3 on they are in it by default",
+          ...PROTOCOLS.flatMap((name) => [`service ${name} {`, `  extra_groups = ${group}`, "}"]),
+        ]
+      : []),
+  ];
+}

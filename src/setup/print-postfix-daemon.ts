@@ -1,0 +1,102 @@
+import { relative } from "node:path";
+import { endpointName, type Endpoint, type ServeConfig } from "../config/config.ts";
+import { whyUnguarded } from "../config/unguarded.ts";
+import { ConfigError } from "../lib/errors.ts";
+
+/** queue_directory, and where a chrooted smtpd is: postconf(5), master(5). */
+const QUEUE = "/var/spool/postfix";
+
+/** The restriction that asks the daemon's policy service; undefined where it listens nowhere for it. */
+export function policyRestriction({ policy }: Pick<ServeConfig, "policy">): string | undefined {
+  const endpoint = best(policy);
+  return endpoint && policyService(endpoint);
+}
+
+function policyService(endpoint: Endpoint): string {
+  return `check_policy_service { ${address(endpoint)}, timeout=2s, default_action=DUNNO }`;
+}
+
+/** The lines of main.cf that make Postfix ask the daemon's policy service: SMTPD_POLICY_README. */
+export function policyLines(serve: Pick<ServeConfig, "policy">): readonly string[] {
+  const endpoint = best(serve.policy);
+  if (endpoint === undefined) throw nowhere("policy");
+  return [
+    "# /etc/postfix/main.cf, with the daemon, popbsmtp serve: if you have an smtpd_relay_restrictions already, put the",
+    "# check_policy_service into it, after permit_auth_destination and before the reject or defer.",
+    "#",
+    "# Whatever is wrong with the daemon, default_action=DUNNO means that nobody may relay because of it, and that nothing else",
+    "# is different. Mail for your own domains is not asked about at all.",
+    ...(isReachable(endpoint) ? [] : chrootLines("policy")),
+    ...unguardedLines("policy", endpoint),
+    ...relayRestrictions(policyService(endpoint)),
+  ];
+}
+
+/** The same for the socketmap: socketmap_table(5). */
+export function socketmapLines({ socketmap }: Pick<ServeConfig, "socketmap">): readonly string[] {
+  const endpoint = best(socketmap);
+  if (endpoint === undefined) throw nowhere("socketmap");
+  return [
+    "# /etc/postfix/main.cf, with the daemon, popbsmtp serve, asked as a map; the policy service is quicker, and without the daemon",
+    "# answers 454 instead of 451: popbsmtp print postfix policy.",
+    "#",
+    "# permit_auth_destination comes before the map: so mail for your own domains never asks it. proxy: works where smtpd is",
+    "# chrooted, as on Debian. proxy_read_maps contains $smtpd_relay_restrictions unless you have changed it. To ask it by hand:",
+    `#   postmap -q 192.0.2.1 socketmap:${address(endpoint)}:relay`,
+    ...unguardedLines("socketmap", endpoint),
+    ...relayRestrictions(`check_client_access proxy:socketmap:${address(endpoint)}:relay`),
+  ];
+}
+
+function relayRestrictions(restriction: string): readonly string[] {
+  return [
+    "smtpd_relay_restrictions =",
+    "    permit_mynetworks,",
+    "    permit_sasl_authenticated,",
+    "    permit_auth_destination,",
+    `    ${restriction},`,
+    "    defer_unauth_destination",
+  ];
+}
+
+function chrootLines(key: string): readonly string[] {
+  return [
+    "#",
+    `# A chrooted smtpd, as Debian has it (postconf -F smtp/inet/chroot says y), sees ${QUEUE} only, and not this`,
+    `# socket. Either move it there, with ${key} = "${QUEUE}/popbsmtp/${key}" in the section [serve] of`,
+    `# popbsmtp.toml, and print these lines again; or take smtpd out: postconf -F smtp/inet/chroot=n, the same for`,
+    "# submission/inet and others that you have, and postfix reload.",
+  ];
+}
+
+/** Of several endpoints one that a chrooted smtpd can reach, and at which no other local user can listen. */
+function best(endpoints: readonly Endpoint[]): Endpoint | undefined {
+  const reachable = endpoints.filter(isReachable);
+  const guarded = reachable.find((endpoint) => whyUnguarded(endpoint) === undefined);
+  return guarded ?? reachable[0] ?? endpoints[0];
+}
+
+function unguardedLines(key: string, endpoint: Endpoint): readonly string[] {
+  const why = whyUnguarded(endpoint);
+  if (why === undefined) return [];
+  return [
+    "#",
+    `# ${endpointName(endpoint)} is ${why}: whenever the daemon does not listen there, any local user can, and open the relay.`,
+    `# Better, in the section [serve] of popbsmtp.toml: ${key} = "${QUEUE}/popbsmtp/${key}", or a port below 1024.`,
+  ];
+}
+
+function isReachable(endpoint: Endpoint): boolean {
+  return !("path" in endpoint) || endpoint.path.startsWith(`${QUEUE}/`);
+}
+
+/** Postfix's programs start in the queue directory: relative to it a path is right with the chroot and without. */
+function address(endpoint: Endpoint): string {
+  if (!("path" in endpoint)) return `inet:${endpointName(endpoint)}`;
+  const { path } = endpoint;
+  return `unix:${isReachable(endpoint) ? relative(QUEUE, path) : path}`;
+}
+
+function nowhere(key: string): ConfigError {
+  return new ConfigError([`serve.${key}: false: the daemon listens nowhere for it`]);
+}

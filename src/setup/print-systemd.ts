@@ -1,0 +1,184 @@
+import { dirname } from "node:path";
+import {
+  endpointName,
+  type Config,
+  type Endpoint,
+  type ServeConfig,
+  type StoreConfig,
+} from "../config/config.ts";
+import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { plainWords } from "../lib/plain-words.ts";
+
+/** What the daemon is asked at a socket; each has a unit of its own, since a unit has one name and one mode for all its sockets. */
+export const SOCKETS = [
+  "dict",
+  "imap",
+  "pop3",
+  "policy",
+  "socketmap",
+  "metrics",
+  "relay-ctrl",
+] as const;
+
+type SocketName = (typeof SOCKETS)[number];
+
+/** All the units, to be put into their files. */
+export function unitLines(config: Config, program: readonly string[]): readonly string[] {
+  const names = SOCKETS.filter((name) => endpoints(config.serve, name).length > 0);
+  const units = names.map((name) => `popbsmtp-${name}.socket`).join(" ");
+  return [
+    "# Each of these units is a file. After writing them:",
+    "#",
+    "#   systemctl daemon-reload",
+    `#   systemctl enable --now ${units} popbsmtp.service`,
+    "",
+    ...serviceUnit(config, program),
+    ...names.flatMap((name) => ["", ...socketUnit(config.serve, name)]),
+  ];
+}
+
+/**
+ * The daemon: systemd.service(5), systemd.exec(5). It is never root: systemd has opened its sockets.
+ *
+ * @param program the words that start popbsmtp
+ */
+export function serviceUnit(config: Config, program: readonly string[]): readonly string[] {
+  const { serve, spool, stores, user } = config;
+  const sockets = SOCKETS.filter((name) => endpoints(serve, name).length > 0);
+  const writable = [spool, ...stores.flatMap(directories)];
+  return [
+    "# /etc/systemd/system/popbsmtp.service",
+    "[Unit]",
+    "Description=POP-before-SMTP: who may relay after reading mail",
+    "After=network.target postgresql.service mariadb.service mysql.service",
+    "# however often it fails, it is tried again: logins wait for it",
+    "StartLimitIntervalSec=0",
+    "",
+    "[Service]",
+    "Type=notify",
+    "# it is systemd-notify(1) that tells",
+    "NotifyAccess=all",
+    `ExecStart=${plainWords([...program, "serve"])}`,
+    "ExecReload=/bin/kill -HUP $MAINPID",
+    `Sockets=${sockets.map((name) => `popbsmtp-${name}.socket`).join(" ")}`,
+    "# has to be able to read the configuration and its password files",
+    `User=${user}`,
+    "Restart=always",
+    "# so long a login may wait after a crash, and after a hang",
+    "RestartSec=100ms",
+    "WatchdogSec=5",
+    "# a dump would be waited for, and has passwords in it",
+    "LimitCORE=0",
+    "LimitNOFILE=65536",
+    "UMask=0022",
+    "",
+    "# All it needs: its spool, the store, its sockets. Not MemoryDenyWriteExecute=yes: Node compiles JavaScript into memory.",
+    "ProtectSystem=strict",
+    "# these have to exist",
+    `ReadWritePaths=${plainWords(writable)}`,
+    ...hardening(homes([...writable, ...readable(config, program)])),
+    "",
+    "[Install]",
+    "WantedBy=multi-user.target",
+  ];
+}
+
+/** Sockets that exist before the daemon, and while it is started again: systemd.socket(5). */
+export function socketUnit(serve: ServeConfig, name: SocketName): readonly string[] {
+  const places = endpoints(serve, name);
+  if (places.length === 0) {
+    const key = name === "relay-ctrl" ? "relay-ctrl-udp" : name;
+    throw new ConfigError([`serve.${key}: the daemon is told to listen nowhere for it`]);
+  }
+  const kind = name === "relay-ctrl" ? "ListenDatagram" : "ListenStream";
+  return [
+    `# /etc/systemd/system/popbsmtp-${name}.socket`,
+    "[Unit]",
+    `Description=POP-before-SMTP: ${name}`,
+    "",
+    "[Socket]",
+    ...places.map((place) => `${kind}=${plainWords([endpointName(place)])}`),
+    `FileDescriptorName=${name}`,
+    "# however often the daemon ends, it is started again",
+    "TriggerLimitIntervalSec=0",
+    "Service=popbsmtp.service",
+    ...permissions(serve, name),
+    "",
+    "[Install]",
+    "WantedBy=sockets.target",
+  ];
+}
+
+/** Whoever connects to a socket that tells of logins can authorize any address. */
+function permissions({ dictGroup = DOVECOT_GROUP }: ServeConfig, name: SocketName) {
+  switch (name) {
+    case "dict":
+      return [
+        "# Whoever connects here can authorize any address. Dovecot's imap and pop3 processes are in this group (extra_groups);",
+        "# so nobody else should be.",
+        `SocketGroup=${dictGroup}`,
+        "SocketMode=0660",
+      ];
+    case "imap":
+    case "pop3":
+      return [
+        "# root's, as which Dovecot connects: whoever connects here can authorize any address",
+        "SocketMode=0600",
+      ];
+    default:
+      return ["SocketMode=0666"];
+  }
+}
+
+function endpoints(serve: ServeConfig, name: SocketName): readonly Endpoint[] {
+  return [(name === "relay-ctrl" ? serve.relayCtrlUdp : serve[name]) ?? []].flat();
+}
+
+/** Where it writes for a store. */
+function directories(store: StoreConfig): readonly string[] {
+  if (store.driver === "sqlite") return [dirname(store.path)];
+  return store.driver === "relay-ctrl" ? [store.path] : [];
+}
+
+/** Files it reads that may be anywhere. */
+function readable({ path, stores, watch }: Config, program: readonly string[]): readonly string[] {
+  const sockets = stores.flatMap((store) => ("hosts" in store ? store.hosts : []));
+  const logs = watch.inDaemon ? watch.files : [];
+  return [...program, ...sockets, ...logs, ...(path === undefined ? [] : [path])];
+}
+
+/** Whether something of popbsmtp's is in a home directory or in /tmp, which are hidden from services otherwise. */
+function homes(paths: readonly string[]): { readonly home: boolean; readonly temporary: boolean } {
+  return {
+    home: paths.some((path) => /^\/(?:home|root|run\/user)\//.test(path)),
+    temporary: paths.some((path) => /^\/(?:var\/)?tmp\//.test(path)),
+  };
+}
+
+function hardening({ home, temporary }: ReturnType<typeof homes>): readonly string[] {
+  return [
+    `ProtectHome=${home ? "read-only" : "yes"}`,
+    ...(temporary ? [] : ["PrivateTmp=yes"]),
+    "PrivateDevices=yes",
+    "NoNewPrivileges=yes",
+    "CapabilityBoundingSet=",
+    "ProtectProc=invisible",
+    "ProtectClock=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectControlGroups=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "LockPersonality=yes",
+    "RemoveIPC=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallFilter=@system-service",
+    "SystemCallFilter=~@privileged @resources",
+    "SystemCallErrorNumber=EPERM",
+  ];
+}

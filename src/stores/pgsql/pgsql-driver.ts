@@ -1,0 +1,146 @@
+import { reason } from "../../lib/errors.ts";
+import { Socket } from "node:net";
+import type { Client } from "pg";
+import type { Account, ServerStoreConfig } from "../../config/config.ts";
+import { INSTALL_HINT, type Complaint } from "../complaint.ts";
+import {
+  KEEPALIVE_MS,
+  LOCK_MS,
+  unknownTrouble,
+  withDeadline,
+  type Driver,
+} from "../table/connection.ts";
+import { tlsOptions } from "../table/tls.ts";
+
+// @types/pg does not know it
+declare module "pg" {
+  interface Client {
+    /** The server's process for this connection. */
+    readonly processID: number | null;
+  }
+}
+
+/** How to connect to PostgreSQL with `pg`, and what its errors mean. */
+export function driver(config: ServerStoreConfig, account: Account): Driver<Client> {
+  return {
+    connect: async (host, timeout, lost) => {
+      ignoreEnvironment();
+      const { default: pg } = await import("pg");
+      const socket = new Socket();
+      const client = new pg.Client({
+        host,
+        port: config.port,
+        database: config.database,
+        user: account.user,
+        // a function is also asked when there is no password; pg would otherwise look for one in ~/.pgpass
+        password: () => account.password?.reveal() ?? "",
+        ssl: config.ssl === undefined || host.startsWith("/") ? false : tlsOptions(config.ssl),
+        application_name: "popbsmtp",
+        client_encoding: "UTF8",
+        connectionTimeoutMillis: timeout,
+        keepAlive: true,
+        keepAliveInitialDelayMillis: KEEPALIVE_MS,
+        stream: () => socket,
+      });
+      client.on("error", lost);
+      client.on("end", lost);
+      try {
+        const connected = await client.connect();
+        // not among the parameters of the connection: pgbouncer rejects those that it does not know
+        await withDeadline(connected.query(`SET lock_timeout = ${String(LOCK_MS)}`), timeout);
+        return connected;
+      } catch (error) {
+        socket.destroy();
+        throw error;
+      }
+    },
+    readOnly: async (client) => {
+      const { rows } = await client.query<{ transaction_read_only: string }>(
+        "SHOW transaction_read_only",
+      );
+      return rows[0]?.transaction_read_only === "on"
+        ? "takes no writes (a standby, or default_transaction_read_only is on)"
+        : undefined;
+    },
+    isWorking: async (client, { processID }) => {
+      const { rowCount } = await client.query(
+        "SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active'",
+        [processID],
+      );
+      return rowCount === 1;
+    },
+    cancel: async (client, { processID }) => {
+      await client.query("SELECT pg_cancel_backend($1)", [processID]);
+    },
+    end: (client) => client.end(),
+    destroy: (client) => client.connection.stream.destroy(),
+    explain,
+  };
+}
+
+/**
+ * pg takes from the environment whatever it is not given, and cannot be given "nothing" for some (PGOPTIONS,
+ * PGREPLICATION). The environment may be that of a mail user.
+ */
+function ignoreEnvironment(): void {
+  for (const name of Object.keys(process.env)) {
+    if (/^(NODE_)?PG/.test(name)) delete process.env[name];
+  }
+}
+
+/** Whether ON CONFLICT found no key to go by. */
+export function isUnkeyed(error: unknown): boolean {
+  return sqlState(error) === "42P10";
+}
+
+/** Whether a table whose name ends so is not there, or may not be used. */
+export function isMissing(error: unknown, suffix: string): boolean {
+  const state = sqlState(error);
+  return (state === "42P01" || state === "42501") && reason(error).includes(suffix);
+}
+
+/** Whether a prepared statement was missing, or there already: a pooler has changed the server's end of the connection. */
+export function isUnprepared(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === "26000" || state === "42P05";
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function explain(error: unknown): Complaint {
+  const state = sqlState(error);
+  if (state === undefined) return unknownTrouble(error);
+  const text = reason(error).replace(/^relation /, "table ");
+  switch (state) {
+    case "42P01": // undefined_table
+    case "42703": // undefined_column
+      return { kind: "away", text: `${text}; ${INSTALL_HINT}` };
+    case "42501": // insufficient_privilege
+      return { kind: "away", text: `${text}; see popbsmtp's accounts in roles.sql` };
+    case "28P01": // invalid_password
+    case "28000": // invalid_authorization_specification: no such role, pg_hba.conf
+    case "3D000": // invalid_catalog_name
+      return { kind: "refused", text };
+    case "25006": // read_only_sql_transaction
+      return { kind: "read-only", text };
+    case "57P01": // admin_shutdown
+    case "57P02": // crash_shutdown
+      return { kind: "lost", text };
+    case "40001": // serialization_failure
+    case "40P01": // deadlock_detected
+    case "55P03": // lock_not_available
+      return { kind: "transient", text };
+    default:
+      // 21 cardinality violation: two users of one batch whom the column's collation takes for one; 22 data exception, 23
+      // integrity constraint violation
+      return { kind: /^2[123]/.test(state) ? "row" : "away", text };
+  }
+}
+
+function sqlState(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  // Node's own codes are words
+  const { code } = error;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) && "severity" in error
+    ? code
+    : undefined;
+}

@@ -1,0 +1,78 @@
+import { createSocket } from "node:dgram";
+import { lookup } from "node:dns/promises";
+import { once } from "node:events";
+import type { Address } from "../../login/address.ts";
+import type { RelayCtrlRemoteStoreConfig } from "../../config/config.ts";
+import { placeOf } from "../../config/place.ts";
+import { inTurns, OneWayStore } from "../one-way.ts";
+
+/** So many addresses are told at a time. Each has a socket of its own: an answer does not say to what. */
+const OPEN_SOCKETS = 32;
+
+/**
+ * Another host's relay-ctrl-udp, told as relay-ctrl-send does: a datagram with the address, again and again until one comes back. It has
+ * no IPv6 addresses; they are passed over.
+ */
+export class RelayCtrlRemoteStore extends OneWayStore {
+  readonly name: string;
+  readonly #config: RelayCtrlRemoteStoreConfig;
+
+  constructor(config: RelayCtrlRemoteStoreConfig, lifetime: number) {
+    super(lifetime);
+    this.name = placeOf(config);
+    this.#config = config;
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  protected async tell(addresses: readonly Address[]): Promise<void> {
+    const those = addresses.filter((address) => !address.includes(":"));
+    if (those.length === 0) return;
+    try {
+      const remote = await lookup(this.#config.host);
+      await inTurns(those, OPEN_SOCKETS, (address) => this.#tellOne(address, remote));
+    } catch (error) {
+      throw this.away(error);
+    }
+  }
+
+  /** All that could be asked is whether it takes an address, which would authorize that. */
+  protected async probe(): Promise<void> {
+    await lookup(this.#config.host).catch((error: unknown) => {
+      throw this.away(error);
+    });
+  }
+
+  async #tellOne(address: Address, remote: Awaited<ReturnType<typeof lookup>>): Promise<void> {
+    const { port, tries, timeout } = this.#config;
+    const socket = createSocket(remote.family === 6 ? "udp6" : "udp4");
+    const { promise: answered, resolve, reject } = Promise.withResolvers<void>();
+    let timer: NodeJS.Timeout | undefined;
+    const send = (left: number) => {
+      if (left === 0) {
+        reject(new Error(`no answer to ${tries} datagrams, ${timeout / 1_000} s each`));
+        return;
+      }
+      socket.send(address);
+      timer = setTimeout(() => send(left - 1), timeout);
+    };
+    try {
+      // so that nobody else's answers come in, and it is heard of where nobody listens
+      socket.connect(port, remote.address);
+      await once(socket, "connect");
+      socket.once("message", () => resolve()).on("error", (error) => reject(explained(error)));
+      send(tries);
+      await answered;
+    } finally {
+      clearTimeout(timer);
+      socket.close();
+    }
+  }
+}
+
+function explained(error: Error): Error {
+  const isRefused = "code" in error && error.code === "ECONNREFUSED";
+  return isRefused ? new Error("nobody listens there", { cause: error }) : error;
+}

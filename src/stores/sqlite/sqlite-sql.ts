@@ -1,0 +1,103 @@
+import type { SqliteStoreConfig } from "../../config/config.ts";
+import { utcText, type Row, type SpelledRow } from "../table/rows.ts";
+import { assignments } from "../merge.ts";
+import type { Condition } from "../table/revocation-table.ts";
+import { identifier, quoter } from "../table/table-schema.ts";
+
+/** The time, in milliseconds since 1970. */
+export const CLOCK = "SELECT (julianday('now') - 2440587.5) * 86400000 AS now";
+
+/** The SQL for a table, and what goes into it. Times are text in UTC, so they compare as they sort. */
+export function statements(config: SqliteStoreConfig) {
+  const table = identifier(config);
+  const quote = quoter(config);
+  const { columns } = config;
+  const address = quote(columns.address);
+  const lastSeen = quote(columns.lastSeen);
+
+  const optional = (column: string | undefined) => (column === undefined ? "NULL" : quote(column));
+  const select =
+    `SELECT ${address} AS address, ${optional(columns.user)} AS "user", ${optional(columns.service)} AS service, ` +
+    `${milliseconds(columns.firstSeen)} AS first_seen, ${milliseconds(columns.lastSeen)} AS last_seen, ` +
+    `${optional(columns.logins)} AS logins FROM ${table}`;
+
+  const { user, service, firstSeen, logins } = columns;
+  const writes = [
+    { column: columns.address, value: (row: Row) => row.address },
+    { column: user, value: (row: Row) => row.user },
+    { column: service, value: (row: Row) => row.service },
+    { column: firstSeen, value: (row: Row) => utcText(row.firstSeen) },
+    { column: columns.lastSeen, value: (row: Row) => utcText(row.lastSeen) },
+    { column: logins, value: (row: Row) => row.logins },
+  ].flatMap(({ column, value }) => (column === undefined ? [] : [{ name: quote(column), value }]));
+  const key = [columns.address, columns.user].filter((column) => column !== undefined).map(quote);
+  const update = assignments(columns, {
+    quote,
+    old: (name) => `old.${name}`,
+    given: (name) => `excluded.${name}`,
+    greatest: "max",
+    least: "min",
+    inAMinute: time("'+1 minute'"),
+    isLoose: config.mapped,
+  });
+
+  const revocations = identifier(config, "_revocations");
+  const into = `INSERT INTO ${table} AS old (${writes.map(({ name }) => name).join(", ")}) `;
+  const places = writes.map(() => "?").join(", ");
+  const merge = `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update}`;
+
+  const live = `julianday(${lastSeen}) > julianday('now', ?) AND julianday(${lastSeen}) <= julianday('now', '+1 minute')`;
+  return {
+    /** Takes {@link unrevokedValues}. */
+    upsertUnrevoked:
+      `${into}SELECT ${places} WHERE NOT EXISTS (SELECT 1 FROM ${revocations} AS revoked ` +
+      `WHERE (revoked.address IS NULL OR revoked.address = ?) AND (revoked."user" IS NULL OR revoked."user" = ?) ` +
+      `AND revoked.revoked_at >= ?) ${merge}`,
+    unrevokedValues: (row: SpelledRow) => [
+      ...writes.map(({ value }) => value(row)),
+      row.address,
+      row.user,
+      utcText(row.earliest),
+    ],
+    upsert: `${into}VALUES (${places}) ${merge}`,
+    upsertValues: (row: Row) => writes.map(({ value }) => value(row)),
+    lookup: `${select} WHERE ${address} = ? AND ${live} ORDER BY ${lastSeen} DESC LIMIT 1`,
+    listLive: `${select} WHERE ${live} ORDER BY ${lastSeen} DESC`,
+    listAll: `${select} ORDER BY ${lastSeen} DESC`,
+    count:
+      `SELECT count(*) FILTER (WHERE ${live}) AS live, count(*) AS "all", ` +
+      `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
+    revoke: (conditions: readonly Condition[]) =>
+      `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+    /** Takes an id, the address and the user, NULL for any, and the time. */
+    recordRevocation: `INSERT INTO ${revocations} (id, address, "user", revoked_at) VALUES (?, ?, ?, ?)`,
+    purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= ${time("?")}`,
+    purge:
+      `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ` +
+      `WHERE ${lastSeen} <= ${time("?")} ORDER BY ${lastSeen} LIMIT ?)`,
+  };
+
+  function milliseconds(column: string | undefined): string {
+    return column === undefined
+      ? "NULL"
+      : `round((julianday(${quote(column)}) - 2440587.5) * 86400000)`;
+  }
+}
+
+/** The column may have any collation: the first comparison may use an index, the second compares bytes. */
+function comparison({ column, bytes }: Condition, index: number): string {
+  const value = `?${String(index + 1)}`;
+  return bytes
+    ? `${column} = ${value} AND CAST(${column} AS TEXT) = ${value} COLLATE BINARY`
+    : `${column} = ${value}`;
+}
+
+/** A time, some modifier away from now, as the columns have it. */
+function time(modifier: string): string {
+  return `strftime('%Y-%m-%d %H:%M:%f', 'now', ${modifier})`;
+}
+
+/** A modifier: so many milliseconds ago. */
+export function ago(ms: number): string {
+  return `-${String(ms / 1000)} seconds`;
+}

@@ -1,0 +1,29 @@
+/** Whether a process is alive, and is the one that was meant: process ids are used again. */
+import { readFileSync } from "node:fs";
+
+/** Whether there is such a process. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // another user's process
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+/** Whether the process that started at that time is alive. */
+export function isSameProcess(pid: number, startTime: string | undefined): boolean {
+  try {
+    return processStartTime(pid) === startTime;
+  } catch {
+    return false;
+  }
+}
+
+/** Field 22 of proc(5)'s stat: with the process id, it tells one process from any other since boot. Throws where there is none. */
+export function processStartTime(pid: number): string | undefined {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return state === "Z" ? undefined : fields[18];
+}

@@ -1,0 +1,81 @@
+/**
+ * Several stores, and the spool that each has of its own for what it has not taken yet:
+ *
+ *     <spool>/stores/<driver>-<where>-<hash>/     logins (keep.ts) and all that a spool has but FIFOs (spool.ts)
+ *
+ * So one that is away holds up no other, and misses nothing.
+ */
+import { createHash } from "node:crypto";
+import { readdirSync, renameSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Config, StoreConfig } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
+import { isOwnDirectory } from "../system/own-files.ts";
+import { Spool } from "../spool/spool.ts";
+import { inTurns } from "../lib/turns.ts";
+
+/** The part of a spool that belongs to one of several stores. */
+const HOME = "stores";
+
+/** The configuration as each of several stores sees it: alone, with its own spool. None where there is one store. */
+export function legsOf(config: Config): readonly Config[] {
+  if (config.stores.length < 2) return [];
+  return config.stores.map((store) => ({
+    ...config,
+    spool: join(config.spool, HOME, directoryName(store)),
+    stores: [store],
+  }));
+}
+
+/** The same leg with the configuration as it is now; as it was, where it is in there no more. */
+export function sameLeg(leg: Config, config: Config): Config {
+  return legsOf(config).find(({ spool }) => spool === leg.spool) ?? leg;
+}
+
+/** For people to recognise, and different for different places. */
+function directoryName(store: StoreConfig): string {
+  const place = placeOf(store);
+  const words = place.replaceAll(/[^A-Za-z0-9.]+/g, "-").slice(0, 60);
+  const hash = createHash("sha256").update(place).digest("hex").slice(0, 8);
+  return `${words}-${hash}`;
+}
+
+/**
+ * Moves what waits for a store that is not in the configuration any more, or not under this name, into the spool: from there it goes
+ * to all that are. Written twice changes nothing.
+ *
+ * @param report takes a line about what could not be moved
+ */
+export async function reclaim(config: Config, report: (line: string) => void): Promise<void> {
+  const kept = new Set(legsOf(config).map(({ spool }) => basename(spool)));
+  const home = join(config.spool, HOME);
+  if (!isOwnDirectory(home)) return;
+  for (const name of directories(home)) {
+    if (kept.has(name)) continue;
+    const path = join(home, name);
+    try {
+      await moveLogins(path, config.spool);
+    } catch (error) {
+      report(`spool: ${path}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+async function moveLogins(from: string, to: string): Promise<void> {
+  const { backlog } = await new Spool(from).survey();
+  for await (const { name } of inTurns(backlog)) {
+    renameSync(join(from, name), join(to, name));
+  }
+  // what was set aside there is for people to look at
+  if (!directories(from).includes("bad")) rmSync(from, { recursive: true });
+}
+
+function directories(path: string): readonly string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}

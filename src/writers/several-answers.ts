@@ -1,0 +1,85 @@
+/** Several stores' answers to one question, put together. */
+import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
+import type { Authorization } from "../stores/store.ts";
+
+/** What was answered, and why others did not, both in the order of the questions. */
+export interface Answers<T> {
+  readonly answers: readonly T[];
+  readonly errors: readonly Error[];
+}
+
+/** Waits for all. */
+export async function answersOf<T>(questions: readonly Promise<T>[]): Promise<Answers<T>> {
+  const answers: T[] = [];
+  const errors: Error[] = [];
+  for (const settled of await Promise.allSettled(questions)) {
+    if (settled.status === "fulfilled") answers.push(settled.value);
+    else {
+      const { reason }: { readonly reason: unknown } = settled;
+      errors.push(reason instanceof Error ? reason : new Error(String(reason)));
+    }
+  }
+  return { answers, errors };
+}
+
+/** All messages in a line, each once. */
+export function joined(errors: readonly Error[]): string {
+  return [...new Set(errors.map(({ message }) => message))].join("; ");
+}
+
+/**
+ * One error for several, at least one: an outage where one of them is.
+ *
+ * @param rest what else there is to say. Default: nothing
+ */
+export function together(errors: readonly Error[], rest = ""): Error {
+  const ours = errors.filter((error) => error instanceof PopbsmtpError);
+  const [first] = ours;
+  // a bug, or the caller's own way out, is nobody's outcome
+  const foreign = errors.find((error) => !(error instanceof PopbsmtpError));
+  if (foreign !== undefined || first === undefined) return foreign ?? new Error("no error");
+  if (ours.length === 1 && rest === "") return first;
+  const message = joined(errors) + rest;
+  const options = { cause: new AggregateError(errors) };
+  if (ours.some((error) => error instanceof StoreAwayError)) {
+    return new StoreAwayError(message, options);
+  }
+  return ours.every((error) => error instanceof UnsupportedError)
+    ? new UnsupportedError(message, options)
+    : new PopbsmtpError(message, first.exitStatus, options);
+}
+
+/** @param ahead how far the store's clock is ahead of this host's, in milliseconds */
+export function byThisClock(row: Authorization, ahead: number): Authorization {
+  if (ahead === 0) return row;
+  const shifted = (time: Date) => new Date(time.getTime() - ahead);
+  return {
+    ...row,
+    firstSeen: row.firstSeen && shifted(row.firstSeen),
+    lastSeen: shifted(row.lastSeen),
+  };
+}
+
+/**
+ * One authorization for each address and user: the one with the latest login; of several with the same, the first store's. What it
+ * does not hold is another's. The latest first.
+ */
+export function merged(lists: readonly (readonly Authorization[])[]): readonly Authorization[] {
+  const rows = new Map<string, Authorization>();
+  for (const row of lists.flat()) {
+    const key = JSON.stringify([row.address, row.user]);
+    const other = rows.get(key);
+    rows.set(key, other === undefined ? row : both(other, row));
+  }
+  return [...rows.values()].toSorted((a, b) => b.lastSeen.getTime() - a.lastSeen.getTime());
+}
+
+function both(first: Authorization, second: Authorization): Authorization {
+  const [later, earlier] = second.lastSeen > first.lastSeen ? [second, first] : [first, second];
+  return {
+    ...later,
+    service: later.service ?? earlier.service,
+    firstSeen: later.firstSeen ?? earlier.firstSeen,
+    logins: later.logins ?? earlier.logins,
+  };
+}

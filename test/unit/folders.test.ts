@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { describe, it } from "node:test";
+
+const SRC = join(import.meta.dirname, "../../src");
+
+/** Which folders of src/ the files of each folder import from. The files of src/ itself only start the program. */
+function folders(): ReadonlyMap<string, ReadonlySet<string>> {
+  const found = new Map<string, Set<string>>();
+  for (const entry of readdirSync(SRC, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || entry.parentPath === SRC) continue;
+    const folder = relative(SRC, entry.parentPath);
+    const imported = found.get(folder) ?? new Set();
+    found.set(folder, imported);
+    const text = readFileSync(join(entry.parentPath, entry.name), "utf8");
+    for (const [, path = ""] of text.matchAll(/(?:from|import\()\s*"(\.[^"]+\.ts)"/g)) {
+      const target = relative(SRC, dirname(join(entry.parentPath, path)));
+      if (target !== folder) imported.add(target);
+    }
+  }
+  return found;
+}
+
+describe("the folders of src/", () => {
+  it("depend downwards only: no folder imports itself by way of others", () => {
+    const left = new Map(folders());
+    while (left.size > 0) {
+      const lowest = [...left].filter(([, imported]) => ![...imported].some((it) => left.has(it)));
+      assert.notEqual(lowest.length, 0, `these import each other: ${[...left.keys()].join(", ")}`);
+      for (const [folder] of lowest) left.delete(folder);
+    }
+  });
+
+  it("have files whose names occur once", () => {
+    const names = readdirSync(SRC, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => name);
+    assert.deepEqual(
+      names.filter((name, at) => names.indexOf(name) !== at),
+      [],
+    );
+  });
+});

@@ -1,0 +1,129 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { Formats } from "../../../src/mail-formats/formats.ts";
+import { Fragments } from "../../../src/mail-formats/fragments.ts";
+import { parseLine, type LineResult } from "../../../src/sources/mail-log/line.ts";
+import { parsePattern } from "../../../src/mail-formats/pattern.ts";
+
+process.env["TZ"] = "UTC";
+
+const NOW = Date.parse("2026-03-03T10:00:05Z");
+
+function parse(source: string, line: string | Buffer): LineResult {
+  const pattern = parsePattern(source);
+  assert.ok(typeof pattern !== "string");
+  const context = { formats: Formats.own(pattern), fragments: new Fragments(), now: NOW };
+  return parseLine(Buffer.from(line), context);
+}
+
+const README = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+
+/** The README's example. */
+const VPOPMAIL = /^ {4}pattern = '(.*)'$/m.exec(README)?.[1] ?? "";
+const LINE =
+  "Mar  3 10:00:01 mail vpopmail[9]: vchkpw-pop3: (PLAIN) login success bob@example.org:192.0.2.10";
+const LOGIN = {
+  kind: "login",
+  login: {
+    address: "192.0.2.10",
+    user: "bob@example.org",
+    service: "pop3",
+    time: Date.parse("2026-03-03T10:00:01Z"),
+  },
+  yearless: "Mar  3 10:00:01",
+};
+
+describe("a pattern of one's own", () => {
+  it("finds address, user and service; the time is what the line begins with", () => {
+    assert.deepEqual(parse(VPOPMAIL, LINE), LOGIN);
+    assert.deepEqual(parse(VPOPMAIL, `${LINE}\r`), LOGIN);
+  });
+
+  it("may say where the time is", () => {
+    const line = "bob 192.0.2.10 at 2026-03-03 10:00:01.5";
+    assert.deepEqual(parse("^(?<user>.*) (?<address>.*) at (?<time>.*)$", line), {
+      kind: "login",
+      login: { address: "192.0.2.10", user: "bob", service: "", time: NOW - 3500 },
+      yearless: undefined,
+    });
+  });
+
+  it("needs no more than an address", () => {
+    const result = parse(
+      "from (?<address>.*)",
+      "Mar  3 10:00:01 mail popd: from ::ffff:192.0.2.10",
+    );
+    assert.ok(result.kind === "login");
+    assert.deepEqual(
+      { ...result.login, time: 0 },
+      {
+        address: "192.0.2.10",
+        user: "",
+        service: "",
+        time: 0,
+      },
+    );
+  });
+
+  it("reads UTF-8, and has other bytes written down", () => {
+    const line = Buffer.concat([
+      Buffer.from("Mar  3 10:00:01 mail Übung: caf"),
+      Buffer.from([0xe9]),
+      Buffer.from("ü 192.0.2.10"),
+    ]);
+    const result = parse("Übung: (?<user>.*) (?<address>.*)", line);
+    assert.ok(result.kind === "login");
+    assert.equal(result.login.user, String.raw`caf\xe9ü`);
+  });
+
+  it("tells what it does not match from what is no line of a log", () => {
+    assert.equal(parse(VPOPMAIL, LINE.replace("success", "failed")).kind, "other");
+    assert.equal(parse(VPOPMAIL, LINE.replace("bob", "x:198.51.100.1")).kind, "other");
+    assert.equal(parse(VPOPMAIL, "-- Boot --").kind, "unknown");
+  });
+
+  it("authorizes nobody where there is no address, or no time", () => {
+    assert.deepEqual(parse("from (?<address>.*)", "Mar  3 10:00:01 mail popd: from example.org"), {
+      kind: "refused",
+      why: "what the pattern takes for the address is none",
+    });
+    assert.deepEqual(parse("from (?<address>.*)", "from 192.0.2.10"), {
+      kind: "refused",
+      why: "there is no time in it",
+    });
+    assert.deepEqual(parse("(?<time>.*) from (?<address>.*)", "today from 192.0.2.10"), {
+      kind: "refused",
+      why: "its time is none that can be read",
+    });
+  });
+
+  for (const [source, problem] of Object.entries({
+    "(?<address>": "is no regular expression: Unterminated group",
+    "(?<address>.*)(": "is no regular expression: Unterminated group",
+    "rip=([0-9.]+)": "has no group (?<address>...)",
+    "": "has no group (?<address>...)",
+    "(?<address>.*) (?<name>.*)": "has a group name; known are address, user, service, time",
+    "(?<address>.*)(?=x)":
+      "looks ahead, refers back to a group or repeats something more than 16 times, which could take forever; put it in other words",
+    "(?<address>.*) \\1":
+      "looks ahead, refers back to a group or repeats something more than 16 times, which could take forever; put it in other words",
+  })) {
+    it(`is refused as ${JSON.stringify(source)}: ${problem}`, () => {
+      assert.equal(parsePattern(source), problem);
+    });
+  }
+
+  it("is not held up by a line, however it is made", () => {
+    for (const source of [
+      "^(?<address>(a+)+)$",
+      "^(?<address>(a|aa)+)$",
+      "^(?<address>(.*a){12})$",
+      "^(?<address>([a-z]+ ?)*)$",
+    ]) {
+      const line = `${"a".repeat(2000)}!`;
+      // optimized code, too
+      for (let again = 0; again < 20; again++) assert.equal(parse(source, line).kind, "unknown");
+    }
+  });
+});

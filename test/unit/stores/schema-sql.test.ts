@@ -1,8 +1,0 @@
-import assert from "node:assert/strict";
-import { it } from "node:test";
-import { readSql } from "../../../scripts/embed-sql.ts";
-import { SCHEMA_SQL } from "../../../src/stores/schema-sql.ts";
-
-it("the compiled-in SQL is what is in sql/ (npx node scripts/embed-sql.ts)", () => {
-  assert.deepEqual(SCHEMA_SQL, readSql());
-});

@@ -1,0 +1,103 @@
+/** What test/contract/several.test.ts has no real store for: those that cannot be asked. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseAddress } from "../../../src/login/address.ts";
+import { UnsupportedError, UsageError } from "../../../src/lib/errors.ts";
+import { Leg } from "../../../src/writers/leg.ts";
+import { SeveralStores } from "../../../src/writers/several.ts";
+import type { Authorization, Store } from "../../../src/stores/store.ts";
+import { temporaryDirectory } from "../../support/temporary-directory.ts";
+import { memoryStore } from "../commands/memory-store.ts";
+
+const ALICE = parseAddress("192.0.2.1");
+assert.ok(ALICE !== undefined);
+const address = ALICE;
+
+function row(changes: Partial<Authorization> = {}): Authorization {
+  return {
+    address,
+    user: "ann",
+    service: undefined,
+    firstSeen: undefined,
+    lastSeen: new Date(1_000_000),
+    logins: undefined,
+    ...changes,
+  };
+}
+
+/** A store that takes logins and tells nothing. */
+function mute(): Store {
+  const unsupported = () => Promise.reject(new UnsupportedError("store: mute: has no such thing"));
+  return {
+    ...memoryStore(),
+    lookup: unsupported,
+    list: unsupported,
+    count: unsupported,
+    revoke: unsupported,
+    purge: unsupported,
+  };
+}
+
+function several(...stores: readonly Store[]) {
+  const told: string[] = [];
+  const { path } = temporaryDirectory();
+  const legs = stores.map((store, index) => new Leg(store, `${path}/${index}`));
+  return { told, store: new SeveralStores(legs, { report: (line) => told.push(line) }) };
+}
+
+test("those that cannot be asked are passed over", async () => {
+  const { store, told } = several(mute(), memoryStore([row()]));
+  assert.equal((await store.lookup(address))?.user, "ann");
+  assert.equal((await store.list()).length, 1);
+  assert.equal((await store.count()).all, 1);
+  assert.equal(await store.purge(), 1);
+  assert.deepEqual(told, []);
+});
+
+test("an authorization that one cannot end is told of, though the others have ended it", async () => {
+  const { store, told } = several(mute(), memoryStore([row()]));
+  assert.equal(await store.revoke({ address }), 1);
+  assert.deepEqual(told, ["store: mute: has no such thing"]);
+});
+
+test("where none can be asked, that is the answer", async () => {
+  const { store } = several(mute(), mute());
+  for (const asked of [
+    store.lookup(address),
+    store.list(),
+    store.count(),
+    store.revoke({ address }),
+    store.purge(),
+  ]) {
+    await assert.rejects(asked, UnsupportedError);
+  }
+});
+
+test("an authorization is listed once, with the latest login and all that any of them holds", async () => {
+  const early = row({ service: "imap", firstSeen: new Date(500_000), logins: 3 });
+  const late = row({ lastSeen: new Date(2_000_000) });
+  const other = row({ user: "bob", lastSeen: new Date(3_000_000) });
+  const { store } = several(memoryStore([early]), memoryStore([other, late]));
+  assert.deepEqual(await store.list(), [other, { ...early, lastSeen: late.lastSeen }]);
+});
+
+test("times are this host's where a store's clock is another", async () => {
+  const ahead = 60_000;
+  const { store } = several(memoryStore([row()], ahead), mute());
+  const seen = new Date(1_000_000 - ahead);
+  assert.deepEqual((await store.lookup(address))?.lastSeen, seen);
+  assert.deepEqual((await store.list())[0]?.lastSeen, seen);
+  assert.equal(await store.clockOffset(), 0);
+});
+
+test("what one has to say about a question is said, and the others have done it", async () => {
+  const strict: Store = {
+    ...memoryStore(),
+    revoke: () => Promise.reject(new UsageError("store: the table holds no users")),
+  };
+  const { store } = several(strict, memoryStore());
+  await assert.rejects(store.revoke({ user: "ann" }), {
+    exitStatus: 64,
+    message: "store: the table holds no users; the other stores have done it",
+  });
+});
