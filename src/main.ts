@@ -2,7 +2,7 @@
 import { CommanderError } from "commander";
 import { assertNamesSomething, createProgram } from "./cli.ts";
 import type { Context } from "./commands/context.ts";
-import { ConfigError, EX, PopbsmtpError } from "./lib/errors.ts";
+import { ConfigError, EX, PopbsmtpError, reasonOf } from "./lib/errors.ts";
 import { printable, processTerminal } from "./lib/terminal.ts";
 
 async function run(argv: readonly string[]): Promise<number> {
@@ -24,9 +24,8 @@ async function run(argv: readonly string[]): Promise<number> {
 function describe(error: unknown): readonly string[] {
   if (error instanceof ConfigError) return error.problems;
   if (error instanceof PopbsmtpError) return [error.message];
-  const message = error instanceof Error ? error.message : String(error);
   return [
-    `internal error: ${message}`,
+    `internal error: ${reasonOf(error)}`,
     "this is a bug: please report it, with what POPBSMTP_DEBUG=1 in the environment makes it say",
   ];
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
-import { EX, PopbsmtpError, StoreAwayError } from "../lib/errors.ts";
+import { EX, PopbsmtpError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import type { Spool } from "../spool/spool.ts";
 import { configOf, drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
 
@@ -77,7 +77,7 @@ async function linger({ now }: Context, command: Command, path: string): Promise
       config = await lingerWith(config, command, spool, leaving.signal, now);
     }
   } catch (error) {
-    spool.setAway(messageOf(error));
+    spool.setAway(reasonOf(error));
     throw error;
   }
 }
@@ -148,7 +148,7 @@ async function watchConfig(config: Config, command: Command, spool: Spool): Prom
     } catch (error) {
       // only root may read it, and this is root no more
       if (error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM) return;
-      spool.setNotice(`${messageOf(error)}; the configuration stays as it was`);
+      spool.setNotice(`${reasonOf(error)}; the configuration stays as it was`);
     }
   };
   const forget = onFileChange(config.path ?? DEFAULT_CONFIG_PATH, () => void adopt());
@@ -163,8 +163,4 @@ async function watchConfig(config: Config, command: Command, spool: Spool): Prom
 /** Whether the drain of one configuration can go on as that of another: it can change neither its spool nor its user. */
 function isSameDrain(one: Config, other: Config): boolean {
   return one.spool === other.spool && one.user === other.user;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

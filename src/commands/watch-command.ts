@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { DURATION_SPELLING, parseDuration } from "../lib/duration.ts";
-import { UsageError } from "../lib/errors.ts";
+import { UsageError, hasCode } from "../lib/errors.ts";
 import type { Formats } from "../mail-formats/formats.ts";
 import type { Selection } from "../sources/mail-log/selector.ts";
 import { printable } from "../lib/terminal.ts";
@@ -127,7 +127,7 @@ async function readOnce(watching: Watching, files: readonly string[]): Promise<v
 }
 
 function refuseMissing(path: string, cause: unknown): void {
-  if (!(cause instanceof Error && "code" in cause && cause.code === "ENOENT")) return;
+  if (!hasCode(cause, "ENOENT")) return;
   throw new UsageError(`${path}: there is no such file`, { cause });
 }
 

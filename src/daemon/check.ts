@@ -3,7 +3,7 @@ import { lstatSync, readFileSync, rmSync, statSync, writeFileSync } from "node:f
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { endpointName, type Config, type Endpoint, type PortEndpoint } from "../config/config.ts";
-import { EX, PopbsmtpError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
+import { EX, PopbsmtpError, StoreAwayError, UnsupportedError, codeOf } from "../lib/errors.ts";
 import {
   accountOf,
   asAccount,
@@ -15,7 +15,7 @@ import { Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
 import type { Store } from "../stores/store.ts";
 import { named } from "./sockets/missing.ts";
-import { cannotListen, codeOf, listening, OccupiedError } from "./sockets/listening.ts";
+import { cannotListen, listening, OccupiedError } from "./sockets/listening.ts";
 import { readProblems } from "./problems.ts";
 import { rootsWayTo } from "../system/roots-way.ts";
 import { whyNotWritable } from "./spool-problems.ts";

@@ -13,7 +13,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
-import { EX, PopbsmtpError, RowRefusedError, StoreAwayError } from "../lib/errors.ts";
+import { EX, PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import { loginClock, type Login, type Outcome } from "../login/login.ts";
 import type { Answered } from "../lookups/lookup.ts";
 import { servePolicy } from "../lookups/policy.ts";
@@ -278,7 +278,7 @@ export class Daemon {
           this.#recorder.storeIsBack();
           for (const login of logins) this.#known.note(login, "committed");
         } else if (!(error instanceof RowRefusedError)) {
-          this.#storeAnswered(message(error));
+          this.#storeAnswered(reasonOf(error));
         }
       },
       onRefused: (login) => this.#known.forget(login),
@@ -295,7 +295,7 @@ export class Daemon {
       open: () => openStore(leg, "writer"),
       onCommit: (_logins, _seconds, error) => {
         if (error instanceof RowRefusedError) return;
-        if (error !== undefined) log.warning("store-away", { store, reason: message(error) });
+        if (error !== undefined) log.warning("store-away", { store, reason: reasonOf(error) });
         else if (isAway) log.info("store-back", { store });
         isAway = error !== undefined;
       },
@@ -310,7 +310,7 @@ export class Daemon {
       isFollowed: () => this.#isDrainFollowed,
       report: (line: string) => log.warning("set-aside", { reason: line }),
       onPolling: (reason: string) => log.warning("polling", { reason }),
-      onFailure: (error: unknown) => log.error("drain-failed", { reason: message(error) }),
+      onFailure: (error: unknown) => log.error("drain-failed", { reason: reasonOf(error) }),
     };
   }
 
@@ -352,10 +352,6 @@ export class Daemon {
       },
     };
   }
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Another daemon stays, so this one cannot. */

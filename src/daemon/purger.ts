@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { UnsupportedError } from "../lib/errors.ts";
+import { UnsupportedError, reasonOf } from "../lib/errors.ts";
 import type { Store } from "../stores/store.ts";
 import type { Log } from "./log/log.ts";
 import type { Metrics } from "./metrics/metrics.ts";
@@ -64,7 +64,7 @@ async function purgeUntil(
     } catch (error) {
       // nor will it ever be possible: such a store sees to it by itself
       if (error instanceof UnsupportedError) return;
-      if (!signal.aborted) turn.log.error("purge-failed", { reason: message(error) });
+      if (!signal.aborted) turn.log.error("purge-failed", { reason: reasonOf(error) });
     }
   }
 }
@@ -86,8 +86,4 @@ async function purge(signal: AbortSignal, { openStore, log, metrics }: Turn): Pr
     if (purged > 0) log.info("purged", { authorizations: purged });
     await store.close();
   }
-}
-
-function message(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

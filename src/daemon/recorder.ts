@@ -1,5 +1,5 @@
 /** Where the daemon's live logins go: into the store together, or into the spool where that takes too long. */
-import { RowRefusedError } from "../lib/errors.ts";
+import { RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Login, Outcome } from "../login/login.ts";
 import type { InHand } from "../spool/in-hand.ts";
@@ -178,7 +178,7 @@ export class Recorder {
       const isRefused = error instanceof RowRefusedError;
       if (!isRefused) {
         this.#away = true;
-        onStore(error instanceof Error ? error.message : String(error));
+        onStore(reasonOf(error));
       }
       for (const { login, settled, settle } of batch) {
         if (settled) continue;
@@ -204,7 +204,7 @@ export class Recorder {
       this.#options.spool.write(login);
       return undefined;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return reasonOf(error);
     }
   }
 }

@@ -8,6 +8,7 @@
  * login socket, that would refuse logins: there only a signal ends it, or the end of Dovecot's master. Once it is root no more, what
  * only root can mend is mended by a process that is started again: it ends, whoever started it starts it, and logins wait in the socket.
  */
+import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import { fallbackAccount, isRoot } from "../system/privileges.ts";
 import { DovecotMaster } from "./sockets/dovecot-master.ts";
@@ -19,14 +20,7 @@ import { createLog } from "./log/log.ts";
 import { isNetworkSource } from "./network/network-sources.ts";
 import { Orders } from "./orders.ts";
 import { Problems } from "./problems.ts";
-import {
-  AGAIN_MS,
-  become,
-  LAST_ANSWERS_MS,
-  messageOf,
-  type ServeOptions,
-  type Service,
-} from "./service.ts";
+import { AGAIN_MS, become, LAST_ANSWERS_MS, type ServeOptions, type Service } from "./service.ts";
 import { serving } from "./serving.ts";
 import { stderrWriter } from "./log/stderr.ts";
 import { Systemd, systemdSockets } from "./sockets/systemd.ts";
@@ -61,7 +55,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   } catch (error) {
     if (!isHeld) throw error;
     // nothing that was thought of: whoever started this process starts it again, and meanwhile logins go on
-    letIn(service, messageOf(error));
+    letIn(service, reasonOf(error));
     await orders.next(AGAIN_MS);
   } finally {
     await listeners.close(LAST_ANSWERS_MS);
@@ -77,7 +71,7 @@ async function take({ handed, isHeld, listeners }: Service): Promise<readonly st
       await listeners.take(socket);
     } catch (error) {
       if (!isHeld) throw error;
-      problems.push(messageOf(error));
+      problems.push(reasonOf(error));
     }
   }
   return problems;
@@ -94,7 +88,7 @@ async function configured(service: Service): Promise<Config | undefined> {
       if (config === undefined || saidToRoot === undefined) return config;
     } catch (error) {
       if (!isHeld) throw error;
-      reason = messageOf(error);
+      reason = reasonOf(error);
     }
     // mended; or nothing that this user can judge
     if (saidToRoot !== undefined && reason !== saidToRoot) {

@@ -1,4 +1,5 @@
 /** This process, as it was started, and what is wrong with it. */
+import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import { becomeAccount, isRoot, type Account } from "../system/privileges.ts";
 import type { Store } from "../stores/store.ts";
@@ -44,10 +45,6 @@ export function become({ isHeld, log }: Service, account: Account): void {
     becomeAccount(account);
   } catch (error) {
     if (!isHeld) throw error;
-    log.error("problem", { reason: messageOf(error) });
+    log.error("problem", { reason: reasonOf(error) });
   }
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

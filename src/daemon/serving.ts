@@ -1,4 +1,5 @@
 /** The daemon at work, from root to the configured user, through reloads, to its end. */
+import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import {
   accountOf,
@@ -13,7 +14,7 @@ import { createMetricsServer } from "./metrics/metrics-server.ts";
 import { createMetrics, type RenderedMetrics } from "./metrics/metrics.ts";
 import { NetworkSources } from "./network/network-sources.ts";
 import { writeProblems } from "./problems.ts";
-import { AGAIN_MS, become, LAST_ANSWERS_MS, messageOf, type Service } from "./service.ts";
+import { AGAIN_MS, become, LAST_ANSWERS_MS, type Service } from "./service.ts";
 import { spoolDepth, storeReadings } from "./metrics/spool-depth.ts";
 
 /** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
@@ -123,7 +124,7 @@ function accountFor(
     if (!isHeld) throw error;
     const account = fallbackAccount();
     const instead = account.name ?? `user id ${account.uid}`;
-    return { account, unknown: `${messageOf(error)}; until then it is ${instead}` };
+    return { account, unknown: `${reasonOf(error)}; until then it is ${instead}` };
   }
 }
 
@@ -194,7 +195,7 @@ async function reload({ service, daemon, network }: Work): Promise<void> {
     log.level = config.serve.logLevel;
     log.info("reloaded");
   } catch (error) {
-    log.error("reload-refused", { reason: messageOf(error) });
+    log.error("reload-refused", { reason: reasonOf(error) });
   }
   systemd?.ready("reloaded");
 }

@@ -1,5 +1,6 @@
 /** What keeps a daemon from its spool. */
 import { accessSync, constants, statSync } from "node:fs";
+import { codeOf } from "../lib/errors.ts";
 import { whyNotForRoot } from "../system/roots-way.ts";
 import type { Spool } from "../spool/spool.ts";
 
@@ -20,7 +21,7 @@ export function whyNotWritable(path: string): string | undefined {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     return undefined;
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = codeOf(error);
     const user = `user id ${process.geteuid?.()}`;
     return code === "ENOENT"
       ? `spool: ${path}: does not exist; make it, a directory of the user that \`user\` names: install -d -m 0700 -o USER ${path}`

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Selection } from "../sources/mail-log/selector.ts";
 import { watchLog } from "../sources/mail-log/watch-log.ts";
@@ -68,7 +69,7 @@ async function watchUntil(
         },
       });
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = reasonOf(error);
       log.error("watch-failed", { file: path, reason });
       await sleep(wait, undefined, { signal }).catch(() => undefined);
       wait = Math.min(wait * 2, AGAIN_MS.last);

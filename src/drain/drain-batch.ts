@@ -1,6 +1,6 @@
 /** From files in the spool to rows in the store: what every drain does with a handful of entries. */
 import type { Network } from "../login/address.ts";
-import { EX, hasCode, PopbsmtpError, RowRefusedError } from "../lib/errors.ts";
+import { EX, hasCode, PopbsmtpError, RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import type { Store } from "../stores/store.ts";
 import { parseEntry, type EntryName } from "../spool/entry.ts";
@@ -83,7 +83,7 @@ function take(context: BatchContext, entry: EntryName): Login | undefined {
     spool.remove(entry);
     return undefined;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = reasonOf(error);
     // no descriptor or no memory is left, and nothing is wrong with the login
     if (hasCode(error, "EMFILE", "ENFILE", "ENOMEM")) {
       throw new PopbsmtpError(`spool: ${why}`, EX.TEMPFAIL, { cause: error });
@@ -138,7 +138,7 @@ async function commit(context: BatchContext, batch: readonly Recorded[]): Promis
     try {
       spool.remove(entry);
     } catch (error) {
-      report(error instanceof Error ? error.message : String(error));
+      report(reasonOf(error));
     }
   }
   return batch.length;

@@ -1,5 +1,6 @@
 /** For a process that writes logins into the spool for as long as it runs, and sees to it that somebody drains it. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Store } from "../stores/store.ts";
 import { startLegDrains } from "./drain-legs.ts";
@@ -52,7 +53,7 @@ async function drainUntilAnother(
     isFollowed: () => way.signal.aborted,
     report,
     onPolling: report,
-    onFailure: (error: unknown) => report(error instanceof Error ? error.message : String(error)),
+    onFailure: (error: unknown) => report(reasonOf(error)),
   });
   const legs = startLegDrains(config, optionsOf, now);
   await drainUntil(config, AbortSignal.any([signal, way.signal]), {

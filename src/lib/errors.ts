@@ -35,14 +35,16 @@ export class UsageError extends PopbsmtpError {
   }
 }
 
+/** A system call's code, such as "ENOENT"; undefined where an error has none. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : undefined;
+}
+
 /** Whether an error is a system call's, with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return (
-    error instanceof Error &&
-    "code" in error &&
-    typeof error.code === "string" &&
-    codes.includes(error.code)
-  );
+  return codes.includes(codeOf(error) ?? "");
 }
 
 /** The configuration is wrong; `problems` has a line for each thing to change. */
@@ -88,11 +90,11 @@ export class UnsupportedError extends PopbsmtpError {
  * The reason an error gives, in one printable line. Where several addresses of a name were tried,
  * Node's AggregateError has an empty message, and the reasons are inside.
  */
-export function reason(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const text =
     error instanceof AggregateError && error.message === ""
-      ? error.errors.map(reason).join(", ")
+      ? error.errors.map(reasonOf).join(", ")
       : error.message || error.name;
   // a server may quote what a client sent
   return text.replaceAll(/\p{Cc}+/gu, " ");

@@ -1,6 +1,6 @@
 /** Asks the store about addresses so that neither suffers: not the store from a flood, not who asks from a store that is away. */
 import type { Address } from "../login/address.ts";
-import { PartlyAwayError, UnsupportedError } from "../lib/errors.ts";
+import { PartlyAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import { ClockOffset } from "../stores/table/clock-offset.ts";
 import type { Store } from "../stores/store.ts";
 
@@ -85,7 +85,7 @@ export class Questions {
     if (error instanceof UnsupportedError) return "unsupported";
     // those of several stores that are there may go on being asked
     if (error instanceof PartlyAwayError) this.#failedAt = undefined;
-    else this.#failed(error instanceof Error ? error.message : String(error));
+    else this.#failed(reasonOf(error));
     return "away";
   }
 

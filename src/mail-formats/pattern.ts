@@ -1,4 +1,5 @@
 import { setFlagsFromString } from "node:v8";
+import { reasonOf } from "../lib/errors.ts";
 import { decodeText } from "../spool/entry.ts";
 import { cutUser } from "../login/login.ts";
 import { parseAddress } from "../login/address.ts";
@@ -51,7 +52,7 @@ export function parsePattern(source: string): Pattern | string {
 }
 
 function whatIsWrong(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = reasonOf(error);
   const reason = printable(message.slice(message.lastIndexOf(": ") + 2));
   return reason === "Cannot be executed in linear time"
     ? "looks ahead, refers back to a group or repeats something more than 16 times, which could take forever; put it in other words"

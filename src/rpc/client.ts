@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
+import { reasonOf, codeOf } from "../lib/errors.ts";
 import { decodeReply, encodeCall, MalformedMessage, type Call, type Reply } from "./message.ts";
 
 /** How long after a call it is sent again, at first; then twice as long, and so on. Milliseconds. */
@@ -124,7 +125,7 @@ export function resultOf(reply: Reply): Buffer {
 }
 
 function explain(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = codeOf(error);
   if (code === "ECONNREFUSED") return "nobody listens there";
-  return error instanceof Error ? error.message : String(error);
+  return reasonOf(error);
 }

@@ -3,6 +3,7 @@
  * as the clients of DRAC do; told in version 3 over its Unix socket, where it knows who somebody is: so that one need not be root.
  */
 import { connect } from "node:net";
+import { reasonOf } from "../lib/errors.ts";
 import { resultOf, RpcClient, RpcError } from "./client.ts";
 import { decodeReply, encodeCall, words } from "./message.ts";
 import { encodeRecord, RecordReader } from "./record.ts";
@@ -104,7 +105,7 @@ async function exchange(message: Buffer): Promise<Buffer> {
       for (const reply of reader.read(chunk)) return reply;
     }
   } catch (cause) {
-    throw new RpcError(cause instanceof Error ? cause.message : String(cause), { cause });
+    throw new RpcError(reasonOf(cause), { cause });
   } finally {
     socket.destroy();
   }

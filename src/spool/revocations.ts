@@ -20,10 +20,10 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
-import { StoreAwayError } from "../lib/errors.ts";
+import { StoreAwayError, hasCode } from "../lib/errors.ts";
 import { REVOCATION_KEPT_MS } from "../login/login.ts";
 import type { Login } from "../login/login.ts";
-import { reason } from "../lib/errors.ts";
+import { reasonOf } from "../lib/errors.ts";
 import { isAlive } from "../system/process-identity.ts";
 
 /** A revocation further ahead than this was made before the clock was set back. Milliseconds. */
@@ -139,7 +139,7 @@ export class Revocations {
   }
 
   #unreadable(cause: unknown): StoreAwayError {
-    return new StoreAwayError(`spool: ${this.#path} cannot be read: ${reason(cause)}`, { cause });
+    return new StoreAwayError(`spool: ${this.#path} cannot be read: ${reasonOf(cause)}`, { cause });
   }
 }
 
@@ -153,7 +153,7 @@ function remove(file: string): void {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return hasCode(error, "ENOENT");
 }
 
 /** Milliseconds since 1970. */

@@ -39,7 +39,7 @@ import {
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { EX, PopbsmtpError } from "../lib/errors.ts";
+import { EX, PopbsmtpError, reasonOf, hasCode } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import { Backlog } from "./backlog.ts";
 import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
@@ -140,7 +140,7 @@ export class Spool {
         return { path, descriptor: openSync(path, "wx", 0o600) };
       } catch (error) {
         // two logins came at the same time
-        if (!isCode(error, "EEXIST")) throw error;
+        if (!hasCode(error, "EEXIST")) throw error;
       }
     }
   }
@@ -174,7 +174,7 @@ export class Spool {
       if (!isGone(cause)) {
         this.#stuck.add(name);
         throw new PopbsmtpError(
-          `spool: cannot remove a committed login: ${reason(cause)}`,
+          `spool: cannot remove a committed login: ${reasonOf(cause)}`,
           EX.NOPERM,
           {
             cause,
@@ -217,7 +217,7 @@ export class Spool {
       return `spool: ${JSON.stringify(name)} set aside in ${join(this.path, "bad")}: ${why}`;
     } catch (error) {
       this.#stuck.add(name);
-      return `spool: ${JSON.stringify(name)} passed over (${why}): cannot be set aside: ${reason(error)}`;
+      return `spool: ${JSON.stringify(name)} passed over (${why}): cannot be set aside: ${reasonOf(error)}`;
     }
   }
 
@@ -340,7 +340,7 @@ export class Spool {
 }
 
 function failed(cause: unknown): PopbsmtpError {
-  return new PopbsmtpError(`spool: ${reason(cause)}`, EX.NOPERM, { cause });
+  return new PopbsmtpError(`spool: ${reasonOf(cause)}`, EX.NOPERM, { cause });
 }
 
 /** For what is of no consequence where it fails. */
@@ -353,17 +353,9 @@ function quietly(act: () => void): void {
 }
 
 function isGone(error: unknown): boolean {
-  return isCode(error, "ENOENT");
+  return hasCode(error, "ENOENT");
 }
 
 function isFull(error: unknown): boolean {
-  return isCode(error, "ENOSPC") || isCode(error, "EDQUOT");
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof Error && "code" in error && error.code === code;
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return hasCode(error, "ENOSPC") || hasCode(error, "EDQUOT");
 }

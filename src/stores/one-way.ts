@@ -1,5 +1,5 @@
 import type { Address } from "../login/address.ts";
-import { StoreAwayError, UnsupportedError, reason } from "../lib/errors.ts";
+import { StoreAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import type { Authorization, Count, Installed, Store } from "./store.ts";
 
@@ -68,7 +68,7 @@ export abstract class OneWayStore implements Store {
   /** The error for a daemon that is away, or will not have us. */
   protected away(error: unknown): StoreAwayError {
     if (error instanceof StoreAwayError) return error;
-    return new StoreAwayError(`store: ${this.name}: ${reason(error)}`, { cause: error });
+    return new StoreAwayError(`store: ${this.name}: ${reasonOf(error)}`, { cause: error });
   }
 
   #unsupported(what: string): Promise<never> {

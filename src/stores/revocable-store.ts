@@ -1,7 +1,7 @@
 import type { Address } from "../login/address.ts";
 import type { Login } from "../login/login.ts";
 import { Revocations } from "../spool/revocations.ts";
-import { StoreAwayError, reason } from "../lib/errors.ts";
+import { StoreAwayError, reasonOf } from "../lib/errors.ts";
 import { recorded, revokeForGood } from "./revocation.ts";
 import type {
   Authorization,
@@ -42,7 +42,7 @@ export class RevocableStore implements Store {
       try {
         this.#revocations.add({ address, user }, Date.now());
       } catch (cause) {
-        throw new StoreAwayError(`spool: the revocation cannot be recorded: ${reason(cause)}`, {
+        throw new StoreAwayError(`spool: the revocation cannot be recorded: ${reasonOf(cause)}`, {
           cause,
         });
       }

@@ -24,7 +24,7 @@
  * belongs to this user is trusted (system/own-files.ts).
  */
 import { userInfo } from "node:os";
-import { ConfigError, EX, PopbsmtpError } from "../lib/errors.ts";
+import { ConfigError, EX, PopbsmtpError, hasCode, codeOf } from "../lib/errors.ts";
 
 // @types/node has forgotten it
 declare global {
@@ -132,7 +132,7 @@ export function findGroup(group: string): number | undefined {
   try {
     process.setegid?.(group);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ERR_UNKNOWN_CREDENTIAL") {
+    if (hasCode(error, "ERR_UNKNOWN_CREDENTIAL")) {
       return undefined;
     }
     throw error;
@@ -165,7 +165,7 @@ export function hasAccount(user: string): boolean {
     process.seteuid?.(user);
   } catch (error) {
     // it is looked up before the kernel is asked, which says EPERM to all but root
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    const code = codeOf(error);
     if (code === "ERR_UNKNOWN_CREDENTIAL") return false;
     if (code !== "EPERM") throw error;
   }

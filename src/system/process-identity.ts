@@ -1,5 +1,6 @@
 /** Whether a process is alive, and is the one that was meant: process ids are used again. */
 import { readFileSync } from "node:fs";
+import { hasCode } from "../lib/errors.ts";
 
 /** Whether there is such a process. */
 export function isAlive(pid: number): boolean {
@@ -8,7 +9,7 @@ export function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     // another user's process
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return hasCode(error, "EPERM");
   }
 }
 

@@ -8,6 +8,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
+import { reasonOf } from "../lib/errors.ts";
 import type { Config, StoreConfig } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { isOwnDirectory } from "../system/own-files.ts";
@@ -56,7 +57,7 @@ export async function reclaim(config: Config, report: (line: string) => void): P
     try {
       await moveLogins(path, config.spool);
     } catch (error) {
-      report(`spool: ${path}: ${error instanceof Error ? error.message : String(error)}`);
+      report(`spool: ${path}: ${reasonOf(error)}`);
     }
   }
 }

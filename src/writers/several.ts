@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "../login/address.ts";
-import { RowRefusedError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
+import { RowRefusedError, StoreAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import { ClockOffset } from "../stores/table/clock-offset.ts";
 import type { Attempt, Leg } from "./leg.ts";
@@ -180,7 +180,7 @@ export class SeveralStores implements Store {
     try {
       leg.keep(batch, isNews ? why : undefined);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new StoreAwayError(`${why}; nor can logins wait for it: ${reason}`, { cause });
     }
     this.#report(`${why}; the login waits for it`);

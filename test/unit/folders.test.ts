@@ -26,7 +26,9 @@ describe("the folders of src/", () => {
   it("depend downwards only: no folder imports itself by way of others", () => {
     const left = new Map(folders());
     while (left.size > 0) {
-      const lowest = [...left].filter(([, imported]) => ![...imported].some((it) => left.has(it)));
+      const lowest = [...left].filter(
+        ([, imported]) => ![...imported].some((other) => left.has(other)),
+      );
       assert.notEqual(lowest.length, 0, `these import each other: ${[...left.keys()].join(", ")}`);
       for (const [folder] of lowest) left.delete(folder);
     }

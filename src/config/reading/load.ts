@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import * as v from "valibot";
 import type { Network } from "../../login/address.ts";
-import { ConfigError, EX, PopbsmtpError } from "../../lib/errors.ts";
+import { ConfigError, EX, PopbsmtpError, codeOf } from "../../lib/errors.ts";
 import { DEFAULT_CONFIG_PATH, Secret, type Config } from "../config.ts";
 import { readMynetworks } from "./mynetworks.ts";
 import { POSTFIX } from "./networks-schema.ts";
@@ -41,7 +41,7 @@ function read(path: string, mayBeMissing: boolean): string | undefined {
   try {
     bytes = readFileSync(path);
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    const code = codeOf(cause);
     if (mayBeMissing && (code === "ENOENT" || code === "ENOTDIR")) return undefined;
     const message = `${path}: ${whyUnreadable(cause)}`;
     if (code === "EACCES" || code === "EPERM") {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import * as v from "valibot";
+import { reasonOf, codeOf } from "../../lib/errors.ts";
 import { parseNetwork, type Network } from "../../login/address.ts";
 import { printable } from "../../lib/terminal.ts";
 import { Secret, type SslConfig } from "../config.ts";
@@ -231,7 +232,7 @@ function readText(path: string, addIssue: (info: { message: string }) => void): 
 
 /** What to tell an administrator about a file that readFileSync() could not read. */
 export function whyUnreadable(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const code = codeOf(error);
   switch (code) {
     case "ENOENT":
     case "ENOTDIR":
@@ -242,6 +243,6 @@ export function whyUnreadable(error: unknown): string {
     case "EISDIR":
       return "is a directory; expected a file";
     default:
-      return error instanceof Error ? error.message : String(error);
+      return reasonOf(error);
   }
 }

@@ -1,6 +1,7 @@
 /** Answers Prometheus over HTTP, on connections that somebody else accepted. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
+import { reasonOf } from "../../lib/errors.ts";
 import { CONTENT_TYPE } from "./exposition.ts";
 
 /** A connection carries one request and lives at most so long, whatever comes in on it. Milliseconds. */
@@ -55,7 +56,7 @@ async function answer(
   try {
     send(response, 200, await render(), CONTENT_TYPE);
   } catch (error) {
-    send(response, 500, `${error instanceof Error ? error.message : String(error)}\n`);
+    send(response, 500, `${reasonOf(error)}\n`);
   }
 }
 

@@ -1,5 +1,6 @@
 /** DRAC's entry at this host's rpcbind, without which no client finds the daemon. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { reasonOf } from "../../lib/errors.ts";
 import { DRAC_PROGRAM, DRAC_VERSIONS } from "../../rpc/drac-protocol.ts";
 import { register, unregister, type Mapping, type Transport } from "../../rpc/rpcbind.ts";
 import type { Log } from "../log/log.ts";
@@ -77,7 +78,7 @@ export class Registration {
   }
 
   #failed(error: unknown): void {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     this.#log.warning("rpcbind-failed", { reason });
   }
 }

@@ -4,7 +4,7 @@ import { isIPv6 } from "node:net";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import { parseAddress, type Address } from "../../login/address.ts";
 import { endpointName, type PortEndpoint } from "../../config/config.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, reasonOf } from "../../lib/errors.ts";
 import { patiently } from "./endpoint.ts";
 import { listening } from "./listening.ts";
 
@@ -117,9 +117,7 @@ export class Datagrams {
     if (address === undefined) return;
     const answering = this.#answer(datagram, address)
       .then((answer) => answer && this.#send(answer, sender))
-      .catch((error: unknown) =>
-        this.#onDropped(error instanceof Error ? error.message : String(error)),
-      )
+      .catch((error: unknown) => this.#onDropped(reasonOf(error)))
       .finally(() => this.#inHand.delete(answering));
     this.#inHand.add(answering);
   }

@@ -2,7 +2,7 @@
 import type { Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import type { Server } from "node:net";
-import { EX, PopbsmtpError } from "../../lib/errors.ts";
+import { EX, PopbsmtpError, reasonOf, codeOf } from "../../lib/errors.ts";
 
 /** How many connections may wait to be accepted, as far as net.core.somaxconn lets them. A storm of logins waits here. */
 export const BACKLOG = 4096;
@@ -33,15 +33,10 @@ export function cannotListen(where: string, cause: unknown): PopbsmtpError {
     });
   }
   const denied = code === "EACCES" || code === "EPERM";
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = reasonOf(cause);
   return new PopbsmtpError(
     `${where}: cannot listen there: ${message}`,
     denied ? EX.NOPERM : EX.CANTCREAT,
     { cause },
   );
-}
-
-/** The name of an error of the system's. */
-export function codeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
 }

@@ -1,5 +1,5 @@
 /** Sockets that could not be made, and are tried again. */
-import { EX, PopbsmtpError } from "../../lib/errors.ts";
+import { EX, PopbsmtpError, reasonOf } from "../../lib/errors.ts";
 import { isRoot } from "../../system/privileges.ts";
 import { OccupiedError } from "./listening.ts";
 import type { Log } from "../log/log.ts";
@@ -49,7 +49,7 @@ export class Missing<T> {
         error instanceof OccupiedError && (isRoot() || last?.wasOccupied === true);
       const isDenied = error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM;
       const needsRoot = isDenied && last?.wasOccupied === true;
-      const problem = error instanceof Error ? error.message : String(error);
+      const problem = reasonOf(error);
       this.#attempts.set(name, {
         make,
         problem: needsRoot ? `${problem}; only root can: start popbsmtp serve again` : problem,

@@ -24,9 +24,9 @@ import {
 import { once } from "node:events";
 import { connect, type Server } from "node:net";
 import { basename, dirname, join } from "node:path";
-import { EX, PopbsmtpError } from "../../lib/errors.ts";
+import { EX, PopbsmtpError, codeOf } from "../../lib/errors.ts";
 import { asAccount, isRoot, type Account } from "../../system/privileges.ts";
-import { BACKLOG, cannotListen, codeOf, listening, OccupiedError } from "./listening.ts";
+import { BACKLOG, cannotListen, listening, OccupiedError } from "./listening.ts";
 import { isRootsOwn, rootsWayTo } from "../../system/roots-way.ts";
 import { pathHolders } from "./taken.ts";
 

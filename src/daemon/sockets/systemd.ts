@@ -1,5 +1,6 @@
 /** Being a service of systemd: socket activation, sd_listen_fds(3), and Type=notify, sd_notify(3). */
 import { execFile } from "node:child_process";
+import { reasonOf } from "../../lib/errors.ts";
 import type { HandedSocket } from "./listeners.ts";
 
 /** SD_LISTEN_FDS_START. */
@@ -93,9 +94,7 @@ export class Systemd {
     this.#last = this.#last
       .then(() => this.#notify(assignments))
       // execFile() itself throws what has nothing to do with the program, such as no memory for another process
-      .catch((error: unknown) =>
-        this.#onFailure(error instanceof Error ? error.message : String(error)),
-      );
+      .catch((error: unknown) => this.#onFailure(reasonOf(error)));
   }
 
   #notify(assignments: readonly string[]): Promise<void> {

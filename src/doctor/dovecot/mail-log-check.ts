@@ -1,5 +1,6 @@
 /** The logs that [watch] names. */
 import { closeSync, constants, openSync } from "node:fs";
+import { reasonOf, hasCode } from "../../lib/errors.ts";
 import { unreadable } from "../../sources/mail-log/unreadable.ts";
 import { becoming } from "../findings/becoming.ts";
 import type { Section } from "./doveconf.ts";
@@ -20,11 +21,11 @@ function logFinding(path: string, user: string): Finding {
     closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
     return ok(`${path}: ${user} may read it`);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+    if (hasCode(error, "ENOENT")) {
       return warning(`${path} is not there; it is watched for`);
     }
     const trouble = unreadable(path, error);
-    return problem(trouble instanceof Error ? trouble.message : String(trouble));
+    return problem(reasonOf(trouble));
   }
 }
 

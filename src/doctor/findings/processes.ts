@@ -1,5 +1,6 @@
 /** What proc(5) says of processes, and what started the daemon. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { hasCode } from "../../lib/errors.ts";
 
 /** proc(5) counts in hundredths of a second on every platform that Linux has (USER_HZ). */
 const TICKS_PER_SECOND = 100;
@@ -53,7 +54,7 @@ export function serverOf(pidFile: string, name: string): Process | undefined {
   try {
     text = readFileSync(pidFile, "latin1");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
   const found = findProcess(Number(text));

@@ -1,6 +1,7 @@
 /** The spool: may it be written to, and is anybody emptying it? */
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { reasonOf } from "../../lib/errors.ts";
 import type { Config } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
 import type { Account } from "../../system/privileges.ts";
@@ -52,7 +53,7 @@ function contents(config: Config, daemon: number | undefined, now: number): read
       ...legs.flatMap((leg) => [...waitingForOne(leg, config, now), ...setAside(leg.spool)]),
     ];
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = reasonOf(error);
     return [problem(`cannot be looked into: ${why}`, `ls -la ${shellWord(path)}`)];
   }
 }

@@ -6,6 +6,7 @@
  * Dovecot logs; `A` in front of either for D. `N` for a lookup and an empty line for an iteration: there is nothing to read here.
  */
 import type { Socket } from "node:net";
+import { reasonOf } from "../../lib/errors.ts";
 import type { Login } from "../../login/login.ts";
 import { dictLogin } from "./dict-login.ts";
 import { DictReader, type DictCommit, type DictRequest } from "./dict-reader.ts";
@@ -102,8 +103,4 @@ async function commit(
   return recorded.every(Boolean)
     ? undefined
     : "popbsmtp could not record the login; its log says why";
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

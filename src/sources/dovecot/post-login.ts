@@ -11,6 +11,7 @@
  * refuses the login, and Dovecot gives up after 60 s.
  */
 import type { Socket } from "node:net";
+import { reasonOf } from "../../lib/errors.ts";
 import { parseAddress, type Address } from "../../login/address.ts";
 import { cutUser, type Login } from "../../login/login.ts";
 import { decodeText } from "../../spool/entry.ts";
@@ -69,7 +70,7 @@ export function servePostLogin(socket: Socket, options: PostLoginOptions): void 
     try {
       request = parsePostLogin(Buffer.concat(chunks, length));
     } catch (error) {
-      refuse(error instanceof Error ? error.message : String(error));
+      refuse(reasonOf(error));
       return;
     }
     const { address, user, reply } = request;

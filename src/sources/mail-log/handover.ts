@@ -15,7 +15,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v from "valibot";
-import { EX, PopbsmtpError } from "../../lib/errors.ts";
+import { EX, PopbsmtpError, reasonOf, hasCode } from "../../lib/errors.ts";
 import type { Login } from "../../login/login.ts";
 import { formatEntry, parseEntryName } from "../../spool/entry.ts";
 import { lockSpoolSoon, type SpoolLock } from "../../spool/lock.ts";
@@ -130,7 +130,7 @@ export class Handover implements Disposable {
         renameSync(join(this.#directory, name), join(this.#spool, name));
       } catch (error) {
         // moved already
-        if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+        if (!hasCode(error, "ENOENT")) throw error;
       }
     }
     this.#unmoved = [];
@@ -163,7 +163,7 @@ function inSpool(work: () => void): void {
   try {
     work();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new PopbsmtpError(`spool: ${reason}`, EX.NOPERM, { cause });
   }
 }

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { fstatSync, readSync, type BigIntStats } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
+import { hasCode } from "../../lib/errors.ts";
 import { LF, splitLines } from "./lines.ts";
 
 /** As much is read at once: more would keep who else is served by this process waiting for milliseconds. Bytes. */
@@ -166,7 +167,7 @@ async function openFile(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, "r");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

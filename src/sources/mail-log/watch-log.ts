@@ -1,5 +1,5 @@
 /** From a mail log to logins in the spool. */
-import { EX, PopbsmtpError } from "../../lib/errors.ts";
+import { EX, PopbsmtpError, reasonOf } from "../../lib/errors.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { follow } from "./follow.ts";
 import { Handover } from "./handover.ts";
@@ -91,7 +91,7 @@ export async function watchStream(
     try {
       for (const login of logins) spool.write(login);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause);
       throw new PopbsmtpError(`spool: ${reason}`, EX.NOPERM, { cause });
     }
     done();

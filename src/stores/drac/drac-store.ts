@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises";
+import { reasonOf } from "../../lib/errors.ts";
 import type { Address } from "../../login/address.ts";
 import type { DracStoreConfig } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
@@ -95,7 +96,7 @@ export class DracStore extends OneWayStore {
     const { address } = await lookup(this.#host, { family: 4 });
     const mapping = { program: DRAC_PROGRAM, version, transport: "udp" } as const;
     const port = await portOf(address, mapping, ANSWER_MS).catch((cause: unknown) => {
-      throw new RpcError(`rpcbind: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      throw new RpcError(`rpcbind: ${reasonOf(cause)}`, {
         cause,
       });
     });

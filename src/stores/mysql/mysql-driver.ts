@@ -1,4 +1,4 @@
-import { reason } from "../../lib/errors.ts";
+import { reasonOf } from "../../lib/errors.ts";
 import { isIP } from "node:net";
 import type { Connection as Link, RowDataPacket } from "mysql2/promise";
 import type { Account, ServerStoreConfig } from "../../config/config.ts";
@@ -89,14 +89,14 @@ function tls(host: string, { ssl }: ServerStoreConfig) {
 /** Whether a table whose name ends so is not there, or may not be used. */
 export function isMissing(error: unknown, suffix: string): boolean {
   const errno = serverError(error);
-  return (errno === 1146 || errno === 1142) && reason(error).includes(suffix);
+  return (errno === 1146 || errno === 1142) && reasonOf(error).includes(suffix);
 }
 
 /** https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html */
 function explain(error: unknown): Complaint {
   const errno = serverError(error);
   if (errno === undefined) return unknownTrouble(error);
-  const text = reason(error);
+  const text = reasonOf(error);
   switch (errno) {
     case 1146: // ER_NO_SUCH_TABLE
     case 1054: // ER_BAD_FIELD_ERROR

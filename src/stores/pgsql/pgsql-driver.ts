@@ -1,4 +1,4 @@
-import { reason } from "../../lib/errors.ts";
+import { reasonOf } from "../../lib/errors.ts";
 import { Socket } from "node:net";
 import type { Client } from "pg";
 import type { Account, ServerStoreConfig } from "../../config/config.ts";
@@ -96,7 +96,7 @@ export function isUnkeyed(error: unknown): boolean {
 /** Whether a table whose name ends so is not there, or may not be used. */
 export function isMissing(error: unknown, suffix: string): boolean {
   const state = sqlState(error);
-  return (state === "42P01" || state === "42501") && reason(error).includes(suffix);
+  return (state === "42P01" || state === "42501") && reasonOf(error).includes(suffix);
 }
 
 /** Whether a prepared statement was missing, or there already: a pooler has changed the server's end of the connection. */
@@ -109,7 +109,7 @@ export function isUnprepared(error: unknown): boolean {
 function explain(error: unknown): Complaint {
   const state = sqlState(error);
   if (state === undefined) return unknownTrouble(error);
-  const text = reason(error).replace(/^relation /, "table ");
+  const text = reasonOf(error).replace(/^relation /, "table ");
   switch (state) {
     case "42P01": // undefined_table
     case "42703": // undefined_column

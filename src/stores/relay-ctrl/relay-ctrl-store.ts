@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Address } from "../../login/address.ts";
 import type { RelayCtrlStoreConfig } from "../../config/config.ts";
-import { hasCode, RowRefusedError, StoreAwayError, reason } from "../../lib/errors.ts";
+import { hasCode, RowRefusedError, StoreAwayError, reasonOf } from "../../lib/errors.ts";
 import type { Login } from "../../login/login.ts";
 import { INSTALL_HINT } from "../complaint.ts";
 import { homeOf, makeHome, type Home } from "../home.ts";
@@ -178,11 +178,11 @@ export class RelayCtrlStore implements Store {
     const { name } = this;
     // in the place of a file, not of the directory
     if (hasCode(error, "EISDIR")) {
-      return new RowRefusedError(`store: ${name}: ${reason(error)}`, { cause: error });
+      return new RowRefusedError(`store: ${name}: ${reasonOf(error)}`, { cause: error });
     }
     const hint = hasCode(error, "ENOENT")
       ? `there is no such directory; ${INSTALL_HINT}`
-      : reason(error);
+      : reasonOf(error);
     return new StoreAwayError(`store: ${name}: ${hint}`, { cause: error });
   }
 }

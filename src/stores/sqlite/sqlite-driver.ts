@@ -3,7 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { INSTALL_HINT } from "../complaint.ts";
-import { RowRefusedError, StoreAwayError, reason } from "../../lib/errors.ts";
+import { RowRefusedError, StoreAwayError, reasonOf } from "../../lib/errors.ts";
 import { whyNotForRoot } from "../../system/roots-way.ts";
 
 /** Milliseconds SQLite itself waits for another writer: it does so in the only thread there is, and everybody waits with it. */
@@ -91,12 +91,14 @@ export function isBusy(error: unknown): boolean {
 
 /** Whether there is no table whose name ends so. */
 export function isMissing(error: unknown, suffix: string): boolean {
-  return primaryCode(error) === 1 && new RegExp(`^no such table: .*${suffix}$`).test(reason(error));
+  return (
+    primaryCode(error) === 1 && new RegExp(`^no such table: .*${suffix}$`).test(reasonOf(error))
+  );
 }
 
 /** What an error of SQLite's means. https://sqlite.org/rescode.html */
 export function sqliteTrouble(name: string, path: string, error: unknown): Error {
-  const message = `store: ${name}: ${reason(error)}`;
+  const message = `store: ${name}: ${reasonOf(error)}`;
   const options = { cause: error };
   switch (primaryCode(error)) {
     case 14: // SQLITE_CANTOPEN
@@ -105,7 +107,7 @@ export function sqliteTrouble(name: string, path: string, error: unknown): Error
         : new StoreAwayError(`store: ${name}: it does not exist; ${INSTALL_HINT}`, options);
     case 1: // SQLITE_ERROR
       return new StoreAwayError(
-        /^no such (?:table|column)/.test(reason(error)) ? `${message}; ${INSTALL_HINT}` : message,
+        /^no such (?:table|column)/.test(reasonOf(error)) ? `${message}; ${INSTALL_HINT}` : message,
         options,
       );
     case 18: // SQLITE_TOOBIG

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerStoreConfig } from "../../config/config.ts";
-import { PopbsmtpError, RowRefusedError, StoreAwayError, reason } from "../../lib/errors.ts";
+import { PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../../lib/errors.ts";
 import { type Complaint } from "../complaint.ts";
 import { Hosts, placeOfHost } from "./hosts.ts";
 
@@ -342,5 +342,5 @@ export async function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> 
 
 /** The explanation of an error that has nothing to do with this server's own error codes. */
 export function unknownTrouble(error: unknown): Complaint {
-  return { kind: "lost", text: reason(error) };
+  return { kind: "lost", text: reasonOf(error) };
 }

@@ -1,10 +1,10 @@
-import { reason } from "../../../src/lib/errors.ts";
+import { reasonOf } from "../../../src/lib/errors.ts";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-describe("reason", () => {
+describe("reasonOf", () => {
   it("is the error's message", () => {
-    assert.equal(reason(new Error("out of order")), "out of order");
+    assert.equal(reasonOf(new Error("out of order")), "out of order");
   });
 
   it("is what is inside an AggregateError without a message", () => {
@@ -12,15 +12,18 @@ describe("reason", () => {
       new Error("refused on ::1"),
       new Error("refused on 127.0.0.1"),
     ]);
-    assert.equal(reason(error), "refused on ::1, refused on 127.0.0.1");
+    assert.equal(reasonOf(error), "refused on ::1, refused on 127.0.0.1");
   });
 
   it("is never empty", () => {
-    assert.equal(reason(new TypeError("")), "TypeError");
-    assert.equal(reason("a string"), "a string");
+    assert.equal(reasonOf(new TypeError("")), "TypeError");
+    assert.equal(reasonOf("a string"), "a string");
   });
 
   it("is one printable line", () => {
-    assert.equal(reason(new Error("value \u001b[2J\nfor column\u0000")), "value  [2J for column ");
+    assert.equal(
+      reasonOf(new Error("value \u001b[2J\nfor column\u0000")),
+      "value  [2J for column ",
+    );
   });
 });
