@@ -85,7 +85,11 @@ test("what Dovecot logs of a client that has not logged in makes no line that co
   };
   // where Dovecot cuts, which depends on a process id
   await identify(5_000);
-  const [, first = ""] = /ID sent: (.{2000,})\n/.exec(dovecot.log()) ?? [];
+  let first = "";
+  await waitUntil("the first piece to be logged", () => {
+    [, first = ""] = /ID sent: (.{2000,})\n/.exec(dovecot.log()) ?? [];
+    return first !== "";
+  });
   await waitUntil("a piece to be logged that is a login", async () => {
     await identify(Buffer.byteLength(first));
     return isLogged();

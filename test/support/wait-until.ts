@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface WaitOptions {
-  /** Milliseconds. Default 10,000. */
+  /** Milliseconds. Default 30,000: other tests may have the processor. */
   readonly timeout?: number;
   /** Milliseconds between two tries. Default 10. */
   readonly interval?: number;
@@ -15,7 +15,7 @@ export interface WaitOptions {
 export async function waitUntil(
   what: string,
   probe: () => boolean | Promise<boolean>,
-  { timeout = 10_000, interval = 10 }: WaitOptions = {},
+  { timeout = 30_000, interval = 10 }: WaitOptions = {},
 ): Promise<void> {
   const end = performance.now() + timeout;
   let cause: unknown;
