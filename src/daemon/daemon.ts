@@ -9,10 +9,10 @@
  * Logins, the drain and lookups each have a store handle, and so a connection, of their own: none queues behind another.
  */
 import type { Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
+import { withDeadline } from "../lib/deadline.ts";
 import { EX, PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import { loginClock, type Login, type Outcome } from "../login/login.ts";
 import type { Answered } from "../lookups/lookup.ts";
@@ -223,7 +223,7 @@ export class Daemon {
    * @param patience how long that may take: a store may hang, and what it has not taken is in the spool. Milliseconds
    */
   async stop(patience: number): Promise<void> {
-    await Promise.race([this.#finish(), sleep(patience, undefined, { ref: false })]);
+    await withDeadline(this.#finish(), patience, () => undefined);
   }
 
   async #finish(): Promise<void> {

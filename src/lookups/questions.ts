@@ -1,5 +1,6 @@
 /** Asks the store about addresses so that neither suffers: not the store from a flood, not who asks from a store that is away. */
 import type { Address } from "../login/address.ts";
+import { withDeadline } from "../lib/deadline.ts";
 import { PartlyAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import { ClockOffset } from "../stores/table/clock-offset.ts";
 import type { Store } from "../stores/store.ts";
@@ -49,26 +50,23 @@ export class Questions {
     const open = this.#open.get(address);
     if (open !== undefined) return open;
     if (!this.#mayAsk()) return Promise.resolve("away");
-    const { promise, resolve } = Promise.withResolvers<Asked>();
-    this.#open.set(address, promise);
-    const timer = setTimeout(() => {
-      this.#failed(`no answer within ${this.#options.deadline} ms`);
-      resolve("away");
-    }, this.#options.deadline);
-    void this.#lastSeen(address)
-      .then(
+    const { deadline } = this.#options;
+    const answer = this.#lastSeen(address)
+      .then<Asked, Asked>(
         (lastSeen) => {
           this.#failedAt = undefined;
           learn(lastSeen);
-          resolve("answered");
+          return "answered";
         },
-        (error: unknown) => resolve(this.#why(error)),
+        (error: unknown) => this.#why(error),
       )
-      .finally(() => {
-        clearTimeout(timer);
-        this.#open.delete(address);
-      });
-    return promise;
+      .finally(() => this.#open.delete(address));
+    const asked = withDeadline<Asked, Asked>(answer, deadline, () => {
+      this.#failed(`no answer within ${deadline} ms`);
+      return "away";
+    });
+    this.#open.set(address, asked);
+    return asked;
   }
 
   #mayAsk(): boolean {

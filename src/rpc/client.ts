@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
+import { noAnswerWithin, withDeadline } from "../lib/deadline.ts";
 import { reasonOf, codeOf } from "../lib/errors.ts";
 import { decodeReply, encodeCall, MalformedMessage, type Call, type Reply } from "./message.ts";
 
@@ -76,10 +77,6 @@ export class RpcClient implements Disposable {
     const message = encodeCall({ ...call, xid });
     const { promise, resolve, reject } = Promise.withResolvers<Reply>();
     this.#waiting.set(xid, { resolve, reject });
-    const end = setTimeout(
-      () => reject(new NoAnswerError(`no answer within ${deadline / 1_000} s`)),
-      deadline,
-    );
     let again: NodeJS.Timeout | undefined;
     const send = (pause: number) => {
       this.#socket.send(message, (cause) => {
@@ -89,9 +86,11 @@ export class RpcClient implements Disposable {
     };
     send(AGAIN_MS);
     try {
-      return resultOf(await promise);
+      const reply = await withDeadline(promise, deadline, () => {
+        throw new NoAnswerError(noAnswerWithin(deadline));
+      });
+      return resultOf(reply);
     } finally {
-      clearTimeout(end);
       clearTimeout(again);
       this.#waiting.delete(xid);
     }

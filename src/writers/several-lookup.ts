@@ -1,5 +1,6 @@
 /** Looks an address up in several stores, in their order, so that none that is slow or away holds up an answer which another has. */
 import type { Address } from "../login/address.ts";
+import { withDeadline } from "../lib/deadline.ts";
 import { PartlyAwayError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
 import { ClockOffset } from "../stores/table/clock-offset.ts";
 import { answersOf, byThisClock, joined } from "./several-answers.ts";
@@ -36,7 +37,14 @@ export class SeveralLookup {
         (answer) => answer && resolve(answer),
         () => undefined,
       );
-      const first = await Promise.race([settled(question, HEAD_START_MS), found]);
+      const first = await Promise.race([
+        withDeadline(
+          question.catch(() => undefined),
+          HEAD_START_MS,
+          () => undefined,
+        ),
+        found,
+      ]);
       if (first !== undefined) return first;
     }
     return Promise.race([found, unanimous(questions)]);
@@ -55,19 +63,6 @@ async function unanimous(
   }
   if (answers.length === 0) throw errors[0];
   return answers.find((answer) => answer !== undefined);
-}
-
-/** Resolves with the answer, or with nothing after so many milliseconds, or where there is none. */
-async function settled<T>(question: Promise<T>, ms: number): Promise<T | undefined> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(resolve, ms, undefined);
-  try {
-    return await Promise.race([question, promise]);
-  } catch {
-    return undefined;
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** One of the stores. */
@@ -111,17 +106,11 @@ class Asked {
     return found && byThisClock(found, await this.#clock.of(this.#store));
   }
 
-  async #inTime<T>(answer: Promise<T>): Promise<T> {
-    const { promise, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
+  #inTime<T>(answer: Promise<T>): Promise<T> {
+    return withDeadline(answer, PATIENCE_MS, () => {
       this.#overdue += 1;
       void answer.catch(() => undefined).finally(() => (this.#overdue -= 1));
-      reject(new StoreAwayError(`store: ${this.#store.name}: no answer within ${PATIENCE_MS} ms`));
-    }, PATIENCE_MS);
-    try {
-      return await Promise.race([answer, promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+      throw new StoreAwayError(`store: ${this.#store.name}: no answer within ${PATIENCE_MS} ms`);
+    });
   }
 }

@@ -1,8 +1,9 @@
 /** Where DRAC's clients call: over UDP, over TCP, and as rpcbind tells them. */
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
 import { parseAddress } from "../../login/address.ts";
 import { endpointName, type PortEndpoint } from "../../config/config.ts";
+import { withDeadline } from "../../lib/deadline.ts";
 import { MalformedRequest, serveRequests } from "../../lookups/requests.ts";
 import { MalformedMessage } from "../../rpc/message.ts";
 import { encodeRecord, RecordReader } from "../../rpc/record.ts";
@@ -80,13 +81,14 @@ export class DracListener implements NetworkSource {
 
   async close(patience: number): Promise<void> {
     const end = performance.now() + patience;
-    const late = sleep(patience, undefined, { ref: false });
+    const inTime = (work: Promise<unknown>) =>
+      withDeadline(work, end - performance.now(), () => undefined);
     // first: until the socket is closed nobody else gets the port
-    await Promise.race([this.#registration?.end(), late]);
+    await inTime(Promise.resolve(this.#registration?.end()));
     this.#stop();
     await Promise.all([
       this.#datagrams.close(end - performance.now()),
-      Promise.race([Promise.all(this.#inHand), late]),
+      inTime(Promise.all(this.#inHand)),
     ]);
     // the last answer is with the kernel by now; who does not read it is not waited for
     await turn();

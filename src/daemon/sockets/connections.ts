@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
+import { withDeadline } from "../../lib/deadline.ts";
 
 export interface ConnectionLimits {
   /** Open at a time. For one more, the one that has been idle longest is closed. Default: no limit. */
@@ -54,9 +54,7 @@ export class Connections {
       socket.once("close", () => resolve());
       return promise;
     });
-    if (patience > 0) {
-      await Promise.race([Promise.all(closed), sleep(patience, undefined, { ref: false })]);
-    }
+    if (patience > 0) await withDeadline(Promise.all(closed), patience, () => undefined);
     for (const socket of this.#open) socket.destroy();
   }
 }

@@ -1,9 +1,10 @@
 /** A UDP socket where each datagram is asked something, and perhaps answered. */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
 import { parseAddress, type Address } from "../../login/address.ts";
 import { endpointName, type PortEndpoint } from "../../config/config.ts";
+import { withDeadline } from "../../lib/deadline.ts";
 import { ConfigError, reasonOf } from "../../lib/errors.ts";
 import { patiently } from "./endpoint.ts";
 import { listening } from "./listening.ts";
@@ -92,9 +93,7 @@ export class Datagrams {
       await turn();
     }
     this.#socket.removeAllListeners("message");
-    const answered = Promise.all(this.#inHand);
-    const left = Math.max(0, end - performance.now());
-    await Promise.race([answered, sleep(left, undefined, { ref: false })]);
+    await withDeadline(Promise.all(this.#inHand), end - performance.now(), () => undefined);
     this.#isOpen = false;
     this.#socket.close();
   }

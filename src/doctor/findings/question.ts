@@ -1,6 +1,8 @@
 /** Asks `popbsmtp serve` what its clients ask, the way they do. */
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../config/config.ts";
+import { noAnswerWithin, withDeadline } from "../../lib/deadline.ts";
+import { codeOf, reasonOf } from "../../lib/errors.ts";
 import type { Account } from "../../system/privileges.ts";
 import { becoming } from "./becoming.ts";
 
@@ -8,7 +10,7 @@ import { becoming } from "./becoming.ts";
 const TIMEOUT_MS = 2_000;
 
 /** Why nothing came back from a daemon that hangs, or is very slow. */
-export const NO_ANSWER = `no answer within ${String(TIMEOUT_MS / 1000)} s`;
+export const NO_ANSWER = noAnswerWithin(TIMEOUT_MS);
 
 /** What came back before the connection was closed, or why nothing did: "ECONNREFUSED", {@link NO_ANSWER}. */
 export type Asked = { readonly answer: string } | { readonly why: string };
@@ -24,25 +26,25 @@ export interface Client {
  *
  * @param as default: whoever this process is
  */
-export function question(endpoint: Endpoint, text: string, as?: Client): Promise<Asked> {
-  return new Promise((resolve) => {
-    // connect(2) to a Unix socket is called before connect() returns
-    const open = () => connect(endpoint);
-    const socket = as === undefined ? open() : becoming(as.user, as.account, open);
-    const settle = (asked: Asked) => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(asked);
-    };
-    const timer = setTimeout(() => settle({ why: NO_ANSWER }), TIMEOUT_MS);
-    let answer = "";
-    socket.on("data", (chunk) => (answer += chunk.toString("latin1")));
-    socket.on("error", (error) =>
-      settle({ why: "code" in error ? String(error.code) : error.message }),
-    );
-    socket.on("end", () => settle({ answer }));
-    socket.end(text, "latin1");
-  });
+export async function question(endpoint: Endpoint, text: string, as?: Client): Promise<Asked> {
+  // connect(2) to a Unix socket is called before connect() returns
+  const open = () => connect(endpoint);
+  const socket = as === undefined ? open() : becoming(as.user, as.account, open);
+  try {
+    return await withDeadline(converse(socket, text), TIMEOUT_MS, () => ({ why: NO_ANSWER }));
+  } finally {
+    socket.destroy();
+  }
+}
+
+function converse(socket: Socket, text: string): Promise<Asked> {
+  const { promise, resolve } = Promise.withResolvers<Asked>();
+  let answer = "";
+  socket.on("data", (chunk) => (answer += chunk.toString("latin1")));
+  socket.on("error", (error) => resolve({ why: codeOf(error) ?? reasonOf(error) }));
+  socket.on("end", () => resolve({ answer }));
+  socket.end(text, "latin1");
+  return promise;
 }
 
 /** What to do about a daemon that hangs: whoever started it starts another. */

@@ -2,14 +2,9 @@ import { reasonOf } from "../../lib/errors.ts";
 import { Socket } from "node:net";
 import type { Client } from "pg";
 import type { Account, ServerStoreConfig } from "../../config/config.ts";
+import { withDeadline } from "../../lib/deadline.ts";
 import { INSTALL_HINT, type Complaint } from "../complaint.ts";
-import {
-  KEEPALIVE_MS,
-  LOCK_MS,
-  unknownTrouble,
-  withDeadline,
-  type Driver,
-} from "../table/connection.ts";
+import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "../table/connection.ts";
 import { tlsOptions } from "../table/tls.ts";
 
 // @types/pg does not know it

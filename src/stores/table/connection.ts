@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerStoreConfig } from "../../config/config.ts";
+import { noAnswerWithin, withDeadline } from "../../lib/deadline.ts";
 import { PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../../lib/errors.ts";
 import { type Complaint } from "../complaint.ts";
 import { Hosts, placeOfHost } from "./hosts.ts";
@@ -169,7 +170,7 @@ export class Connection<Link> {
     }, SUSPECT_MS);
     const late = setTimeout(() => {
       void this.#cancel(host, link);
-      reject(new GivenUp("late", `no answer within ${String(limit / 1_000)} s`));
+      reject(new GivenUp("late", noAnswerWithin(limit)));
     }, end - performance.now());
     if (isLast) clearTimeout(suspicion);
     try {
@@ -325,19 +326,6 @@ interface Verb {
 /** The connection is gone, and a fresh one may do better. */
 class Moved extends Error {
   override name = "Moved";
-}
-
-/** Rejects where `work` takes longer than so many milliseconds. */
-export async function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    reject(new Error(`no answer within ${String(ms / 1_000)} s`));
-  }, ms);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The explanation of an error that has nothing to do with this server's own error codes. */

@@ -1,0 +1,25 @@
+/**
+ * Settles as `work` does, or once `ms` milliseconds have passed as `late` does. `work` goes on.
+ *
+ * @param late Default: throws an error that names the time
+ */
+export async function withDeadline<Result, Late = never>(
+  work: Promise<Result>,
+  ms: number,
+  late: () => Late = () => {
+    throw new Error(noAnswerWithin(ms));
+  },
+): Promise<Result | Late> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, Math.max(0, ms));
+  try {
+    return await Promise.race([work, promise.then(late)]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a deadline's error says: "no answer within 0.3 s". */
+export function noAnswerWithin(ms: number): string {
+  return `no answer within ${String(ms / 1_000)} s`;
+}
