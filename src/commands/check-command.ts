@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
+import type { Time } from "../lib/clock.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { EX, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
 import type { Authorization, Store } from "../stores/store.ts";
@@ -135,7 +136,7 @@ async function until(
   store: Store,
   lifetime: number,
   row: Authorization,
-  now: number,
+  now: Time,
 ): Promise<string> {
   // last_seen is by the store's clock, which need not be this host's
   const end = row.lastSeen.getTime() + lifetime - (await store.clockOffset());

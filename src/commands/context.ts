@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { parseAddress, type Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
+import type { Clock } from "../lib/clock.ts";
 import { EX, PopbsmtpError, UsageError } from "../lib/errors.ts";
 import type { OpenStoresOptions } from "../writers/open-stores.ts";
 import type { Store } from "../stores/store.ts";
@@ -10,8 +11,7 @@ import { printable, type Terminal } from "../lib/terminal.ts";
 /** What every command is given, and leaves its answer in. */
 export interface Context {
   readonly terminal: Terminal;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** The exit status, unless something is thrown. 0 at first; a command answers "no" with EX.NO. */
   exitStatus: number;
 }

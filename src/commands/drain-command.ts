@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
+import type { Clock } from "../lib/clock.ts";
 import { EX, PopbsmtpError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import type { Spool } from "../spool/spool.ts";
 import { configOf, drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
@@ -91,7 +92,7 @@ async function lingerWith(
   command: Command,
   spool: Spool,
   leaving: AbortSignal,
-  now: () => number,
+  now: Clock,
 ): Promise<Config | undefined> {
   const { drainLingering } = await import("../drain/drain.ts");
   const { sameLeg } = await import("../writers/legs.ts");

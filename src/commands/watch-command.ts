@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { Command } from "commander";
 import type { Config } from "../config/config.ts";
+import type { Time } from "../lib/clock.ts";
 import { DURATION_SPELLING, parseDuration } from "../lib/duration.ts";
 import { UsageError, hasCode } from "../lib/errors.ts";
 import type { Formats } from "../mail-formats/formats.ts";
@@ -70,13 +71,11 @@ interface Watching {
   readonly config: Config;
   readonly context: Context;
   readonly formats: Formats;
-  /** Milliseconds since 1970. */
-  readonly since: number | undefined;
+  readonly since: Time | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds since 1970. */
-function sinceArgument(text: string | undefined, now: number): number | undefined {
+function sinceArgument(text: string | undefined, now: Time): Time | undefined {
   if (text === undefined) return undefined;
   const ago = parseDuration(text);
   if (ago !== undefined) return now - ago;

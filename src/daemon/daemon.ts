@@ -12,6 +12,7 @@ import type { Socket } from "node:net";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
+import type { Clock } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import { EX, PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import { loginClock, type Login, type Outcome } from "../login/login.ts";
@@ -42,8 +43,7 @@ export interface DaemonOptions {
   readonly replaces: boolean;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
 }
 
 /** The store handles of one configuration. */
@@ -54,7 +54,7 @@ interface Stores {
 
 export class Daemon {
   readonly #options: DaemonOptions;
-  readonly #loginClock: () => number;
+  readonly #loginClock: Clock;
   readonly #spool: Spool;
   readonly #recorder: Recorder;
   readonly #reports = new Reports();

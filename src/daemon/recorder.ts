@@ -1,4 +1,5 @@
 /** Where the daemon's live logins go: into the store together, or into the spool where that takes too long. */
+import type { Clock } from "../lib/clock.ts";
 import { RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Login, Outcome } from "../login/login.ts";
@@ -18,8 +19,7 @@ export interface RecorderOptions {
   /** Told of a login that was noted as spooled, and cannot be recorded after all. */
   readonly forget: (login: Login) => void;
   readonly inHand: Pick<InHand, "hold">;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "login" | "batch">;
   /** Told after each statement why the store did not answer; undefined where it did. */

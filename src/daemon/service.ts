@@ -1,4 +1,5 @@
 /** This process, as it was started, and what is wrong with it. */
+import type { Clock } from "../lib/clock.ts";
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import { becomeAccount, isRoot, type Account } from "../system/privileges.ts";
@@ -21,8 +22,7 @@ export interface ServeOptions {
   /** Reads the configuration, at first and again; throws where it is wrong. */
   readonly load: () => Promise<Config>;
   readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
 }
 
 /** This process, as it was started. */

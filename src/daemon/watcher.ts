@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../lib/clock.ts";
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Selection } from "../sources/mail-log/selector.ts";
@@ -10,8 +11,7 @@ import type { Metrics } from "./metrics/metrics.ts";
 const AGAIN_MS = { first: 1_000, last: 60_000 };
 
 export interface WatcherOptions {
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "lines">;
   /** Whether a login has been recorded already. */

@@ -3,6 +3,7 @@ import { readFileSync, realpathSync } from "node:fs";
 import { userInfo } from "node:os";
 import { DEFAULT_CONFIG_PATH, type Config, type StoreConfig } from "../config/config.ts";
 import { loadConfig } from "../config/reading/load.ts";
+import type { Clock } from "../lib/clock.ts";
 import { ConfigError, EX, PopbsmtpError } from "../lib/errors.ts";
 import { dropPrivileges, findAccount, isRoot, type Account } from "../system/privileges.ts";
 import { SCHEMA_VERSION } from "../writers/open-stores.ts";
@@ -35,8 +36,7 @@ export interface Scope {
   readonly program: string;
   readonly dovecotConfig: string | undefined;
   readonly postfixConfig: string | undefined;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
 }
 

@@ -1,5 +1,6 @@
 /** From files in the spool to rows in the store: what every drain does with a handful of entries. */
 import type { Network } from "../login/address.ts";
+import type { Clock } from "../lib/clock.ts";
 import { EX, hasCode, PopbsmtpError, RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import type { Store } from "../stores/store.ts";
@@ -30,8 +31,7 @@ export interface BatchContext {
   readonly spool: Spool;
   readonly store: Store;
   readonly exclude: readonly Network[];
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** Takes a line about a file that had to be set aside. */
   readonly report: (line: string) => void;
   readonly onCommit: OnCommit;

@@ -1,4 +1,5 @@
 /** The drains of several stores' spools: one for each, so that none waits for another. */
+import type { Clock } from "../lib/clock.ts";
 import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { answersOf, together } from "../writers/several-answers.ts";
@@ -25,7 +26,7 @@ export interface LegDrains {
 export function startLegDrains(
   config: Config,
   optionsOf: (leg: Config) => Omit<DrainUntilOptions, "isAwaited" | "prepare">,
-  now: () => number = Date.now,
+  now: Clock = Date.now,
 ): LegDrains {
   const leave = new AbortController();
   const legs = legsOf(config);

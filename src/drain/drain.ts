@@ -8,6 +8,7 @@
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
+import type { Clock } from "../lib/clock.ts";
 import { EX, PopbsmtpError, StoreAwayError } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import type { Store } from "../stores/store.ts";
@@ -36,8 +37,7 @@ const LEAVE_MS = 1_000;
 const BACKOFF_MS = { first: 100, last: 5_000 };
 
 export interface DrainOptions {
-  /** This host's clock, in milliseconds since 1970. Default: Date.now. */
-  readonly now?: () => number;
+  readonly now?: Clock;
   /** Takes a line about a file that had to be set aside. Default: nobody hears it. */
   readonly report?: (line: string) => void;
   /** Told, once in this process, that the kernel announces no logins, and what to do about it. Default: nobody hears it. */

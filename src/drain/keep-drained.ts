@@ -1,5 +1,6 @@
 /** For a process that writes logins into the spool for as long as it runs, and sees to it that somebody drains it. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../lib/clock.ts";
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Store } from "../stores/store.ts";
@@ -14,8 +15,7 @@ export interface KeepDrainedOptions {
   readonly openStore: (config: Config) => Promise<Store>;
   /** Ends it, after what waits has been written. */
   readonly signal: AbortSignal;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** Takes a line about what went wrong. */
   readonly report: (line: string) => void;
 }

@@ -1,4 +1,5 @@
 import type { Address } from "./address.ts";
+import type { Clock, Time } from "../lib/clock.ts";
 
 /** Somebody has just read mail. */
 export interface Login {
@@ -8,8 +9,8 @@ export interface Login {
   readonly user: string;
   /** How: "imap", "pop3", ...; "" where nobody said. */
   readonly service: string;
-  /** When, by this host's clock: milliseconds since 1970, with a fraction down to microseconds. */
-  readonly time: number;
+  /** When, with a fraction down to microseconds. */
+  readonly time: Time;
 }
 
 /** Longer user names are cut at this many bytes of UTF-8: every store can index that much. */
@@ -23,10 +24,8 @@ export function cutUser(user: string): string {
 /**
  * A clock for logins: `now`, but no time twice, as far as a thousand in a millisecond. Files in the spool are called by a login's time,
  * and by it a store knows one that comes a second time.
- *
- * @param now this host's clock, in milliseconds since 1970
  */
-export function loginClock(now: () => number): () => number {
+export function loginClock(now: Clock): Clock {
   let last = NaN;
   let more = 0;
   return () => {

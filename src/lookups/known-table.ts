@@ -3,19 +3,20 @@
  * the values are numbers in arrays, not objects: fifty thousand authorizations are then 5 MB, not 10.
  */
 import type { Address } from "../login/address.ts";
+import type { Moment, Time } from "../lib/clock.ts";
 
 /** An authorization, as far as it is known. */
 export interface Known {
-  /** The last login by this host's clock. Milliseconds since 1970. */
-  readonly lastSeen: number;
-  /** The same by a clock that nobody sets. Milliseconds. */
-  readonly moment: number;
+  /** The last login. */
+  readonly lastSeen: Time;
+  /** The same by the clock that nobody sets. */
+  readonly moment: Moment;
   /** The last login may be in the spool only. */
   readonly spooled: boolean;
   /** When it was noted or first learnt, counted in events. */
   readonly event: number;
-  /** When it was last noted, or answered for by the store, by the clock that nobody sets. Milliseconds. */
-  readonly confirmed: number;
+  /** When it was last noted, or answered for by the store. */
+  readonly confirmed: Moment;
 }
 
 export class KnownTable {

@@ -14,6 +14,7 @@ import type { Config } from "../config/config.ts";
 import type { Login } from "../login/login.ts";
 import type { Answered, Lookup } from "./lookup.ts";
 import { Questions } from "./questions.ts";
+import { monotonicClock, type Clock, type MonotonicClock } from "../lib/clock.ts";
 import { Recent } from "../lib/recent.ts";
 import { AGREE_MS } from "../stores/table/store-clock.ts";
 import type { Store } from "../stores/store.ts";
@@ -36,10 +37,8 @@ export interface KnownOptions {
   readonly config: () => Pick<Config, "lifetime" | "exclude">;
   /** Also as it is now. A handle for lookups alone: on one that is shared they wait behind what else is asked. */
   readonly store: () => Pick<Store, "lookup" | "clockOffset">;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
-  /** A clock that nobody sets, in milliseconds. Default: performance.now */
-  readonly moment?: () => number;
+  readonly now: Clock;
+  readonly moment?: MonotonicClock;
   /** How long a lookup may wait for the store. Milliseconds; default 500. */
   readonly deadline?: number;
   /** So many addresses of each kind are remembered for certain, twice as many at most. Default 25,000. */
@@ -50,8 +49,8 @@ export interface KnownOptions {
 
 export class KnownAuthorizations implements Lookup {
   readonly #config: KnownOptions["config"];
-  readonly #now: () => number;
-  readonly #moment: () => number;
+  readonly #now: Clock;
+  readonly #moment: MonotonicClock;
   readonly #questions: Questions;
   readonly #authorized: KnownTable;
   /** The moment when the store said "no"; what was noted since counts more. */
@@ -62,7 +61,7 @@ export class KnownAuthorizations implements Lookup {
     config,
     store,
     now,
-    moment = () => performance.now(),
+    moment = monotonicClock,
     deadline = 500,
     limit = 25_000,
     onFailure = () => undefined,

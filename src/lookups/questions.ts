@@ -1,5 +1,6 @@
 /** Asks the store about addresses so that neither suffers: not the store from a flood, not who asks from a store that is away. */
 import type { Address } from "../login/address.ts";
+import type { Clock, MonotonicClock, Time } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import { PartlyAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import { ClockOffset } from "../stores/table/clock-offset.ts";
@@ -14,18 +15,16 @@ const OPEN_QUESTIONS = 1_000;
 export interface QuestionsOptions {
   /** As it is now: a reload changes it. */
   readonly store: () => Pick<Store, "lookup" | "clockOffset">;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
-  /** A clock that nobody sets, in milliseconds. */
-  readonly moment: () => number;
+  readonly now: Clock;
+  readonly moment: MonotonicClock;
   /** How long a question may take. Milliseconds. */
   readonly deadline: number;
   /** Told why the store did not answer a question. */
   readonly onFailure: (problem: string) => void;
 }
 
-/** Takes what the store knows: the last login by this host's clock, undefined where the address may not relay. */
-export type Learn = (lastSeen: number | undefined) => void;
+/** Takes what the store knows: the last login, undefined where the address may not relay. */
+export type Learn = (lastSeen: Time | undefined) => void;
 
 /** "unsupported": the store is one that cannot be asked, now or ever. */
 export type Asked = "answered" | "away" | "unsupported";

@@ -20,6 +20,7 @@ import {
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as v from "valibot";
+import type { Time } from "../lib/clock.ts";
 import { StoreAwayError, hasCode } from "../lib/errors.ts";
 import { REVOCATION_KEPT_MS } from "../login/login.ts";
 import type { Login } from "../login/login.ts";
@@ -48,10 +49,8 @@ export class Revocations {
 
   /**
    * Records a revocation of all that is until now, so that it outlasts a power cut, and forgets those of more than a week ago.
-   *
-   * @param now this host's clock, in milliseconds since 1970
    */
-  add(mark: Mark, now: number): void {
+  add(mark: Mark, now: Time): void {
     mkdirSync(this.#path, { recursive: true, mode: 0o755 });
     const name = `${Math.ceil(now)}.${randomUUID()}`;
     const unfinished = join(this.#path, `.${name}`);
@@ -74,7 +73,7 @@ export class Revocations {
    *
    * @throws StoreAwayError where nobody can tell
    */
-  remaining(logins: readonly Login[], now: number): readonly Login[] {
+  remaining(logins: readonly Login[], now: Time): readonly Login[] {
     const known = new Map<string, Mark | undefined>();
     for (const name of this.#names()) {
       if (timeOf(name) - now <= AHEAD_MS)

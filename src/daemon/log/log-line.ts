@@ -1,5 +1,6 @@
 /** What a log line looks like. Nothing that a client controls can end it, begin another, or make a terminal do something. */
 import { fstatSync } from "node:fs";
+import type { Clock } from "../../lib/clock.ts";
 import { printable } from "../../lib/terminal.ts";
 import type { Fields, Level } from "./log.ts";
 
@@ -59,7 +60,7 @@ export function dovecotLine(pid: number): LineStyle {
 }
 
 /** For a file or a terminal: the time (RFC 3339, UTC) and the level in front. `now`: milliseconds since 1970. */
-export function plainLine(now: () => number): LineStyle {
+export function plainLine(now: Clock): LineStyle {
   return (level, text) => `${new Date(now()).toISOString()} ${level} ${text}\n`;
 }
 
@@ -67,7 +68,7 @@ export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
   /** This process' id. */
   readonly pid: number;
-  readonly now: () => number;
+  readonly now: Clock;
   /** What is written to. Default: stderr. */
   readonly descriptor?: number;
 }

@@ -4,6 +4,7 @@ import { placeOf } from "../../config/place.ts";
 import { parseEntryName } from "../../spool/entry.ts";
 import { legsOf } from "../../writers/legs.ts";
 import { Spool } from "../../spool/spool.ts";
+import type { Time } from "../../lib/clock.ts";
 
 /** How much waits in a spool. */
 export interface SpoolDepth {
@@ -15,10 +16,8 @@ export interface SpoolDepth {
 /**
  * Counts the logins in a spool's directory; undefined where it cannot be read. Reads it bit by bit, so that nobody waits for the
  * counting of a million.
- *
- * @param now this host's clock, in milliseconds since 1970
  */
-export async function spoolDepth(path: string, now: number): Promise<SpoolDepth | undefined> {
+export async function spoolDepth(path: string, now: Time): Promise<SpoolDepth | undefined> {
   let logins = 0;
   let oldest = now;
   try {
@@ -44,7 +43,7 @@ export interface StoreReading {
 }
 
 /** Of several stores, each; nothing where there is one. */
-export function storeReadings(config: Config, now: number): Promise<readonly StoreReading[]> {
+export function storeReadings(config: Config, now: Time): Promise<readonly StoreReading[]> {
   return Promise.all(
     legsOf(config).flatMap(({ spool, stores }) =>
       stores.map(async (store) => ({

@@ -15,6 +15,7 @@ import type { HandedSocket } from "../sockets/listeners.ts";
 import type { Log } from "../log/log.ts";
 import type { Metrics, Told } from "../metrics/metrics.ts";
 import { Missing, named } from "../sockets/missing.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 /** What a source does with what comes in. */
 export interface SourceHooks {
@@ -47,8 +48,7 @@ export interface NetworkSourcesOptions {
 export interface NetworkHooks {
   /** Records a login, and says whether it is safe. */
   readonly record: (login: Login) => Promise<boolean>;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   readonly metrics: Pick<Metrics, "malformed" | "denied">;
 }
 

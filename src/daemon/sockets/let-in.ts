@@ -10,9 +10,10 @@ import { serveDict } from "../../sources/dovecot/dict.ts";
 import { servePostLogin } from "../../sources/dovecot/post-login.ts";
 import { isLogin, type Handler, type Role } from "./listeners.ts";
 import type { Log } from "../log/log.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 /** Lets everybody in, and records nothing. */
-export function lettingIn(now: () => number, log: Log): Handler {
+export function lettingIn(now: Clock, log: Log): Handler {
   return (socket: Socket, role: Role) => {
     // a policy service that hangs up is no opinion (default_action)
     if (!isLogin(role)) {

@@ -1,5 +1,6 @@
 /** What proc(5) says of processes, and what started the daemon. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import type { Time } from "../../lib/clock.ts";
 import { hasCode } from "../../lib/errors.ts";
 
 /** proc(5) counts in hundredths of a second on every platform that Linux has (USER_HZ). */
@@ -10,8 +11,8 @@ export interface Process {
   readonly parent: number;
   /** The program's name, of which the kernel keeps 15 bytes. */
   readonly name: string;
-  /** By this host's clock, in milliseconds since 1970; up to a second too early. */
-  readonly started: number;
+  /** Up to a second too early. */
+  readonly started: Time;
 }
 
 /** undefined: there is no such process. */
@@ -33,8 +34,8 @@ export function findProcess(pid: number): Process | undefined {
   }
 }
 
-/** When the system was started, in whole seconds (btime), as milliseconds since 1970. */
-function bootTime(): number {
+/** When the system was started, in whole seconds (btime). */
+function bootTime(): Time {
   const [, seconds] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1")) ?? [];
   return Number(seconds) * 1000;
 }

@@ -1,5 +1,6 @@
 import type { Config } from "../../config/config.ts";
 import type { Account } from "../../system/privileges.ts";
+import type { Time } from "../../lib/clock.ts";
 
 /** What is examined, and from whose view. */
 export interface Subject {
@@ -12,8 +13,7 @@ export interface Subject {
   readonly account: Account | undefined;
   /** The process id of the `popbsmtp serve` that drains the spool; undefined: none does. */
   readonly daemon: number | undefined;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: number;
+  readonly now: Time;
   /** Which Dovecot and which Postfix; undefined: the ones that run by default. */
   readonly dovecotConfig: string | undefined;
   readonly postfixConfig: string | undefined;

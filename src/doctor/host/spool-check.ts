@@ -1,6 +1,7 @@
 /** The spool: may it be written to, and is anybody emptying it? */
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Time } from "../../lib/clock.ts";
 import { reasonOf } from "../../lib/errors.ts";
 import type { Config } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
@@ -43,7 +44,7 @@ export function spoolFindings({ config, account, daemon, now }: Subject): readon
   return [...findings, ...inside];
 }
 
-function contents(config: Config, daemon: number | undefined, now: number): readonly Finding[] {
+function contents(config: Config, daemon: number | undefined, now: Time): readonly Finding[] {
   const path = config.spool;
   try {
     const legs = legsOf(config).filter(({ spool }) => existsSync(spool));
@@ -112,7 +113,7 @@ function space(path: string): Finding {
   return none ? problem(`${text}: no login is recorded`, look) : warning(`only ${text}`, look);
 }
 
-function waiting(config: Config, daemon: number | undefined, now: number): readonly Finding[] {
+function waiting(config: Config, daemon: number | undefined, now: Time): readonly Finding[] {
   const spool = new Spool(config.spool);
   const { entries } = spool.scan();
   const pid = daemon ?? spool.drainAtWork();
@@ -158,7 +159,7 @@ function waiting(config: Config, daemon: number | undefined, now: number): reado
 }
 
 /** One of several stores misses logins that the others have. */
-function waitingForOne(leg: Config, config: Config, now: number): readonly Finding[] {
+function waitingForOne(leg: Config, config: Config, now: Time): readonly Finding[] {
   const spool = new Spool(leg.spool);
   const { entries } = spool.scan();
   const [oldest] = entries;

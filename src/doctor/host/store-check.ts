@@ -1,5 +1,6 @@
 /** The store: can it be reached, and does it do what it has to? */
 import { parseAddress, type Address } from "../../login/address.ts";
+import type { Time } from "../../lib/clock.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import { hasTable, type Config, type StoreConfig } from "../../config/config.ts";
 import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../../lib/errors.ts";
@@ -89,7 +90,7 @@ async function rights(
   { writer, purger }: Stores,
   config: Config,
   store: StoreConfig,
-  now: number,
+  now: Time,
 ): Promise<Finding> {
   const address = trialAddress();
   const roles = `${popbsmtp(config)} schema print --roles    # what each account has to be granted`;
@@ -133,7 +134,7 @@ async function rows(
   config: Config,
   daemon: number | undefined,
   store: Store,
-  now: number,
+  now: Time,
 ): Promise<Finding> {
   const { live, all, oldest } = await store.count();
   const text = `${counted(live, "live authorization")}, ${String(all - live)} expired`;

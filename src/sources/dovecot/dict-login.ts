@@ -1,4 +1,5 @@
 /** From a key that Dovecot's last_login plugin sets to a login: `shared/popbsmtp/SERVICE/ADDRESS/USER`. */
+import type { Time } from "../../lib/clock.ts";
 import { parseAddress } from "../../login/address.ts";
 import { cutUser, type Login } from "../../login/login.ts";
 import { decodeText } from "../../spool/entry.ts";
@@ -20,12 +21,11 @@ const LOGIN_DIGITS = 16;
  * The login; undefined where none is to be recorded: it is another service's, or has no address, as that of a program on this host.
  *
  * @param major the protocol's version, to tell which Dovecot's settings to name
- * @param now this host's clock, in milliseconds since 1970
  * @throws Error that says what is wrong with Dovecot's configuration
  */
 export function dictLogin(
   { key, value }: DictSet,
-  { major, now }: { readonly major: number | undefined; readonly now: number },
+  { major, now }: { readonly major: number | undefined; readonly now: Time },
 ): Login | undefined {
   const [, service, address, user] =
     /^shared\/popbsmtp\/([^/]*)\/([^/]*)\/(.+)$/s.exec(key.toString("latin1")) ?? [];

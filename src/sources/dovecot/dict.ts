@@ -6,6 +6,7 @@
  * Dovecot logs; `A` in front of either for D. `N` for a lookup and an empty line for an iteration: there is nothing to read here.
  */
 import type { Socket } from "node:net";
+import type { Clock } from "../../lib/clock.ts";
 import { reasonOf } from "../../lib/errors.ts";
 import type { Login } from "../../login/login.ts";
 import { dictLogin } from "./dict-login.ts";
@@ -18,8 +19,7 @@ const SILENT_MS = 60_000;
 export interface DictOptions {
   /** Records a login; false where that failed. Never rejects. */
   readonly record: (login: Login) => Promise<boolean>;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** Told of a commit that is refused for what is in it, and once of a connection that is closed because it is not Dovecot's. */
   readonly onMalformed: (why: string) => void;
 }

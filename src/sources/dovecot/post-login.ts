@@ -11,6 +11,7 @@
  * refuses the login, and Dovecot gives up after 60 s.
  */
 import type { Socket } from "node:net";
+import type { Clock } from "../../lib/clock.ts";
 import { reasonOf } from "../../lib/errors.ts";
 import { parseAddress, type Address } from "../../login/address.ts";
 import { cutUser, type Login } from "../../login/login.ts";
@@ -39,8 +40,7 @@ export interface PostLoginOptions {
   readonly service: string;
   /** Records the login; the answer goes out when it resolves. */
   readonly record: (login: Login) => Promise<unknown>;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** Told once of a connection that is closed because what it asks is no request. */
   readonly onMalformed: (why: string) => void;
 }

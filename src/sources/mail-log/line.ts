@@ -1,4 +1,5 @@
 /** From a line of a log to a login. */
+import type { Time } from "../../lib/clock.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import type { Login } from "../../login/login.ts";
 import type { Found } from "../../mail-formats/format.ts";
@@ -30,13 +31,12 @@ export interface LineContext {
   readonly formats: Formats;
   /** What is known of the lines before. */
   readonly fragments: Fragments;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: number;
+  readonly now: Time;
   /**
-   * When the file was last written to, in milliseconds since 1970: no line of it is later, which tells the year where lines have none.
+   * When the file was last written to: no line of it is later, which tells the year where lines have none.
    * Default: `now`.
    */
-  readonly written?: number | undefined;
+  readonly written?: Time | undefined;
 }
 
 /** A login's time may be ahead of this host's clock by as much: what stores allow for, too. Milliseconds. */
@@ -88,11 +88,11 @@ export function parseLine(line: Buffer, context: LineContext): LineResult {
   return parts === undefined ? UNKNOWN : OTHER;
 }
 
-/** The time that a line begins with, in milliseconds since 1970; undefined where it has none. */
+/** The time that a line begins with; undefined where it has none. */
 export function lineTime(
   line: Buffer,
   context: Pick<LineContext, "now" | "written">,
-): number | undefined {
+): Time | undefined {
   return timeOf(takeApart(line.toString("latin1"))?.time, context);
 }
 

@@ -1,3 +1,4 @@
+import type { Time } from "../../lib/clock.ts";
 import { printable } from "../../lib/terminal.ts";
 
 /** As much of a line is shown. Characters. */
@@ -24,16 +25,15 @@ export class Recognition {
 
   /**
    * @param after how long nothing may be recognised while lines come, in milliseconds; 0: forever
-   * @param now this host's clock, in milliseconds since 1970
    */
-  constructor(after: number, now: number, onQuiet: (quiet: Quiet) => void) {
+  constructor(after: number, now: Time, onQuiet: (quiet: Quiet) => void) {
     this.#after = after;
     this.#since = now;
     this.#onQuiet = onQuiet;
   }
 
   /** A line that is a mail server's, login or not. */
-  recognised(now: number): void {
+  recognised(now: Time): void {
     this.#since = now;
     this.#lines = 0;
     this.#isTold = false;
@@ -41,7 +41,7 @@ export class Recognition {
   }
 
   /** A line that is nothing known. */
-  unrecognised(line: Buffer, now: number): void {
+  unrecognised(line: Buffer, now: Time): void {
     if (this.#lines === 0) this.#sample = sampleOf(line);
     this.#lines += 1;
     if (this.#after > 0 && now - this.#since >= this.#after) this.#tell();

@@ -7,6 +7,7 @@ import { parseLine, type LineResult } from "./line.ts";
 import type { Lines } from "./log-file.ts";
 import { Recognition, sampleOf, type Quiet } from "./recognition.ts";
 import { Years, type Dated } from "./years.ts";
+import type { Clock, Time } from "../../lib/clock.ts";
 
 /** A spool's file is named by a time of 16 digits: nobody read mail before that (September 2001). Milliseconds since 1970. */
 const EARLIEST = 1e12;
@@ -21,8 +22,7 @@ export type LineCounts = Readonly<Record<LineResult["kind"], number>>;
 export interface Selection {
   readonly formats: Formats;
   readonly exclude: readonly Network[];
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** How old a login may be. Milliseconds. */
   readonly lifetime: number;
   /** Logins from this time on, whatever their age. Milliseconds since 1970. */
@@ -103,7 +103,7 @@ export class Selector {
     };
   }
 
-  #parse(lines: readonly Buffer[], now: number, written: number | undefined) {
+  #parse(lines: readonly Buffer[], now: Time, written: number | undefined) {
     const context = { formats: this.#options.formats, fragments: this.#fragments, now, written };
     const found: Dated[] = [];
     const counts = { login: 0, refused: 0, known: 0, other: 0, unknown: 0 };
@@ -126,7 +126,7 @@ export class Selector {
     this.#recognition.end();
   }
 
-  #earliest(now: number): number {
+  #earliest(now: Time): number {
     const { since, lifetime } = this.#options;
     return Math.max(EARLIEST, since ?? now - lifetime);
   }

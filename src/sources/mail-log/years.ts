@@ -8,6 +8,7 @@ import type { Login } from "../../login/login.ts";
 import { lineTime } from "./line.ts";
 import type { Lines, Place } from "./log-file.ts";
 import { DAY_MS, parseTimestamp } from "./timestamp.ts";
+import type { Time } from "../../lib/clock.ts";
 
 /** A login in one of some lines. */
 export interface Dated {
@@ -34,13 +35,12 @@ export class Years {
    * The logins, those from an earlier year with that year's time.
    *
    * @param lines what they are in
-   * @param now this host's clock, in milliseconds since 1970
    * @param from the file that the lines come from. Default: nothing is known of what follows them
    */
   async settle(
     found: readonly Dated[],
     lines: readonly Buffer[],
-    now: number,
+    now: Time,
     from?: Lines,
   ): Promise<readonly Dated[]> {
     if (found.every(({ yearless }) => yearless === undefined)) return found;
@@ -56,7 +56,7 @@ export class Years {
     return result.toReversed();
   }
 
-  async #oldestBehind(from: Lines, now: number): Promise<number> {
+  async #oldestBehind(from: Lines, now: Time): Promise<number> {
     const { next, rest } = from;
     if (rest === 0) return Infinity;
     if (!this.#hasLookedBehind(next)) {
@@ -80,7 +80,7 @@ export class Years {
   }
 }
 
-async function partsBehind({ behind, next }: Lines, now: number): Promise<readonly Part[]> {
+async function partsBehind({ behind, next }: Lines, now: Time): Promise<readonly Part[]> {
   const context = { now, written: next.modified };
   const parts: Part[] = [];
   for await (const { lines, offset } of behind()) {

@@ -11,14 +11,14 @@ import {
 } from "../../rpc/drac-protocol.ts";
 import { MalformedMessage, words, type Call } from "../../rpc/message.ts";
 import { answerCall } from "../../rpc/server.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 export interface DracOptions {
   /** Records a login, and says whether it is safe. */
   readonly record: (login: Login) => Promise<boolean>;
   /** Whether somebody may tell of logins. */
   readonly isAllowed: (caller: Address) => boolean;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** Told of a call by somebody who may not. */
   readonly onDenied: (caller: Address) => void;
   /** Told of what is no call, or has no address in it. */

@@ -1,6 +1,7 @@
 /** Logins that relay-ctrl-send tells of: relay-ctrl-udp's part. A datagram is an address; one byte says that it was taken. */
 import { parseAddress, type Address } from "../../login/address.ts";
 import type { Login } from "../../login/login.ts";
+import type { Clock } from "../../lib/clock.ts";
 
 const TAKEN = Buffer.of(1);
 
@@ -12,8 +13,7 @@ export interface RelayCtrlOptions {
   readonly record: (login: Login) => Promise<boolean>;
   /** Whether somebody may tell of logins. */
   readonly isAllowed: (sender: Address) => boolean;
-  /** This host's clock, in milliseconds since 1970. */
-  readonly now: () => number;
+  readonly now: Clock;
   /** Told of a datagram from somebody who may not. */
   readonly onDenied: (sender: Address) => void;
   /** Told of a datagram that is no address. */

@@ -1,5 +1,6 @@
 import { AGREE_MS } from "./store-clock.ts";
 import type { Store } from "../store.ts";
+import { monotonicClock, type Clock, type MonotonicClock } from "../../lib/clock.ts";
 
 /** How long the difference between two clocks is taken to stay the same. Milliseconds. */
 const OFFSET_MS = 60_000;
@@ -16,15 +17,11 @@ interface Reading {
 
 /** How far a store's clock is ahead of this host's, without asking it each time. */
 export class ClockOffset {
-  readonly #now: () => number;
-  readonly #moment: () => number;
+  readonly #now: Clock;
+  readonly #moment: MonotonicClock;
   #known: Reading | undefined;
 
-  /**
-   * @param now this host's clock, in milliseconds since 1970. Default: Date.now
-   * @param moment a clock that nobody sets, in milliseconds. Default: performance.now
-   */
-  constructor(now = Date.now, moment = () => performance.now()) {
+  constructor(now: Clock = Date.now, moment = monotonicClock) {
     this.#now = now;
     this.#moment = moment;
   }

@@ -4,6 +4,7 @@
  */
 import { isIPv6 } from "node:net";
 import type { ServerStoreConfig } from "../../config/config.ts";
+import { monotonicClock, type MonotonicClock } from "../../lib/clock.ts";
 
 /** A host that failed is tried last for this long. Milliseconds. */
 const AVOID_MS = 10_000;
@@ -34,12 +35,11 @@ export class Hosts {
   }
 
   readonly #config: ServerStoreConfig;
-  readonly #moment: () => number;
+  readonly #moment: MonotonicClock;
   readonly #failures = new Map<string, Failure>();
   #current: string | undefined;
 
-  /** @param moment a clock that nobody sets, in milliseconds. Default: performance.now */
-  constructor(config: ServerStoreConfig, moment = () => performance.now()) {
+  constructor(config: ServerStoreConfig, moment = monotonicClock) {
     this.#config = config;
     this.#moment = moment;
   }

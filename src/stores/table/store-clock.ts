@@ -4,6 +4,7 @@
  * A login's time is put into the server's terms before it is sent. The server itself could do that in the statement, but where it hangs,
  * or the network does, the statement arrives late, and would take the delay for a difference between the clocks.
  */
+import { monotonicClock, type MonotonicClock } from "../../lib/clock.ts";
 
 /** How long an answer of the server's is built upon. Milliseconds. */
 const READING_MS = 60_000;
@@ -26,14 +27,13 @@ interface Reading {
 
 export class StoreClock<Link> {
   readonly #ask: (link: Link) => Promise<number>;
-  readonly #moment: () => number;
+  readonly #moment: MonotonicClock;
   #reading: Reading | undefined;
 
   /**
    * @param ask asks the server at the other end what time it is, in milliseconds since 1970
-   * @param moment a clock that nobody sets, in milliseconds. Default: performance.now
    */
-  constructor(ask: (link: Link) => Promise<number>, moment = () => performance.now()) {
+  constructor(ask: (link: Link) => Promise<number>, moment = monotonicClock) {
     this.#ask = ask;
     this.#moment = moment;
   }
