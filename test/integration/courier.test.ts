@@ -1,4 +1,4 @@
-/** The wrapper in the chain of Debian's Courier, by the README's recipe. */
+/** The wrapper in the chain of Debian's Courier, by the documentation's recipe. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startCourier } from "../support/courier.ts";

@@ -1,4 +1,4 @@
-/** What README has for sendmail, Exim and tcpserver, as it stands there, on the real programs. */
+/** What the documentation has for sendmail, Exim and tcpserver, as it stands there, on the real programs. */
 import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { freePort } from "../support/free-port.ts";
 import { install } from "../support/installation.ts";
 import { startExim, startSendmail, type OtherMta } from "../support/other-mta.ts";
-import { examples } from "../support/readme.ts";
+import { examples } from "../support/docs.ts";
 import { startServerProcess } from "../support/server-process.ts";
 import { startServe } from "../support/serve.ts";
 

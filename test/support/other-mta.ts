@@ -1,4 +1,4 @@
-/** Debian's Exim and sendmail, unpacked: what README has for them, on the real programs. */
+/** Debian's Exim and sendmail, unpacked: what the documentation has for them, on the real programs. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { Formats } from "../../../src/mail-formats/formats.ts";
 import { Fragments } from "../../../src/mail-formats/fragments.ts";
 import { parseLine, type LineResult } from "../../../src/sources/mail-log/line.ts";
 import { parsePattern } from "../../../src/mail-formats/pattern.ts";
+import { DOCS } from "../../support/docs.ts";
 
 process.env["TZ"] = "UTC";
 
@@ -17,10 +17,8 @@ function parse(source: string, line: string | Buffer): LineResult {
   return parseLine(Buffer.from(line), context);
 }
 
-const README = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
-
-/** The README's example. */
-const VPOPMAIL = /^ {4}pattern = '(.*)'$/m.exec(README)?.[1] ?? "";
+/** The documentation's example. */
+const VPOPMAIL = /^ {4}pattern = '(.*)'$/m.exec(DOCS)?.[1] ?? "";
 const LINE =
   "Mar  3 10:00:01 mail vpopmail[9]: vchkpw-pop3: (PLAIN) login success bob@example.org:192.0.2.10";
 const LOGIN = {

@@ -1,4 +1,4 @@
-/** README.md against the program: what it says is there is there, and what is there is in it. */
+/** The documentation against the program: what it says is there is there, and what is there is in it. */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { createProgram } from "../../src/cli.ts";
 import { loadConfig } from "../../src/config/reading/load.ts";
 import { createMetrics } from "../../src/daemon/metrics/metrics.ts";
 import { ConfigError } from "../../src/lib/errors.ts";
-import { examples, README } from "../support/readme.ts";
+import { DOCS, examples, section } from "../support/docs.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { recorder } from "../unit/commands/recorder.ts";
 
@@ -33,21 +33,21 @@ function path(command: Command): string {
   return command.parent === null ? command.name() : `${path(command.parent)} ${command.name()}`;
 }
 
-test("every command and every option is in the README", () => {
+test("every command and every option is in the documentation", () => {
   for (const command of commandsOf(idleProgram())) {
-    assert.ok(README.includes(`\`${path(command)}`), path(command));
+    assert.ok(DOCS.includes(`\`${path(command)}`), path(command));
     for (const { long, hidden } of command.options) {
-      if (!hidden) assert.ok(README.includes(long ?? ""), `${path(command)} ${long}`);
+      if (!hidden) assert.ok(DOCS.includes(long ?? ""), `${path(command)} ${long}`);
     }
   }
   for (const option of ["--wait MS", "--no-wait", "--no-drain", "--service S", "--export NAME"]) {
-    assert.ok(README.includes(`\`${option}\``), option);
+    assert.ok(DOCS.includes(`\`${option}\``), option);
   }
 });
 
-test("every command line in the README is one that the program takes", async () => {
+test("every command line in the documentation is one that the program takes", async () => {
   const inFences = examples("sh").join("\n").replaceAll("\\\n", " ").split("\n");
-  const inText = Array.from(README.matchAll(/`(popbsmtp [^`\n]+)`/g), ([, line = ""]) => line);
+  const inText = Array.from(DOCS.matchAll(/`(popbsmtp [^`\n]+)`/g), ([, line = ""]) => line);
   const lines = [...inFences, ...inText].flatMap((line) =>
     Array.from(
       line.matchAll(/(?:^ *|[(|;] ?|checkpassword +)popbsmtp ((?:[^|>;)'"#\s]+ ?)+)/g),
@@ -77,7 +77,7 @@ function unlessVersion(error: unknown): void {
   throw error;
 }
 
-test("every configuration in the README loads", async () => {
+test("every configuration in the documentation loads", async () => {
   await using directory = temporaryDirectory();
   const secret = join(directory.path, "secret");
   const ca = join(directory.path, "ca.pem");
@@ -100,7 +100,7 @@ test("every configuration in the README loads", async () => {
   }
 });
 
-test("the README's configuration reference has every key, and no other", async () => {
+test("the configuration reference has every key, and no other", async () => {
   await using directory = temporaryDirectory();
   const file = join(directory.path, "popbsmtp.toml");
   const server = (driver: string) => `[store]\ndriver = "${driver}"\ndatabase = "mail"\n`;
@@ -109,7 +109,7 @@ test("the README's configuration reference has every key, and no other", async (
     server("mysql"),
     ...["sqlite", "relay-ctrl", "drac"].map((driver) => `[store]\ndriver = "${driver}"\n`),
   ];
-  const inside = (section: string) => [`${server("pgsql")}[store.${section}]\n`];
+  const inside = (name: string) => [`${server("pgsql")}[store.${name}]\n`];
   const sections = {
     "At the top of the file": [""],
     "`[store]`": drivers,
@@ -148,12 +148,13 @@ async function keysKnown(file: string, text: string): Promise<readonly string[]>
 
 /** The keys that the list below a heading begins its items with. */
 function keysDescribed(title: string): readonly string[] {
-  const [, section = ""] = README.split(`\n### ${title}\n`);
-  const [list = ""] = section.split("\n#");
-  return Array.from(list.matchAll(/^- `([a-z0-9-]+)`/gm), ([, key = ""]) => key).toSorted();
+  return Array.from(
+    section(`### ${title}`).matchAll(/^- `([a-z0-9-]+)`/gm),
+    ([, key = ""]) => key,
+  ).toSorted();
 }
 
-test("every metric is in the README, and no other", () => {
+test("every metric is documented, and no other", () => {
   const metrics = createMetrics();
   metrics.storeUp(true);
   const text = metrics.render({
@@ -166,8 +167,7 @@ test("every metric is in the README, and no other", () => {
   });
   const names = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name = ""]) => name);
   assert.ok(names.length > 10);
-  const [, section = ""] = README.split("\n### Metrics\n");
-  const [list = ""] = section.split("\nWorth an alert");
+  const [list = ""] = section("### Metrics").split("\nWorth an alert");
   const described = Array.from(
     list.matchAll(/`((?:popbsmtp|process)_\w+)`/g),
     ([, name = ""]) => name,
@@ -175,9 +175,8 @@ test("every metric is in the README, and no other", () => {
   assert.deepEqual(described.toSorted(), names.toSorted());
 });
 
-test("every event of the daemon's log is in the README, at its level", () => {
-  const [, section = ""] = README.split("\n### The log\n");
-  const [log = ""] = section.split("\n### ");
+test("every event of the daemon's log is documented, at its level", () => {
+  const log = section("### The log");
   const levels = new Map(
     Array.from(
       log.matchAll(/^Level (\w+):\n([^]*?)(?=^Level|$(?![^]))/gm),
@@ -208,7 +207,7 @@ function sources(): readonly string[] {
     .map((file) => read(`src/${file}`));
 }
 
-test("the README says what to do about everything that the wrapper may say", () => {
+test("the documentation says what to do about everything that the wrapper may say", () => {
   const launcher = launcherText();
   const messages = Array.from(
     launcher.matchAll(
@@ -219,14 +218,13 @@ test("the README says what to do about everything that the wrapper may say", () 
   assert.ok(messages.length >= 10);
   for (const message of messages) {
     for (const words of message.split(/\$(?:\w+|\{[^}]*\}|\(\(.*?\)\))|%[sd]/)) {
-      assert.ok(README.includes(words.trim()), `${message}: ${words}`);
+      assert.ok(DOCS.includes(words.trim()), `${message}: ${words}`);
     }
   }
 });
 
 test("every message that Troubleshooting quotes is one that the program prints", () => {
-  const [, section = ""] = README.split("\n## Troubleshooting\n");
-  const [text = ""] = section.split("\n## ");
+  const text = section("## Troubleshooting");
   // the first line of an item is what is printed; below it is what to do
   const lines = text.split("\n").filter((line) => line.startsWith("- `"));
   const quoted = lines.flatMap((line) =>
