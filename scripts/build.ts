@@ -77,11 +77,22 @@ const packDrivers: Plugin = {
     build.onLoad({ filter: /./, namespace: "packed" }, async ({ path }) => {
       const text = await bundle({
         stdin: { contents: `module.exports = require("${path}")`, resolveDir: "." },
-        plugins: [leaveOutUnused],
+        plugins: [leaveOutUnused, onlyVersion],
       });
       return {
         contents: `unpack("${path.replace("/", "-")}", ${JSON.stringify(text)})(module, exports, require, unpack)`,
       };
+    });
+  },
+};
+
+/** Of a package.json, ours and mysql2's, only the version is needed. */
+const onlyVersion: Plugin = {
+  name: "only-version",
+  setup: (build) => {
+    build.onLoad({ filter: /^[^?]*\/package\.json$/ }, ({ path }) => {
+      const { version } = JSON.parse(readFileSync(path, "utf8"));
+      return { contents: JSON.stringify({ version }), loader: "json" };
     });
   },
 };
@@ -113,7 +124,7 @@ function launcher(): string {
   return [shebang, opening, notice, ...program, ""].join("\n");
 }
 
-const text = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers] });
+const text = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers, onlyVersion] });
 const sha256 = createHash("sha256").update(text).digest("hex");
 const javascript = await bundle({
   entryPoints: ["src/start.ts"],

@@ -5,11 +5,12 @@
  * the work, given everything it needs. At a login a drain has 30 ms to start, so what is heavy (TOML, valibot, the stores and
  * their drivers) is imported in the command's action; commands/context.ts does it for most.
  */
-import { Command } from "commander";
+import { Command, type Help } from "commander";
 import manifest from "../package.json" with { type: "json" };
 import { allowCommand } from "./commands/allow-command.ts";
 import { checkCommand } from "./commands/check-command.ts";
 import type { Context } from "./commands/context.ts";
+import { helpSection, type HelpItem } from "./commands/documented-command.ts";
 import { doctorCommand } from "./commands/doctor-command.ts";
 import { drainCommand } from "./commands/drain-command.ts";
 import { listCommand } from "./commands/list-command.ts";
@@ -21,33 +22,62 @@ import { schemaCommand } from "./commands/schema-command.ts";
 import { serveCommand } from "./commands/serve-command.ts";
 import { watchCommand } from "./commands/watch-command.ts";
 import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
-import { UsageError } from "./lib/errors.ts";
+import { EX, UsageError } from "./lib/errors.ts";
 
-const WRAPPER = `
-As a wrapper, popbsmtp records the login that its environment tells of and
-becomes PROGRAM: the first argument with a "/" in it, or what follows "--".
-Nothing that goes wrong with the recording keeps PROGRAM from running.
-  --wait MS       wait at most so long until the login is in the store
-                  (default: 200)
-  --no-wait       do not wait
-  --no-drain      start no drain: the daemon, or popbsmtp drain, does it
-  --service S     what kind of login it is (default: PROGRAM's name, as "imap")
-  --export NAME   set the variable NAME to the client's address, written plainly
-Example:
-  popbsmtp /usr/lib/dovecot/imap`;
+/** The wrapper's options, which the bash half takes; those with a value are in front. */
+const WRAPPER_OPTIONS: readonly HelpItem[] = [
+  ["--config FILE", `the configuration (default: ${DEFAULT_CONFIG_PATH})`],
+  [
+    "--wait MS",
+    "how long to wait until the login is in the store, in milliseconds, 0 to 9999 (default: 200)",
+  ],
+  ["--service S", "the service to record (default: the name of PROGRAM, such as imap)"],
+  [
+    "--export NAME",
+    "set the variable NAME to the client's address, in its plain spelling (default: none)",
+  ],
+  ["--no-wait", "do not wait: the same as --wait 0"],
+  ["--no-drain", "never start a drain: leave that to the daemon or to popbsmtp drain"],
+];
 
-const EPILOGUE = `
-Exit status, as in sysexits.h:
-  0   done; for check: may relay      73  cannot create a file
-  1   no: may not relay, none found   75  the store cannot be reached: try later
-  64  usage                           77  permission denied
-  65  no address                      78  the configuration is wrong
-  70  a bug in popbsmtp
+/** What the exit statuses mean. */
+const EXIT_STATUSES: Readonly<Record<(typeof EX)[keyof typeof EX], string>> = {
+  [EX.OK]: "success; for check: the address may relay",
+  [EX.NO]: "a negative answer: the address may not relay, or there was nothing to revoke",
+  [EX.USAGE]: "the command line is wrong",
+  [EX.DATAERR]: "not an IP address, or the store rejects what was to be recorded",
+  [EX.SOFTWARE]: "a bug in popbsmtp",
+  [EX.CANTCREAT]: "a file cannot be created or written",
+  [EX.TEMPFAIL]: "the store cannot be reached: try again later",
+  [EX.NOPERM]: "permission denied",
+  [EX.CONFIG]: "the configuration is wrong, or Node is missing or too old",
+};
 
-Files:
-  ${DEFAULT_CONFIG_PATH}     the configuration
-  /var/spool/popbsmtp             logins that are not in the store yet
-  /var/lib/popbsmtp/popbsmtp.db   the store, where no other is configured`;
+const FILES: readonly HelpItem[] = [
+  [DEFAULT_CONFIG_PATH, "the configuration"],
+  ["/var/spool/popbsmtp", "logins that are not in the store yet"],
+  ["/var/lib/popbsmtp/popbsmtp.db", "the store, unless another is configured"],
+];
+
+/** What stands below the commands in `popbsmtp --help`. */
+function ending(help: Help): string {
+  return [
+    ...helpSection(
+      help,
+      "Options of the wrapper, before PROGRAM:",
+      WRAPPER_OPTIONS.filter(([term]) => !term.startsWith("--config")),
+    ),
+    ...helpSection(help, "Exit status, as in sysexits.h:", Object.entries(EXIT_STATUSES)),
+    ...helpSection(help, "Files:", FILES),
+    "",
+    "Examples:",
+    "  popbsmtp /usr/lib/dovecot/imap",
+    "  popbsmtp serve",
+    "  popbsmtp list",
+    "",
+    "See also popbsmtp(8) and popbsmtp.toml(5), and popbsmtp COMMAND --help.",
+  ].join("\n");
+}
 
 /** The program: parse() it, and look at `context.exitStatus`. Throws CommanderError where the command line is wrong, or was --help. */
 export function createProgram(context: Context): Command {
@@ -55,14 +85,14 @@ export function createProgram(context: Context): Command {
   const program = new Command("popbsmtp")
     .usage("[OPTION]... PROGRAM [ARG]...\n       popbsmtp [--config FILE] COMMAND")
     .description(
-      "POP-before-SMTP: whoever has just read mail from an address may send mail from it.",
+      `POP-before-SMTP: whoever has just read mail from an address may send mail from it.
+
+With a PROGRAM, which is the first argument that contains a "/" or what follows "--", popbsmtp is a wrapper: it records the login that its environment describes and replaces itself with PROGRAM, whether or not that worked.`,
     )
     .option("--config <file>", `the configuration (default: ${DEFAULT_CONFIG_PATH})`)
     .version(manifest.version, "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")
-    .helpCommand("help [command]", "show a command's help")
-    .addHelpText("after", WRAPPER)
-    .addHelpText("after", EPILOGUE)
+    .addHelpText("after", ({ command }) => ending(command.createHelp()))
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => terminal.print(text.trimEnd()),
@@ -70,25 +100,29 @@ export function createProgram(context: Context): Command {
       outputError: (text, write) => write(text.replace(/^error: /, "popbsmtp: ")),
     })
     .exitOverride()
-    .addCommand(drainCommand(context))
+    .commandsGroup("Record logins:")
     .addCommand(serveCommand(context))
-    .addCommand(relayCommand(context))
     .addCommand(watchCommand(context))
-    .addCommand(purgeCommand(context))
-    .addCommand(schemaCommand(context))
+    .addCommand(drainCommand(context))
+    .commandsGroup("See and change who may relay:")
     .addCommand(listCommand(context))
     .addCommand(checkCommand(context))
     .addCommand(allowCommand(context))
     .addCommand(revokeCommand(context))
+    .addCommand(purgeCommand(context))
+    .commandsGroup("Set up and check:")
+    .addCommand(schemaCommand(context))
     .addCommand(printCommand(context))
-    .addCommand(doctorCommand(context));
+    .addCommand(doctorCommand(context))
+    .commandsGroup("Other:")
+    .addCommand(relayCommand(context))
+    .helpCommand("help [command]", "show a command's help");
   inherit(program);
   return program;
 }
 
-/** The wrapper's options; those with a value are in front. */
-const WRAPPER_OPTIONS = ["--config", "--wait", "--service", "--export", "--no-wait", "--no-drain"];
-const WITH_VALUE = WRAPPER_OPTIONS.slice(0, 4);
+const WRAPPER_FLAGS = WRAPPER_OPTIONS.map(([term]) => term.replace(/ .*/, ""));
+const WITH_VALUE = WRAPPER_FLAGS.slice(0, 4);
 
 /**
  * Refuses a command line of options alone. The bash half has found no program on it, and commander would print all its help.
@@ -99,7 +133,7 @@ export function assertNamesSomething(program: Command, argv: readonly string[]):
   const words = [...argv];
   let last: string | undefined;
   for (let word = words[0] ?? ""; word.startsWith("--"); word = words[0] ?? "") {
-    if (!WRAPPER_OPTIONS.includes(word.replace(/=.*/s, ""))) return;
+    if (!WRAPPER_FLAGS.includes(word.replace(/=.*/s, ""))) return;
     words.shift();
     if (WITH_VALUE.includes(word)) last = words.shift();
   }

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Option, type Command } from "commander";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import { formatDuration } from "../lib/duration.ts";
@@ -6,17 +6,20 @@ import { EX, PopbsmtpError } from "../lib/errors.ts";
 import { USER_BYTES } from "../login/login.ts";
 import type { Store } from "../stores/store.ts";
 import { formatTime } from "../lib/terminal.ts";
-import { addressArgument, examples, withStore, type Context } from "./context.ts";
+import { addressArgument, withStore, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 export function allowCommand(context: Context): Command {
-  return new Command("allow")
+  return new DocumentedCommand("allow")
     .summary("authorize an address by hand")
     .description(
-      'Lets an address relay for one lifetime from now, as if somebody had just read mail from it. The list shows it with the service "allow".',
+      "Authorizes an address for one lifetime from now, as if a user had just logged in from it. popbsmtp list shows it with the service allow.",
     )
     .argument("<address>", "an IPv4 or IPv6 address, in any spelling")
-    .option("--user <user>", "for whom", "")
-    .addHelpText("after", examples("popbsmtp allow 192.0.2.1 --user bob@example.org"))
+    .addOption(new Option("--user <user>", "the user to record").default("", "none"))
+    .exitStatus(EX.DATAERR, "not an IP address, or one in a network that exclude lists")
+    .exitStatus(EX.TEMPFAIL, "the store cannot be reached")
+    .example("popbsmtp allow 192.0.2.1", "popbsmtp allow 192.0.2.1 --user bob@example.org")
     .action(async (text: string, { user }: { user: string }, command: Command) => {
       const address = addressArgument(text);
       await withStore(context, command, "writer", (store, config) =>

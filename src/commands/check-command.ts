@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command } from "commander";
+import type { Command } from "commander";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import type { Time } from "../lib/clock.ts";
@@ -7,20 +7,28 @@ import { formatDuration } from "../lib/duration.ts";
 import { EX, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
 import type { Authorization, Store } from "../stores/store.ts";
 import { formatTime, printable } from "../lib/terminal.ts";
-import { addressArgument, examples, withStore, type Context } from "./context.ts";
+import { addressArgument, withStore, type Context } from "./context.ts";
 import type { DaemonAnswer } from "./daemon-answer.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 /** For so long the daemon goes by a "no" of the store's, and a little longer. Milliseconds. */
 const NO_MS = 1_100;
 
 export function checkCommand(context: Context): Command {
-  return new Command("check")
+  return new DocumentedCommand("check")
     .summary("say whether an address may relay, and why")
     .description(
-      "Says whether an address may relay, until when and by whose login: what popbsmtp serve tells mail servers, where it is at work and its socket is in the configuration, else what the store has. Exits with 0 if it may, 1 if not, 75 if nobody can tell.",
+      "Says whether an address may relay, until when, and because of whose login. It asks the daemon, at the policy or socketmap socket in the configuration, and so gives the answer that mail servers get; if no daemon answers there, it asks the store.",
     )
     .argument("<address>", "an IPv4 or IPv6 address, in any spelling")
-    .addHelpText("after", examples("popbsmtp check 192.0.2.1", "popbsmtp check 2001:db8::1"))
+    .exitStatus(EX.OK, "the address may relay")
+    .exitStatus(EX.NO, "it may not")
+    .exitStatus(EX.DATAERR, "not an IP address")
+    .exitStatus(
+      EX.TEMPFAIL,
+      "the store cannot be reached, and the daemon does not know the address",
+    )
+    .example("popbsmtp check 192.0.2.1", "popbsmtp check 2001:db8::1")
     .action(async (text: string, _options: unknown, command: Command) => {
       const address = addressArgument(text);
       const { askDaemon } = await import("./daemon-answer.ts");

@@ -90,8 +90,3 @@ export function addressArgument(text: string): Address {
     EX.DATAERR,
   );
 }
-
-/** `examples` as the end of a command's help. */
-export function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}`).join("\n")}`;
-}

@@ -1,6 +1,8 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import type { Area } from "../doctor/findings/finding.ts";
-import { examples, openConfigured, type Context } from "./context.ts";
+import { EX } from "../lib/errors.ts";
+import { openConfigured, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 interface Options {
   readonly config?: string;
@@ -9,17 +11,25 @@ interface Options {
 }
 
 export function doctorCommand(context: Context): Command {
-  return new Command("doctor")
-    .summary("check everything, say what to change")
+  return new DocumentedCommand("doctor")
+    .summary("check the whole installation and say what to change")
     .description(
-      "Checks everything that has to be right for a login to open the relay, and says what to change: the configuration and who may read it, the spool, Node, what Dovecot and Postfix are really configured to do, the store. It changes nothing, but its trial of the store leaves a revocation of 192.0.2.0, an address that nobody has; purge deletes it after a week. Run it as root. A warning is for you to judge; a problem is not.",
+      `Checks everything that has to be right for a login to open the relay, and says what to change: the configuration and who may read it, the spool, Node, the store, the daemon, and what Dovecot and Postfix are really configured to do. Run it as root.
+
+A problem has to be solved; a warning is for you to judge. The command changes nothing, except that its trial of the store leaves a revocation of 192.0.2.0, an address that no host has; popbsmtp purge deletes it after a week.`,
     )
-    .option("--dovecot-config <file>", "another Dovecot's configuration (doveconf -c)")
-    .option("--postfix-config <directory>", "another Postfix's configuration (postconf -c)")
-    .addHelpText(
-      "after",
-      `\nExit status: 0 without a problem; 75 where the store cannot be reached, and that is all; else 78.\n${examples("popbsmtp doctor", "popbsmtp doctor --postfix-config /etc/postfix-out")}`,
+    .option(
+      "--dovecot-config <file>",
+      "the Dovecot configuration to check, as for doveconf -c (default: Dovecot's own)",
     )
+    .option(
+      "--postfix-config <directory>",
+      "the Postfix configuration to check, as for postconf -c (default: Postfix's own)",
+    )
+    .exitStatus(EX.OK, "no problem, though perhaps warnings")
+    .exitStatus(EX.TEMPFAIL, "the only problem is that the store cannot be reached")
+    .exitStatus(EX.CONFIG, "there is another problem")
+    .example("popbsmtp doctor", "popbsmtp doctor --postfix-config /etc/postfix-out")
     .action(async (_options: unknown, command: Command) => doctor(context, command));
 }
 

@@ -1,25 +1,27 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Command, Option } from "commander";
+import { Option, type Command } from "commander";
 import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
 import type { Clock } from "../lib/clock.ts";
 import { EX, PopbsmtpError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import type { Spool } from "../spool/spool.ts";
-import { configOf, drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
+import { configOf, drainSpool, enter, openConfigured, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 /** How long `popbsmtp drain` waits for another drain that is at work to be done. Milliseconds. */
 const PATIENCE_MS = 10_000;
 
 export function drainCommand(context: Context): Command {
-  return new Command("drain")
-    .summary("write what is in the spool to the store")
+  return new DocumentedCommand("drain")
+    .summary("write the logins in the spool to the store")
     .description(
-      "Writes the logins that wait in the spool to the store, each with its own time. Wrappers start a drain themselves, and purge drains, too; this is for doing it now.",
+      "Writes the logins that wait in the spool to the store, each with the time at which it was made. There is seldom a need to: the daemon drains the spool, a wrapper starts a drain if there is none, and popbsmtp purge drains first. If another drain is at work, this one waits up to 10 seconds for it to finish.",
     )
     .addOption(
       // what the bash half starts: the spool is where to leave word, since nobody reads this process' stderr
       new Option("--linger <spool>").hideHelp(),
     )
-    .addHelpText("after", examples("popbsmtp drain"))
+    .exitStatus(EX.TEMPFAIL, "the store cannot be reached; the logins stay in the spool")
+    .example("popbsmtp drain")
     .action(async (options: { readonly linger?: string }, command: Command) => {
       if (options.linger === undefined) await drain(context, command);
       else await linger(context, command, options.linger);

@@ -1,10 +1,11 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { formatDuration } from "../lib/duration.ts";
-import { PopbsmtpError } from "../lib/errors.ts";
+import { EX, PopbsmtpError } from "../lib/errors.ts";
 import type { Authorization, Store } from "../stores/store.ts";
 import { formatTime, printable, width } from "../lib/terminal.ts";
-import { examples, withStore, type Context } from "./context.ts";
+import { withStore, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 export interface ListOptions {
   /** An array for programs instead of a table for people. Default false. */
@@ -14,17 +15,21 @@ export interface ListOptions {
 }
 
 export function listCommand(context: Context): Command {
-  return new Command("list")
-    .summary("list who may relay")
+  return new DocumentedCommand("list")
+    .summary("list the addresses that may relay")
     .description(
-      "Lists the live authorizations in the store, the latest login first. What is excluded by the configuration does not count, and says so; --json leaves it out. For one address, popbsmtp check also asks popbsmtp serve.",
+      "Lists the authorizations in the store that are still valid, the latest login first: address, user, service, first and last login, number of logins, and the time left. Addresses that exclude lists are marked; they do not count. Logins that still wait in the spool are not listed.",
     )
-    .option("--json", "an array of {address, user, service, firstSeen, lastSeen, logins}")
-    .option("--all", "with those that have expired and are not purged yet, or are excluded")
-    .addHelpText(
-      "after",
-      examples("popbsmtp list", "popbsmtp list --json | jq -r '.[] | select(.logins > 9).user'"),
+    .option(
+      "--json",
+      "print a JSON array of {address, user, service, firstSeen, lastSeen, logins}, without excluded addresses",
     )
+    .option(
+      "--all",
+      "include authorizations that have expired but are not yet purged, and, with --json, excluded addresses",
+    )
+    .exitStatus(EX.TEMPFAIL, "the store cannot be reached")
+    .example("popbsmtp list", "popbsmtp list --json | jq -r '.[] | select(.logins > 9).user'")
     .action(async (options: ListOptions, command: Command) => {
       await withStore(context, command, "writer", async (store, config) => {
         await list(store, config, options, context);

@@ -1,11 +1,12 @@
 import { realpathSync } from "node:fs";
-import { Argument, Command, Option } from "commander";
+import { Argument, Option, type Command } from "commander";
 import { DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
 import { ask } from "../system/run-program.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { configOf, examples, type Context } from "./context.ts";
+import { configOf, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 import { cronHourlyLines, cronLines } from "../setup/print-cron.ts";
 import {
   dovecot1Lines,
@@ -24,9 +25,11 @@ import { mainLines, mapLines } from "../setup/print-postfix.ts";
 import { serviceUnit, SOCKETS, socketUnit, unitLines } from "../setup/print-systemd.ts";
 
 export function printCommand(context: Context): Command {
-  return new Command("print")
+  return new DocumentedCommand("print")
     .summary("print configuration for Dovecot, Postfix, systemd or cron")
-    .description("Prints configuration to paste, made from this configuration.")
+    .description(
+      "Prints configuration for other programs, to paste or to redirect into a file. It is made from popbsmtp.toml: print it again after a change there.",
+    )
     .addCommand(dovecotCommand(context))
     .addCommand(postfixCommand(context))
     .addCommand(systemdCommand(context))
@@ -42,31 +45,30 @@ interface DovecotOptions {
 }
 
 function dovecotCommand({ terminal }: Context): Command {
-  return new Command("dovecot")
+  return new DocumentedCommand("dovecot")
     .description(
-      `Prints what makes Dovecot tell popbsmtp of each login.
+      `Prints the configuration that makes Dovecot report each login to popbsmtp.
 
-dict: Dovecot's last_login plugin tells the daemon (popbsmtp serve). No login waits, and none is refused whatever happens to the daemon. Dovecot 2.2.27 and later.
-post-login: Dovecot asks the daemon after each login and waits until the login is in the store. Dovecot 2.
-wrapper: Dovecot starts popbsmtp at each login, without a daemon. Dovecot 2.
+dict: Dovecot's last_login plugin reports to the daemon. No login waits, and none is refused, whatever happens to the daemon. For Dovecot 2.2.27 and later.
+post-login: Dovecot asks the daemon after each login and waits until the login is in the store. For Dovecot 2.
+wrapper: Dovecot starts popbsmtp at each login, without a daemon. For Dovecot 2.
 1: the same for Dovecot 1.
 
-The daemon is started by Dovecot, or with --systemd by systemd.`,
+Dovecot starts the daemon, or, with --systemd, systemd does. The last three forms are former names: service is post-login, systemd is post-login --systemd, and 2 is wrapper.`,
     )
-    .addArgument(new Argument("[form]", "default: dict").choices(DOVECOT_FORMS))
-    .option("--systemd", "where systemd runs the daemon (popbsmtp print systemd)")
+    .addArgument(
+      new Argument("[form]", "how Dovecot reports (default: dict)").choices(DOVECOT_FORMS),
+    )
+    .option("--systemd", "for a daemon that systemd runs; see popbsmtp print systemd")
     .addOption(
       new Option(
         "--dovecot <release>",
-        "for dict: what it is for; default: the one that is installed here",
+        "with dict: the Dovecot release to print for (default: the one installed here, else 2.3)",
       ).choices(DOVECOT_RELEASES),
     )
-    .addHelpText(
-      "after",
-      examples(
-        "popbsmtp print dovecot > /etc/dovecot/conf.d/99-popbsmtp.conf",
-        "popbsmtp print dovecot post-login --systemd",
-      ),
+    .example(
+      "popbsmtp print dovecot > /etc/dovecot/conf.d/99-popbsmtp.conf",
+      "popbsmtp print dovecot post-login --systemd",
     )
     .action(
       async (
@@ -116,18 +118,22 @@ async function installedDovecot(): Promise<DovecotRelease> {
 const POSTFIX_PARTS = ["policy", "socketmap", "map", "main"] as const;
 
 function postfixCommand({ terminal }: Context): Command {
-  return new Command("postfix")
+  return new DocumentedCommand("postfix")
     .description(
-      "Prints what makes Postfix ask popbsmtp. With the daemon (popbsmtp serve): policy, lines of main.cf; or socketmap, the same as a map. Without it: map, a map file for the store, and main, the lines of main.cf that name it.",
+      `Prints the configuration that makes Postfix ask popbsmtp whether a client may relay.
+
+policy: the lines of main.cf that ask the daemon's policy service. Recommended.
+socketmap: the lines of main.cf that ask the daemon's socketmap.
+map: without a daemon, the map file for the database. It may contain a password.
+main: the lines of main.cf that name this map.`,
     )
-    .addArgument(new Argument("[part]", "default: map and main").choices(POSTFIX_PARTS))
-    .addHelpText(
-      "after",
-      examples(
-        "popbsmtp print postfix policy",
-        "(umask 077; popbsmtp print postfix map > /etc/postfix/popbsmtp.cf)",
-        "chgrp postfix /etc/postfix/popbsmtp.cf; chmod 640 /etc/postfix/popbsmtp.cf",
-      ),
+    .addArgument(
+      new Argument("[part]", "what to print (default: map and main)").choices(POSTFIX_PARTS),
+    )
+    .example(
+      "popbsmtp print postfix policy",
+      "(umask 077; popbsmtp print postfix map > /etc/postfix/popbsmtp.cf)",
+      "chgrp postfix /etc/postfix/popbsmtp.cf; chmod 640 /etc/postfix/popbsmtp.cf",
     )
     .action(
       async (
@@ -154,18 +160,20 @@ function postfixCommand({ terminal }: Context): Command {
 
 function systemdCommand({ terminal }: Context): Command {
   const parts = ["service", ...SOCKETS] as const;
-  return new Command("systemd")
+  return new DocumentedCommand("systemd")
     .description(
-      "Prints the units with which systemd runs the daemon (popbsmtp serve) and opens its sockets. Not needed where Dovecot runs it.",
+      "Prints the units with which systemd runs the daemon and opens its sockets. They are not needed if Dovecot runs the daemon.",
     )
-    .addArgument(new Argument("[unit]", "only one of them").choices(parts))
-    .addHelpText(
-      "after",
-      examples(
-        "popbsmtp print systemd",
-        "popbsmtp print systemd service > /etc/systemd/system/popbsmtp.service",
-        "popbsmtp print systemd imap > /etc/systemd/system/popbsmtp-imap.socket",
-      ),
+    .addArgument(
+      new Argument(
+        "[unit]",
+        "the unit to print (default: all that the configuration calls for)",
+      ).choices(parts),
+    )
+    .example(
+      "popbsmtp print systemd",
+      "popbsmtp print systemd service > /etc/systemd/system/popbsmtp.service",
+      "popbsmtp print systemd dict > /etc/systemd/system/popbsmtp-dict.socket",
     )
     .action(
       async (unit: (typeof parts)[number] | undefined, _options: unknown, command: Command) => {
@@ -179,15 +187,17 @@ function systemdCommand({ terminal }: Context): Command {
 }
 
 function cronCommand({ terminal }: Context): Command {
-  return new Command("cron")
-    .description("Prints a file for /etc/cron.d that purges every hour.")
-    .option("--hourly", "print a script for /etc/cron.hourly instead; give it a name without a dot")
-    .addHelpText(
-      "after",
-      examples(
-        "popbsmtp print cron > /etc/cron.d/popbsmtp",
-        "popbsmtp print cron --hourly > /etc/cron.hourly/popbsmtp; chmod 755 /etc/cron.hourly/popbsmtp",
-      ),
+  return new DocumentedCommand("cron")
+    .description(
+      "Prints a file for /etc/cron.d that runs popbsmtp purge every hour. It is not needed if the daemon runs.",
+    )
+    .option(
+      "--hourly",
+      "print instead a script for /etc/cron.hourly, where its name must not contain a dot",
+    )
+    .example(
+      "popbsmtp print cron > /etc/cron.d/popbsmtp",
+      "popbsmtp print cron --hourly > /etc/cron.hourly/popbsmtp; chmod 755 /etc/cron.hourly/popbsmtp",
     )
     .action(async ({ hourly = false }: { readonly hourly?: boolean }, command: Command) => {
       const program = commandLine(await configOf(command));

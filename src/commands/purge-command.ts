@@ -1,9 +1,10 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { formatDuration, parseDuration, DURATION_SPELLING } from "../lib/duration.ts";
-import { UsageError } from "../lib/errors.ts";
+import { EX, UsageError } from "../lib/errors.ts";
 import type { PurgeOptions, Store } from "../stores/store.ts";
-import { drainSpool, enter, examples, openConfigured, type Context } from "./context.ts";
+import { drainSpool, enter, openConfigured, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 /** Which authorizations to delete, in milliseconds since their last login, and whether to give the space back. */
 export type PurgeRun = Required<Pick<PurgeOptions, "olderThan" | "optimize">>;
@@ -14,17 +15,21 @@ interface PurgeCommandOptions {
 }
 
 export function purgeCommand(context: Context): Command {
-  return new Command("purge")
+  return new DocumentedCommand("purge")
     .summary("delete expired authorizations")
     .description(
-      "Writes what is in the spool to the store, then deletes expired authorizations in batches, so that no login waits for it. Housekeeping: what has expired does not count, purged or not. Silent unless on a terminal, for cron.",
+      "Drains the spool, then deletes expired authorizations, in batches so that no login has to wait. This is housekeeping only: an expired authorization does not count, purged or not. The daemon purges by itself. Prints nothing unless standard output is a terminal, so that cron sends no mail.",
     )
     .option(
       "--older-than <time>",
-      'keep what was seen within this time, such as "7d" (default: the lifetime)',
+      'delete what has not been seen for this time, such as "7d"; not less than the lifetime (default: the lifetime)',
     )
-    .option("--optimize", "give the freed space back afterwards; this may lock the table")
-    .addHelpText("after", examples("popbsmtp purge", "popbsmtp purge --older-than 7d --optimize"))
+    .option(
+      "--optimize",
+      "return the freed space to the file system afterwards (VACUUM, OPTIMIZE TABLE); this may lock the table",
+    )
+    .exitStatus(EX.TEMPFAIL, "the store cannot be reached, or the spool could not be drained")
+    .example("popbsmtp purge", "popbsmtp purge --older-than 7d --optimize")
     .action(async (options: PurgeCommandOptions, command: Command) => {
       const config = await enter(command);
       const olderThan = age(options.olderThan, config.lifetime);

@@ -2,29 +2,38 @@
  * `popbsmtp relay`, which the bash half does: it becomes an SMTP server, and Node cannot. This half explains it, and looks an address
  * up where bash cannot: at Unix sockets, and in the store.
  */
-import { Command, Option } from "commander";
+import { Option, type Command } from "commander";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError, PopbsmtpError, UsageError } from "../lib/errors.ts";
 import type { Store } from "../stores/store.ts";
-import { addressArgument, enter, examples, openConfigured, type Context } from "./context.ts";
+import { addressArgument, enter, openConfigured, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 /** What bash is told: OK, NO, or why nobody can tell. */
 type Verdict = string;
 
 export function relayCommand(context: Context): Command {
-  return new Command("relay")
-    .summary("become an SMTP server; set RELAYCLIENT for who may relay")
+  return new DocumentedCommand("relay")
+    .summary("run an SMTP server with RELAYCLIENT set if its client may relay")
     .usage("[--relayclient VALUE] [--wait MS] PROGRAM [ARG]...")
     .description(
-      "Becomes PROGRAM, with RELAYCLIENT set where the client in TCPREMOTEIP may relay: for qmail-smtpd and its like, in the place of relay-ctrl-check. Where RELAYCLIENT is set already, nobody is asked. Where nobody can tell in time, it is not set.",
+      `Replaces itself with PROGRAM, an SMTP server such as qmail-smtpd, and sets RELAYCLIENT in its environment if the client, whose address is in TCPREMOTEIP, may relay. It takes the place of relay-ctrl-check.
+
+If RELAYCLIENT is set already, nothing is looked up. If no answer comes in time, RELAYCLIENT is not set and standard error says why.`,
     )
-    .argument("[program...]", "what to become, and its arguments")
-    .option("--relayclient <value>", "what to set RELAYCLIENT to (default: nothing)")
-    .option("--wait <ms>", "how long to wait for an answer at most (default: 1000)")
+    .argument("[program...]", "the program to run, and its arguments")
+    .option(
+      "--relayclient <value>",
+      "the value of RELAYCLIENT (default: that of RELAY_CTRL_RELAYCLIENT, else empty)",
+    )
+    .option(
+      "--wait <ms>",
+      "how long to wait for an answer, in milliseconds, 1 to 9999 (default: 1000)",
+    )
     .addOption(new Option("--ask <address>").hideHelp())
     .allowUnknownOption()
-    .addHelpText("after", examples("tcpserver 0 25 popbsmtp relay /var/qmail/bin/qmail-smtpd"))
+    .example("tcpserver 0 25 popbsmtp relay /var/qmail/bin/qmail-smtpd")
     .action(async (_program: unknown, options: { readonly ask?: string }, command: Command) => {
       const { ask } = options;
       if (ask === undefined) throw new UsageError("relay: name the program to become");

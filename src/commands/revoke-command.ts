@@ -1,22 +1,23 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import { hasTable, type Config } from "../config/config.ts";
 import { EX, PopbsmtpError, UsageError } from "../lib/errors.ts";
 import type { Revocation, Store } from "../stores/store.ts";
 import { printable } from "../lib/terminal.ts";
-import { addressArgument, drainSpool, examples, withStore, type Context } from "./context.ts";
+import { addressArgument, drainSpool, withStore, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 export function revokeCommand(context: Context): Command {
-  return new Command("revoke")
+  return new DocumentedCommand("revoke")
     .summary("end the authorizations of an address or a user")
     .description(
-      "Ends the authorizations of an address, of a user, or (with both) of this user at this address only, and covers logins that still wait in a spool. The next login authorizes again. Exits with 1 if there was none, with 75 if not all of it could be done.",
+      "Ends the authorizations of an address, of a user, or, with both, of this user at this address only. It covers every login made before it, including those that still wait in a spool; a daemon that remembers the address notices within five seconds. The next login authorizes again.",
     )
     .argument("[address]", "an IPv4 or IPv6 address, in any spelling")
-    .option("--user <user>", "whose")
-    .addHelpText(
-      "after",
-      examples("popbsmtp revoke 192.0.2.1", "popbsmtp revoke --user bob@example.org"),
-    )
+    .option("--user <user>", "the user whose authorizations to end")
+    .exitStatus(EX.OK, "at least one authorization was ended")
+    .exitStatus(EX.NO, "there was none")
+    .exitStatus(EX.TEMPFAIL, "not everything could be done: run it again")
+    .example("popbsmtp revoke 192.0.2.1", "popbsmtp revoke --user bob@example.org")
     .action(async (text: string | undefined, options: { user?: string }, command: Command) => {
       const which = revocation(text, options.user);
       await withStore(context, command, "purger", async (store, config) => {

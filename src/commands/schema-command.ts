@@ -1,31 +1,29 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
-import { ConfigError, UnsupportedError } from "../lib/errors.ts";
+import { ConfigError, EX, UnsupportedError } from "../lib/errors.ts";
 import type { Store } from "../stores/store.ts";
-import { configOf, examples, openConfigured, type Context } from "./context.ts";
+import { configOf, openConfigured, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 export function schemaCommand(context: Context): Command {
-  return new Command("schema")
-    .summary("show or create the store's tables")
-    .description("Shows or creates the tables of the configured store.")
+  return new DocumentedCommand("schema")
+    .summary("print or create the tables of the store")
+    .description("Prints the SQL for the tables of the configured store, or creates them.")
     .addCommand(printCommand(context))
     .addCommand(installCommand(context));
 }
 
 function printCommand({ terminal }: Context): Command {
-  return new Command("print")
-    .description("Prints the SQL that makes the tables, for psql, mariadb or sqlite3.")
+  return new DocumentedCommand("print")
+    .description("Prints the SQL that creates the tables, for psql, mariadb, mysql or sqlite3.")
     .option(
       "--roles",
-      "instead, the SQL that makes the database accounts and says what each may do",
+      "print instead the SQL that creates the database accounts and grants each what it needs",
     )
-    .addHelpText(
-      "after",
-      examples(
-        "popbsmtp schema print | psql -v ON_ERROR_STOP=1 -1 -d mail",
-        "popbsmtp schema print --roles | psql -v ON_ERROR_STOP=1 -1 -d mail",
-      ),
+    .example(
+      "popbsmtp schema print | psql -v ON_ERROR_STOP=1 -1 -d mail",
+      "popbsmtp schema print --roles | psql -v ON_ERROR_STOP=1 -1 -d mail",
     )
     .action(async ({ roles = false }: { roles?: boolean }, command: Command) => {
       const { stores } = await configOf(command);
@@ -40,11 +38,13 @@ function printCommand({ terminal }: Context): Command {
 }
 
 function installCommand(context: Context): Command {
-  return new Command("install")
+  return new DocumentedCommand("install")
     .description(
-      "Creates the tables, or upgrades those of an older version. Doing it again changes nothing; logins may go on meanwhile.",
+      "Creates the tables, the database file, or the directory of each configured store, or upgrades the tables of an older version. Running it again changes nothing, and logins may go on meanwhile.",
     )
-    .addHelpText("after", examples("popbsmtp schema install"))
+    .exitStatus(EX.CANTCREAT, "the file or directory cannot be created")
+    .exitStatus(EX.TEMPFAIL, "the store cannot be reached")
+    .example("popbsmtp schema install")
     .action(async (_options: unknown, command: Command) => {
       const config = await configOf(command);
       const { together } = await import("../writers/several-answers.ts");

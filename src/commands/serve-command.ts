@@ -1,24 +1,30 @@
-import { Command } from "commander";
+import type { Command } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import { endpointName } from "../config/config.ts";
 import { EX } from "../lib/errors.ts";
 import { printable } from "../lib/terminal.ts";
-import { configOf, examples, openConfigured, type Context } from "./context.ts";
+import { configOf, openConfigured, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 
 export function serveCommand(context: Context): Command {
-  return new Command("serve")
-    .summary("the daemon: logins without a process each, relay lookups")
+  return new DocumentedCommand("serve")
+    .summary("run the daemon: record logins, answer mail servers")
     .description(
-      "Records the logins that Dovecot reports, answers Postfix before each relay, drains the spool as soon as something is in it, and purges now and then. Runs in the foreground, under Dovecot's master, under systemd, or alone; print dovecot, print systemd and print postfix give the configuration for each. SIGHUP reads the configuration again, SIGTERM ends it.",
+      `Runs the daemon. It records the logins that Dovecot reports, answers the mail servers that ask whether a client may relay, drains the spool, and purges expired authorizations.
+
+It stays in the foreground and logs to standard error. Dovecot's master process, systemd or an administrator starts it; popbsmtp print prints the configuration for each. SIGHUP makes it read its configuration again, SIGTERM ends it.`,
     )
     .option(
       "--check",
-      "only say where it would listen and what would keep it from working; a daemon at work is not disturbed",
+      "start nothing: print where the daemon would listen, and what would keep it from working; a running daemon is not disturbed",
     )
-    .addHelpText(
-      "after",
-      `\nExit status of --check: 0 and "ok" where nothing would; 75 where the store cannot be reached, and that is all.\n${examples("popbsmtp serve --check", "popbsmtp serve")}`,
+    .exitStatus(EX.OK, "with --check: nothing would keep the daemon from working")
+    .exitStatus(
+      EX.TEMPFAIL,
+      "with --check: only the store cannot be reached, and the daemon would start",
     )
+    .exitStatus(EX.CONFIG, "the configuration is wrong")
+    .example("popbsmtp serve --check", "popbsmtp serve")
     .action(async (options: { readonly check?: boolean }, command: Command) => {
       if (options.check === true) return check(context, command);
       const { serve } = await import("../daemon/serve.ts");

@@ -1,14 +1,15 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import { Command } from "commander";
+import type { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import type { Time } from "../lib/clock.ts";
 import { DURATION_SPELLING, parseDuration } from "../lib/duration.ts";
-import { UsageError, hasCode } from "../lib/errors.ts";
+import { EX, UsageError, hasCode } from "../lib/errors.ts";
 import type { Formats } from "../mail-formats/formats.ts";
 import type { Selection } from "../sources/mail-log/selector.ts";
 import { printable } from "../lib/terminal.ts";
-import { enter, examples, openConfigured, reportTo, type Context } from "./context.ts";
+import { enter, openConfigured, reportTo, type Context } from "./context.ts";
+import { DocumentedCommand } from "./documented-command.ts";
 import { emptySpool } from "./drain-command.ts";
 
 /** How many logins that do not count are shown of each log. */
@@ -21,28 +22,30 @@ interface WatchCommandOptions {
 }
 
 export function watchCommand(context: Context): Command {
-  return new Command("watch")
-    .summary("authorize from a mail log")
+  return new DocumentedCommand("watch")
+    .summary("record the logins that a mail log reports")
     .description(
-      "Follows a mail server's log, through rotation, and records each login that it tells of, at the time that the log has. Where it has read to is remembered. Logins go through the spool, which this process drains unless another one does. SIGTERM ends it.",
+      "Follows a mail server's log, across rotation, and records each login in it at the time that the log gives. It remembers how far it has read. Logins go through the spool, which this process drains unless another one does. SIGTERM ends it.",
     )
-    .argument("[file]", 'the log; "-": standard input, to its end (default: what [watch] has)')
-    .option("--once", "read to the end of the log, write to the store what was found, and end")
+    .argument("[file]", 'the log, or "-" for standard input (default: file in [watch])')
+    .option("--once", "read to the end of the log, write what was found to the store, and exit")
     .option(
       "--format <name>",
-      "in what format its lines are, such as dovecot (default: what [watch] has)",
+      "the format of the lines, such as dovecot (default: format or pattern in [watch])",
     )
     .option(
       "--since <time>",
-      'read again from this time on, such as "2h" (ago) or "2026-03-03 10:00"',
+      'read again from this time on: "2h" for two hours ago, or "2026-03-03 10:00" (default: where it stopped reading)',
     )
-    .addHelpText(
-      "after",
-      examples(
-        "popbsmtp watch /var/log/mail.log",
-        "popbsmtp watch --once --since 2h /var/log/mail.log",
-        "journalctl -f -o short-iso -u dovecot | popbsmtp watch -",
-      ),
+    .exitStatus(EX.USAGE, "with --once: there is no such log")
+    .exitStatus(
+      EX.TEMPFAIL,
+      "at its end, the store cannot be reached; the logins stay in the spool",
+    )
+    .example(
+      "popbsmtp watch /var/log/mail.log",
+      "popbsmtp watch --once --since 2h /var/log/mail.log",
+      "journalctl -f -o short-iso -u dovecot | popbsmtp watch -",
     )
     .action(
       async (

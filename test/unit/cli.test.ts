@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import { assertNamesSomething, createProgram } from "../../src/cli.ts";
 import type { Context } from "../../src/commands/context.ts";
+import { loadConfig } from "../../src/config/reading/load.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { recorder } from "./commands/recorder.ts";
 
 /** Runs a command line that does not get as far as a store; returns what was said, and what was thrown. */
@@ -44,9 +47,39 @@ test("--help tells of the wrapper, the commands, the exit statuses and the files
   }
 });
 
-test("--help fits a terminal of 80 columns", async () => {
+test("--help is a map of the commands by task, and names the manual pages", async () => {
   const { out } = await run("--help");
-  for (const line of out.split("\n")) assert.ok(line.length <= 80, line);
+  const titles = Array.from(out.matchAll(/^(\S.*):$/gm), ([, title]) => title);
+  assert.deepEqual(titles, [
+    "Options",
+    "Record logins",
+    "See and change who may relay",
+    "Set up and check",
+    "Other",
+    "Options of the wrapper, before PROGRAM",
+    "Exit status, as in sysexits.h",
+    "Files",
+    "Examples",
+  ]);
+  assert.match(out, /popbsmtp\(8\) and popbsmtp\.toml\(5\)/);
+});
+
+test("the files that --help names are those that the program uses unless told otherwise", async () => {
+  await using directory = temporaryDirectory();
+  const { out } = await run("--help");
+  const { spool, stores } = await loadConfig(undefined, join(directory.path, "none.toml"));
+  assert.match(out, new RegExp(`^  ${spool} `, "m"));
+  for (const store of stores) {
+    assert.match(out, new RegExp(`^  ${"path" in store ? store.path : ""} `, "m"));
+  }
+});
+
+test("--help, of every command, fits a terminal of 80 columns except for its examples", async () => {
+  for (const words of [[], ...commandLines()]) {
+    const { out } = await run(...words, "--help");
+    const [text = ""] = out.split("\nExamples:");
+    for (const line of text.split("\n")) assert.ok(line.length <= 80, line);
+  }
 });
 
 test("what is not there yet is not announced", async () => {
@@ -54,14 +87,18 @@ test("what is not there yet is not announced", async () => {
   assert.doesNotMatch(out, /relay-ctrl|drac/i);
 });
 
-test("every command's help has an example and the option --config", async () => {
-  const commands = createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 }).commands;
-  const lines = commands.flatMap((command) =>
-    command.commands.length > 0
-      ? command.commands.map((inner) => [command.name(), inner.name()])
-      : [[command.name()]],
+/** Each command that does something, by its words. */
+function commandLines(): readonly (readonly string[])[] {
+  return createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 }).commands.flatMap(
+    (command) =>
+      command.commands.length > 0
+        ? command.commands.map((inner) => [command.name(), inner.name()])
+        : [[command.name()]],
   );
-  for (const line of lines) {
+}
+
+test("every command's help has an example and the option --config", async () => {
+  for (const line of commandLines()) {
     const { out } = await run(...line, "--help");
     assert.match(out, /\nExamples:\n {2}\(?.*popbsmtp /, line.join(" "));
     assert.match(out, /--config <file>/, line.join(" "));

@@ -1,0 +1,62 @@
+import { Command, type Help } from "commander";
+
+/** How wide `--help` is where standard output is no terminal. */
+const COLUMNS = 80;
+
+/** A command whose `--help` ends with exit statuses and examples. scripts/manual.ts makes popbsmtp(8) of the same. */
+export class DocumentedCommand extends Command {
+  readonly #exitStatuses: [status: number, meaning: string][] = [];
+  readonly #examples: string[] = [];
+
+  constructor(name: string) {
+    super(name);
+    this.addHelpText("after", () => this.#ending());
+  }
+
+  get exitStatuses(): readonly (readonly [status: number, meaning: string])[] {
+    return this.#exitStatuses;
+  }
+
+  get examples(): readonly string[] {
+    return this.#examples;
+  }
+
+  /** Documents an exit status that means something particular for this command. */
+  exitStatus(status: number, meaning: string): this {
+    this.#exitStatuses.push([status, meaning]);
+    return this;
+  }
+
+  /** Adds lines that a shell would take to the examples. */
+  example(...lines: readonly string[]): this {
+    this.#examples.push(...lines);
+    return this;
+  }
+
+  #ending(): string {
+    const statuses = this.#exitStatuses.map(([status, meaning]): HelpItem => [
+      String(status),
+      meaning,
+    ]);
+    const examples = this.#examples.map((line) => `  ${line}`);
+    return [
+      ...helpSection(this.createHelp(), "Exit status:", statuses),
+      ...(examples.length === 0 ? [] : ["", "Examples:", ...examples]),
+    ].join("\n");
+  }
+}
+
+/** A term, and what it means. */
+export type HelpItem = readonly [term: string, meaning: string];
+
+/** The lines of a section of `--help`, laid out as commander lays out options; none where there are no items. */
+export function helpSection(
+  help: Help,
+  title: string,
+  items: readonly HelpItem[],
+): readonly string[] {
+  if (items.length === 0) return [];
+  help.prepareContext({ helpWidth: COLUMNS });
+  const width = Math.max(...items.map(([term]) => term.length));
+  return ["", title, ...items.map(([term, text]) => help.formatItem(term, width, text, help))];
+}
