@@ -1,27 +1,35 @@
 /**
- * Makes bin/popbsmtp: the files of bin/launcher in front, in the order of their names, the bundled JavaScript behind.
+ * Makes bin/popbsmtp: the files of bin/launcher, in the order of their names, followed by the
+ * bundled JavaScript. Makes bin/third-party-licences.txt for the packages in the bundle.
  *
- * Both are parsed anew at every start, at a login, so what is not needed there is left out, or packed away until it is.
+ * The shell and Node parse the file at each login, so the build leaves out what no login needs, or
+ * packs it as a string.
  */
 import { createHash } from "node:crypto";
 import { chmodSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as esbuild from "esbuild";
 import type { BuildOptions, Plugin } from "esbuild";
+import manifest from "../package.json" with { type: "json" };
+import { licencesOf } from "./licences.ts";
 
-/** The least Node the bundle runs on; package.json's engines says the same. */
-const NODE = { major: 24, minor: 15 };
+/** The oldest Node that runs the bundle. */
+const [, major, minor] = /^>=(\d+)\.(\d+)$/.exec(manifest.engines.node) ?? [];
+if (major === undefined || minor === undefined) {
+  throw new Error("package.json: engines.node: expected >=MAJOR.MINOR");
+}
+const REQUIREMENT = `needs Node ${major}.${minor} or later`;
 
 /** The bash half's files. */
 const LAUNCHER = "bin/launcher";
 
-// in words that a much older Node understands, too, so that it can say which one is needed
+// ECMAScript 5, so that any Node can parse it and report the version that is needed
 const VERSION_CHECK = `
 var version = process.versions.node.split(".");
-if (+version[0] < ${NODE.major} || (+version[0] === ${NODE.major} && +version[1] < ${NODE.minor})) {
-  var reason = "needs Node ${NODE.major}.${NODE.minor} or later: " + process.execPath + " is " + process.versions.node;
+if (+version[0] < ${major} || (+version[0] === ${major} && +version[1] < ${minor})) {
+  var reason = "${REQUIREMENT}: " + process.execPath + " is " + process.versions.node;
   console.error("popbsmtp: " + reason);
-  // nobody reads the stderr of a drain that a login has started; wrappers read this
+  // the stderr of a drain that a login has started goes nowhere; wrappers report this file
   var linger = process.argv.indexOf("--linger");
   if (linger > 0) {
     try {
@@ -32,27 +40,29 @@ if (+version[0] < ${NODE.major} || (+version[0] === ${NODE.major} && +version[1]
 }
 `;
 
-/** What esbuild is to make of any entry point: one text, as small as can be. */
+/** The bundled files of node_modules. */
+const bundled = new Set<string>();
+
+/** The options for every entry point: one script, as small as possible. */
 const BUNDLE = {
   bundle: true,
-  write: false,
   platform: "node",
   format: "cjs",
-  // so that an older Node gets as far as the check
+  // an older Node must be able to parse the file up to the version check
   target: "node18",
   minify: true,
   keepNames: true,
   legalComments: "none",
-  // a text that is compiled apart has no import() of its own
+  // a script compiled from a string cannot use import()
   supported: { "dynamic-import": false },
-  // optional parts of pg
+  // optional dependencies of pg
   external: ["pg-native", "cloudflare:sockets"],
   logLevel: "warning",
 } as const satisfies BuildOptions;
 
 /**
- * What mysql2 carries along and is never asked for here, where every connection speaks UTF-8 to a server of one's own: the tables
- * of other character sets, and a hosting company's certificate authorities.
+ * Leaves out parts of mysql2 that popbsmtp never uses: the tables of character sets other than
+ * UTF-8, and the certificate authorities of Amazon RDS.
  */
 const leaveOutUnused: Plugin = {
   name: "leave-out-unused",
@@ -64,8 +74,8 @@ const leaveOutUnused: Plugin = {
 };
 
 /**
- * The database drivers, one of which is needed at most, as texts that are compiled when they are: V8 passes over a string ten times
- * as fast as over a program.
+ * Packs each database driver as a string, compiled when a store needs it: V8 scans a string ten
+ * times as fast as it parses a program, and a process needs one driver at most.
  */
 const packDrivers: Plugin = {
   name: "pack-drivers",
@@ -98,9 +108,15 @@ const onlyVersion: Plugin = {
 };
 
 async function bundle(options: BuildOptions): Promise<string> {
-  const { outputFiles } = await esbuild.build({ ...BUNDLE, ...options, write: false });
+  const { outputFiles, metafile } = await esbuild.build({
+    ...BUNDLE,
+    ...options,
+    write: false,
+    metafile: true,
+  });
   const [file] = outputFiles;
   if (file === undefined) throw new Error("esbuild made nothing");
+  for (const input of Object.keys(metafile.inputs)) bundled.add(input);
   return file.text;
 }
 
@@ -120,6 +136,9 @@ function launcher(): string {
       `${LAUNCHER}: to Node it is a comment, from /* on line 2 to */ at its very end`,
     );
   }
+  if (!program.some((line) => line.includes(REQUIREMENT))) {
+    throw new Error(`${LAUNCHER}: expected the message "${REQUIREMENT}", as package.json has it`);
+  }
   const notice = `# bash in front (its source: ${LAUNCHER}), JavaScript behind (src/)`;
   return [shebang, opening, notice, ...program, ""].join("\n");
 }
@@ -131,7 +150,9 @@ const javascript = await bundle({
   define: { PROGRAM: JSON.stringify({ text, sha256 }) },
 });
 
-// whoever starts the program meanwhile gets the old one or the new one
+writeFileSync("bin/third-party-licences.txt", licencesOf(bundled));
+
+// a login during the build finds a complete program, the old or the new one
 writeFileSync("bin/popbsmtp.new", launcher() + VERSION_CHECK + javascript);
 chmodSync("bin/popbsmtp.new", 0o755);
 renameSync("bin/popbsmtp.new", "bin/popbsmtp");
