@@ -3,7 +3,7 @@ import { Argument, Option, type Command } from "commander";
 import { DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
-import { ask } from "../system/run-program.ts";
+import { runProgram } from "../system/run-program.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { configOf, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -109,8 +109,8 @@ async function dovecotLines(
 
 /** Where none is installed, 2.3 is the most likely. */
 async function installedDovecot(): Promise<DovecotRelease> {
-  const answer = await ask("dovecot", ["--version"]);
-  const [, major = 2, minor = 3] = /^(\d+)\.(\d+)/.exec(answer?.stdout ?? "") ?? [];
+  const result = await runProgram("dovecot", ["--version"]);
+  const [, major = 2, minor = 3] = /^(\d+)\.(\d+)/.exec(result?.stdout ?? "") ?? [];
   if (Number(major) > 2 || Number(minor) >= 4) return "2.4";
   return Number(minor) === 3 ? "2.3" : "2.2";
 }

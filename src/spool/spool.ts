@@ -17,7 +17,6 @@
  *     .revoked/      revocations, for a store that has no room for them (revocations.ts)
  *     stores/        where there are several stores, a spool for each (legs.ts)
  */
-import { execFile } from "node:child_process";
 import {
   closeSync,
   constants,
@@ -38,13 +37,13 @@ import {
 } from "node:fs";
 import { opendir } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { EX, PopbsmtpError, reasonOf, hasCode } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import { Backlog } from "./backlog.ts";
 import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
 import { isOwnDirectory, ownDirectory, readSmallFile } from "../system/own-files.ts";
 import { isSameProcess, processStartTime } from "../system/process-identity.ts";
+import { runProgram } from "../system/run-program.ts";
 
 /** How many names of removed files are remembered. */
 const REMEMBERED = 10_000;
@@ -321,7 +320,8 @@ export class Spool {
     chmodSync(unfinished, 0o755);
     const names = Array.from({ length: FIFOS }, (_, number) => join(unfinished, String(number)));
     // Node has no mkfifo(2). Whoever may write a login may wait for it; the spool's own mode says who that is
-    await promisify(execFile)("mkfifo", ["-m", "0666", ...names]);
+    const made = await runProgram("mkfifo", ["-m", "0666", ...names]);
+    if (made?.ok !== true) throw new Error(`mkfifo: ${made?.complaint ?? "not installed"}`);
     renameSync(unfinished, directory);
     this.#hasFifos = true;
   }

@@ -1,4 +1,5 @@
-import { execFile } from "node:child_process";
+import { execFile, type ExecFileException } from "node:child_process";
+import { noAnswerWithin } from "../lib/deadline.ts";
 
 /** Where administrators' programs are, whatever PATH says. */
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -6,28 +7,33 @@ const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** A program that hangs is not waited for any longer. Milliseconds. */
 const TIMEOUT_MS = 5_000;
 
-/** What a program said. `ok`: its exit status was 0. */
-export interface Answer {
+/** What became of a program. */
+export interface ProgramResult {
+  /** Its exit status was 0. */
   readonly ok: boolean;
   readonly stdout: string;
-  /** The last line of stderr, which is where the reason is; "" where it said nothing. */
+  /** Why it could not be started, or the last line of stderr, which is where the reason is; "" where it said nothing. */
   readonly complaint: string;
 }
 
-/**
- * Runs a program, without a shell, and returns its answer; undefined where it is not installed.
- *
- * @param as whom to run it as; default: whoever this process is
- */
-export function ask(
+export interface ProgramOptions {
+  /** The account to run it as. Default: this process's own. */
+  readonly as?: { readonly uid: number; readonly gid: number } | undefined;
+  /** Variables beside PATH and LC_ALL, or instead of those. Default: none. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a program, without a shell, for five seconds at most; undefined where it is not installed. */
+export function runProgram(
   program: string,
   args: readonly string[],
-  as: { readonly uid?: number; readonly gid?: number } = {},
-): Promise<Answer | undefined> {
+  { as, env }: ProgramOptions = {},
+): Promise<ProgramResult | undefined> {
   const options = {
-    ...as,
+    uid: as?.uid,
+    gid: as?.gid,
     cwd: "/",
-    env: { PATH: `${process.env["PATH"] ?? ""}:${SYSTEM_PATH}`, LC_ALL: "C" },
+    env: { PATH: `${process.env["PATH"] ?? ""}:${SYSTEM_PATH}`, LC_ALL: "C", ...env },
     timeout: TIMEOUT_MS,
     killSignal: "SIGKILL" as const,
     maxBuffer: 16 * 1024 * 1024,
@@ -35,11 +41,13 @@ export function ask(
   return new Promise((resolve) => {
     execFile(program, [...args], options, (error, stdout, stderr) => {
       if (error?.code === "ENOENT") return resolve(undefined);
-      const complaint =
-        error?.killed === true
-          ? `no answer within ${String(TIMEOUT_MS / 1000)} s`
-          : (stderr.trim().split("\n").at(-1) ?? "");
-      resolve({ ok: error === null, stdout, complaint });
+      resolve({ ok: error === null, stdout, complaint: complaintOf(error, stderr) });
     });
   });
+}
+
+function complaintOf(error: ExecFileException | null, stderr: string): string {
+  if (error?.killed === true) return noAnswerWithin(TIMEOUT_MS);
+  const [line = ""] = stderr.trim().split("\n").slice(-1);
+  return line === "" && typeof error?.code === "string" ? error.message : line;
 }

@@ -1,7 +1,7 @@
 /** The networks that Postfix trusts: its parameter mynetworks. */
 import { readFileSync } from "node:fs";
 import { parseNetwork, type Address, type Network } from "../../login/address.ts";
-import { ask } from "../../system/run-program.ts";
+import { runProgram } from "../../system/run-program.ts";
 import { printable } from "../../lib/terminal.ts";
 import { quote, whyUnreadable } from "./values.ts";
 
@@ -14,12 +14,12 @@ import { quote, whyUnreadable } from "./values.ts";
 export async function readMynetworks(): Promise<Network | string> {
   const { MAIL_CONFIG } = process.env;
   const which = MAIL_CONFIG === undefined ? [] : ["-c", MAIL_CONFIG];
-  const answer = await ask("postconf", [...which, "-x", "-h", "mynetworks"]);
-  if (answer?.ok === true) return parseMynetworks(answer.stdout);
+  const result = await runProgram("postconf", [...which, "-x", "-h", "mynetworks"]);
+  if (result?.ok === true) return parseMynetworks(result.stdout);
   const why =
-    answer === undefined
+    result === undefined
       ? "there is no postconf on this host"
-      : `postconf fails: ${printable(answer.complaint)}`;
+      : `postconf fails: ${printable(result.complaint)}`;
   return `"postfix": ${why}; list the networks instead`;
 }
 

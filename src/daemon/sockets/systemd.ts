@@ -1,13 +1,10 @@
 /** Being a service of systemd: socket activation, sd_listen_fds(3), and Type=notify, sd_notify(3). */
-import { execFile } from "node:child_process";
 import { reasonOf } from "../../lib/errors.ts";
+import { runProgram } from "../../system/run-program.ts";
 import type { HandedSocket } from "./listeners.ts";
 
 /** SD_LISTEN_FDS_START. */
 const FIRST_SOCKET = 3;
-
-/** systemd-notify waits until systemd has taken the message; nobody waits longer than this for it. Milliseconds. */
-const NOTIFY_MS = 5_000;
 
 /**
  * The listening sockets systemd has opened for this process, by their FileDescriptorName= or their unit's name. The variables are
@@ -93,22 +90,15 @@ export class Systemd {
   #tell(...assignments: readonly string[]): void {
     this.#last = this.#last
       .then(() => this.#notify(assignments))
-      // execFile() itself throws what has nothing to do with the program, such as no memory for another process
+      // rejects for what has nothing to do with the program, such as no memory for another process
       .catch((error: unknown) => this.#onFailure(reasonOf(error)));
   }
 
-  #notify(assignments: readonly string[]): Promise<void> {
+  /** Waits until systemd has taken the message. */
+  async #notify(assignments: readonly string[]): Promise<void> {
     const env = { NOTIFY_SOCKET: this.#socket, PATH: this.#path };
-    return new Promise((resolve) => {
-      execFile(
-        "systemd-notify",
-        [...assignments],
-        { env, timeout: NOTIFY_MS },
-        (error, _, stderr) => {
-          if (error !== null) this.#onFailure(stderr.trim() || error.message);
-          resolve();
-        },
-      );
-    });
+    const result = await runProgram("systemd-notify", assignments, { env });
+    if (result === undefined) this.#onFailure("systemd-notify is not installed");
+    else if (!result.ok) this.#onFailure(result.complaint || "systemd-notify fails");
   }
 }

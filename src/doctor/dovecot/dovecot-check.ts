@@ -1,6 +1,6 @@
 /** What Dovecot is really configured to do after a login. */
 import { findAccount, isRoot, type Account } from "../../system/privileges.ts";
-import { ask } from "../../system/run-program.ts";
+import { runProgram } from "../../system/run-program.ts";
 import { becoming, whyNotReadable } from "../findings/becoming.ts";
 import { findServe, isServeSocket, ownSocketFindings, serviceFindings } from "./dovecot-service.ts";
 import {
@@ -32,26 +32,26 @@ const PROTOCOLS = ["imap", "pop3"] as const;
 export async function dovecotFindings(subject: Subject): Promise<readonly Finding[]> {
   const { dovecotConfig } = subject;
   const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
-  const answer = await ask("doveconf", which);
-  if (answer?.ok === true) {
-    const [, version = "2"] = /^# (\d\S*)/.exec(answer.stdout) ?? [];
-    const root = parseDoveconf(answer.stdout);
+  const result = await runProgram("doveconf", which);
+  if (result?.ok === true) {
+    const [, version = "2"] = /^# (\d\S*)/.exec(result.stdout) ?? [];
+    const root = parseDoveconf(result.stdout);
     const found = await dovecot2Findings(root, subject);
     const isOurs = found.some(
       ({ level, text }) => level !== "warning" || !text.startsWith("does not run"),
     );
     return [ok(`Dovecot ${version}`), ...(isOurs ? runningFindings(root, subject) : []), ...found];
   }
-  if (answer !== undefined) {
+  if (result !== undefined) {
     return [
       problem(
-        `doveconf cannot read Dovecot's configuration: ${answer.complaint}`,
+        `doveconf cannot read Dovecot's configuration: ${result.complaint}`,
         ["doveconf", ...which.map(shellWord), "-n"].join(" "),
       ),
     ];
   }
   // before version 2.0 there was no doveconf
-  const old = await ask("dovecot", ["-n", ...which]);
+  const old = await runProgram("dovecot", ["-n", ...which]);
   return old === undefined
     ? [ok("not installed on this host")]
     : dovecot1Findings(old.stdout, subject);

@@ -1,7 +1,7 @@
 /** Dovecot's last_login plugin, which tells `popbsmtp serve` of logins while they go on. Up to Dovecot 2.3. */
 import { isAbsolute } from "node:path";
 import { isRoot } from "../../system/privileges.ts";
-import { ask } from "../../system/run-program.ts";
+import { runProgram } from "../../system/run-program.ts";
 import { listenerOf, type Section } from "./doveconf.ts";
 import { isStopped, reloadCommand, socketPath } from "./dovecot-process.ts";
 import { findServe, setUpFindings } from "./dovecot-service.ts";
@@ -74,9 +74,9 @@ function pluginFindings(root: Section, protocol: string): readonly Finding[] {
 /** doveconf takes every setting that is called a key for a secret, unless it is asked for that one. */
 async function keyFindings({ dovecotConfig }: Subject): Promise<readonly Finding[]> {
   const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
-  const answer = await ask("doveconf", [...which, "-h", "-P", "plugin/last_login_key"]);
-  const key = answer?.stdout.trim() ?? "";
-  if (answer?.ok !== true || shortened(key) === KEY) return [];
+  const result = await runProgram("doveconf", [...which, "-h", "-P", "plugin/last_login_key"]);
+  const key = result?.stdout.trim() ?? "";
+  if (result?.ok !== true || shortened(key) === KEY) return [];
   const text = `last_login_key is ${key === "" ? "not set" : key}: no login is recorded`;
   return [problem(text, "plugin {", `  last_login_key = ${KEY}`, "}")];
 }

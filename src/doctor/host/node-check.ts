@@ -1,6 +1,6 @@
 /** Node, and whether a mail server that gives no PATH can start it. */
 import { basename, dirname, join } from "node:path";
-import { ask } from "../../system/run-program.ts";
+import { runProgram } from "../../system/run-program.ts";
 import { ok, problem, type Finding } from "../findings/finding.ts";
 import type { Subject } from "../findings/subject.ts";
 import { shellWord } from "../findings/words.ts";
@@ -15,11 +15,11 @@ export async function nodeFindings({
   if (basename(program).endsWith(".ts")) return [running];
   // the PATH that the wrapper gives itself where it has none, and the user that a drain runs as
   const words = ["-i", "PATH=/usr/local/bin:/usr/bin:/bin", program, "--version"];
-  const answer = await ask("env", words, account);
+  const result = await runProgram("env", words, { as: account });
   const who = account === undefined ? "" : ` as ${config.user}`;
-  if (answer?.ok === true)
+  if (result?.ok === true)
     return [running, ok(`starts${who} without a PATH, as Dovecot starts it`)];
-  const why = answer?.complaint.replace(/^popbsmtp: /, "") ?? "env is missing";
+  const why = result?.complaint.replace(/^popbsmtp: /, "") ?? "env is missing";
   return [
     running,
     problem(

@@ -1,5 +1,5 @@
 /** What postconf(1) says Postfix is configured to do, in main.cf and, service by service, in master.cf. */
-import { ask } from "../../system/run-program.ts";
+import { runProgram } from "../../system/run-program.ts";
 import { parseMapFile } from "./map-file.ts";
 import { parseRestrictions, withClasses, type Restriction } from "./restrictions.ts";
 
@@ -69,12 +69,12 @@ export async function readPostfix(which: readonly string[]): Promise<Postfix | s
     "mail_version",
     "queue_directory",
   ];
-  const answer = await ask("postconf", [...which, "-x", ...names]);
-  if (answer?.ok !== true) return answer?.complaint;
-  const settings = parseMapFile(answer.stdout);
-  const master = await ask("postconf", [...which, "-M"]);
+  const result = await runProgram("postconf", [...which, "-x", ...names]);
+  if (result?.ok !== true) return result?.complaint;
+  const settings = parseMapFile(result.stdout);
+  const master = await runProgram("postconf", [...which, "-M"]);
   if (master?.ok !== true) return master?.complaint;
-  const overrides = parseOverrides((await ask("postconf", [...which, "-P"]))?.stdout ?? "");
+  const overrides = parseOverrides((await runProgram("postconf", [...which, "-P"]))?.stdout ?? "");
   const smtpds: Smtpd[] = [];
   for (const { service, chrooted } of parseMaster(master.stdout)) {
     smtpds.push(await readSmtpd(which, service, chrooted, overrides.get(service) ?? new Map()));
@@ -122,8 +122,8 @@ async function readSmtpd(
 ): Promise<Smtpd> {
   const options = [...overrides].flatMap(([name, value]) => ["-o", `${name}=${value}`]);
   const read = async (names: readonly string[]): Promise<ReadonlyMap<string, string>> => {
-    const answer = await ask("postconf", [...which, ...options, "-x", ...names]);
-    return parseMapFile(answer?.stdout ?? "");
+    const result = await runProgram("postconf", [...which, ...options, "-x", ...names]);
+    return parseMapFile(result?.stdout ?? "");
   };
   // printed as in main.cf
   const settings = await read([...LISTS, CLASSES, ACTION, TIMEOUT, AUTH, OWNERS]);

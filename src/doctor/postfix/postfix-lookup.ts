@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { hasTable, type Config, type TableStoreConfig } from "../../config/config.ts";
 import { findAccount, isRoot, type Account } from "../../system/privileges.ts";
 import { postfixQuery } from "../../stores/table/postfix-query.ts";
-import { ask } from "../../system/run-program.ts";
+import { runProgram } from "../../system/run-program.ts";
 import { becoming, whyNotReadable } from "../findings/becoming.ts";
 import { configurationFile } from "../findings/file-modes.ts";
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
@@ -124,7 +124,7 @@ function unreadableFindings(
 }
 
 async function typeFindings(map: SqlMap, which: readonly string[]): Promise<readonly Finding[]> {
-  const types = (await ask("postconf", [...which, "-m"]))?.stdout.split("\n") ?? [];
+  const types = (await runProgram("postconf", [...which, "-m"]))?.stdout.split("\n") ?? [];
   if (types.includes(map.type)) return [];
   return [
     problem(
@@ -204,9 +204,9 @@ async function answers(
   const postmap = [...which, "-q"];
   for (const key of NOBODY) {
     const words = [...postmap, key, `${map.type}:${map.path}`];
-    const answer = await ask("postmap", words, map.proxied ? account : {});
+    const result = await runProgram("postmap", words, { as: map.proxied ? account : undefined });
     const command = ["postmap", ...words].map(shellWord).join(" ");
-    const complaint = answer?.complaint ?? "postmap is missing";
+    const complaint = result?.complaint ?? "postmap is missing";
     if (complaint !== "") {
       const text = `asking ${map.path} fails: ${complaint}: who is not yours gets a 451`;
       if (/authentication failed|Access denied/.test(complaint)) {
@@ -214,7 +214,7 @@ async function answers(
       }
       return { ...problem(text, command), outage: "symptom" };
     }
-    if (answer?.ok === true) {
+    if (result?.ok === true) {
       return problem(
         `${map.path} answers for ${key}, who never logged in: anybody may relay`,
         command,

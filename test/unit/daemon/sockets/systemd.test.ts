@@ -107,7 +107,7 @@ describe("systemd", () => {
     const env = { PATH: "/nonexistent", NOTIFY_SOCKET: "/nonexistent/notify" };
     const systemd = Systemd.from(env, (reason) => failures.push(reason));
     await systemd?.stopping();
-    assert.deepEqual(failures, ["spawn systemd-notify ENOENT"]);
+    assert.deepEqual(failures, ["systemd-notify is not installed"]);
   });
 
   it("is none where the environment names no socket; what it names is used up", async () => {
