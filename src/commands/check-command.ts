@@ -77,7 +77,7 @@ export async function check(
     said = await daemon();
   }
   const { mayRelay, why } = said === undefined ? byStore(found) : byDaemon(said, found);
-  const yes = row === undefined ? "" : await until(store, lifetime, row, now());
+  const yes = row === undefined ? "" : until(lifetime, row, now());
   const no =
     row === undefined
       ? `: no login in the last ${formatDuration(lifetime)}, or it was revoked`
@@ -139,15 +139,9 @@ function byDaemon(said: DaemonAnswer, found: Found): Verdict {
   }
 }
 
-/** Until when a login counts, by this host's clock, and whose it was. */
-async function until(
-  store: Store,
-  lifetime: number,
-  row: Authorization,
-  now: Time,
-): Promise<string> {
-  // last_seen is by the store's clock, which need not be this host's
-  const end = row.lastSeen.getTime() + lifetime - (await store.clockOffset());
+/** Until when a login counts, and whose it was. */
+function until(lifetime: number, row: Authorization, now: Time): string {
+  const end = row.lastSeen.getTime() + lifetime;
   const left = Math.max(0, Math.round((end - now) / 1000) * 1000);
   const who = by(row);
   const last = who === "" ? "" : `: last login${who}`;

@@ -56,9 +56,8 @@ export async function list(
     terminal.note(all ? "The store is empty." : "Nobody may relay by a login just now.");
     return;
   }
-  const storeNow = now() + (await store.clockOffset());
   const rows = authorizations.map((row) => {
-    const left = lifetime - (storeNow - +row.lastSeen);
+    const left = lifetime - (now() - +row.lastSeen);
     return cells(row, isExcluded(row) ? "excluded" : left > 0 ? span(left) : "expired");
   });
   const [header = "", ...lines] = align([HEADER, ...rows]);

@@ -36,7 +36,7 @@ export interface KnownOptions {
   /** As it is now: a reload changes it. What is excluded is always unknown, and the store is never asked about it. */
   readonly config: () => Pick<Config, "lifetime" | "exclude">;
   /** Also as it is now. A handle for lookups alone: on one that is shared they wait behind what else is asked. */
-  readonly store: () => Pick<Store, "lookup" | "clockOffset">;
+  readonly store: () => Pick<Store, "lookup">;
   readonly now: Clock;
   readonly moment?: MonotonicClock;
   /** How long a lookup may wait for the store. Milliseconds; default 500. */
@@ -69,7 +69,7 @@ export class KnownAuthorizations implements Lookup {
     this.#config = config;
     this.#now = now;
     this.#moment = moment;
-    this.#questions = new Questions({ store, now, moment, deadline, onFailure });
+    this.#questions = new Questions({ store, moment, deadline, onFailure });
     this.#authorized = new KnownTable(limit);
     this.#unknown = new Recent(limit);
   }

@@ -1,9 +1,8 @@
 /** Asks the store about addresses so that neither suffers: not the store from a flood, not who asks from a store that is away. */
 import type { Address } from "../login/address.ts";
-import type { Clock, MonotonicClock, Time } from "../lib/clock.ts";
+import type { MonotonicClock, Time } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import { PartlyAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
-import { ClockOffset } from "../stores/table/clock-offset.ts";
 import type { Store } from "../stores/store.ts";
 
 /** After a failure the store is asked one question in so many milliseconds until it has answered one. */
@@ -14,8 +13,7 @@ const OPEN_QUESTIONS = 1_000;
 
 export interface QuestionsOptions {
   /** As it is now: a reload changes it. */
-  readonly store: () => Pick<Store, "lookup" | "clockOffset">;
-  readonly now: Clock;
+  readonly store: () => Pick<Store, "lookup">;
   readonly moment: MonotonicClock;
   /** How long a question may take. Milliseconds. */
   readonly deadline: number;
@@ -34,11 +32,9 @@ export class Questions {
   /** What is being asked, and whether the answer came in time. */
   readonly #open = new Map<Address, Promise<Asked>>();
   #failedAt: number | undefined;
-  readonly #clock: ClockOffset;
 
   constructor(options: QuestionsOptions) {
     this.#options = options;
-    this.#clock = new ClockOffset(options.now, options.moment);
   }
 
   /**
@@ -91,9 +87,8 @@ export class Questions {
     this.#options.onFailure(problem);
   }
 
-  async #lastSeen(address: Address): Promise<number | undefined> {
-    const store = this.#options.store();
-    const found = await store.lookup(address);
-    return found && found.lastSeen.getTime() - (await this.#clock.of(store));
+  async #lastSeen(address: Address): Promise<Time | undefined> {
+    const found = await this.#options.store().lookup(address);
+    return found?.lastSeen.getTime();
   }
 }

@@ -60,11 +60,6 @@ export abstract class OneWayStore implements Store {
     await this.probe();
   }
 
-  /** No times are told, so it does not matter what its clock says. */
-  clockOffset(): Promise<number> {
-    return Promise.resolve(0);
-  }
-
   /** The error for a daemon that is away, or will not have us. */
   protected away(error: unknown): StoreAwayError {
     if (error instanceof StoreAwayError) return error;

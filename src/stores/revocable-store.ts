@@ -79,8 +79,8 @@ export class RevocableStore implements Store {
     return (await this.#store.caveats?.()) ?? [];
   }
 
-  clockOffset(): Promise<number> {
-    return this.#store.clockOffset();
+  async skew(): Promise<number | undefined> {
+    return this.#store.skew?.();
   }
 
   close(): Promise<void> {

@@ -10,13 +10,14 @@
  * - purge: deleting what expired. Housekeeping only.
  * - drain: the writer that carries logins from the spool into a store (src/spool/).
  *
- * The store's clock is the one that counts: it is the only one all hosts share. Every verb throws StoreAwayError in an outage;
+ * The store's clock is the one that counts: it is the only one all hosts share. The times that a store is given and returns are by
+ * this host's clock all the same: no caller has to know of another one. Every verb throws StoreAwayError in an outage;
  * absence is undefined or an empty list, never an exception. A verb that a store has no way to do throws UnsupportedError.
  */
 import type { Address } from "../login/address.ts";
 import type { Login } from "../login/login.ts";
 
-/** A row. What the store's table has no column for is undefined. */
+/** A row, with its times by this host's clock. What the store's table has no column for is undefined. */
 export interface Authorization {
   readonly address: Address;
   readonly user: string | undefined;
@@ -61,7 +62,7 @@ export interface Caveat {
 export interface Count {
   readonly live: number;
   readonly all: number;
-  /** The earliest last_seen of all; undefined where there are none. */
+  /** The earliest last_seen of all, by this host's clock; undefined where there are none. */
   readonly oldest: Date | undefined;
 }
 
@@ -103,8 +104,11 @@ export interface Store {
   /** What an administrator's own table costs, for `doctor`. Default: there is nothing to say. */
   caveats?(): Promise<readonly Caveat[]>;
 
-  /** The store's clock minus this host's, in milliseconds, to about the round trip's accuracy. */
-  clockOffset(): Promise<number>;
+  /**
+   * How far the store's clock is ahead of this host's, in milliseconds, to about the round trip's accuracy; for `doctor`. Default: the
+   * clock is this host's, or no times are written.
+   */
+  skew?(): Promise<number | undefined>;
 
   close(): Promise<void>;
 }

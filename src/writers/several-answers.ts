@@ -49,17 +49,6 @@ export function together(errors: readonly Error[], rest = ""): Error {
     : new PopbsmtpError(message, first.exitStatus, options);
 }
 
-/** @param ahead how far the store's clock is ahead of this host's, in milliseconds */
-export function byThisClock(row: Authorization, ahead: number): Authorization {
-  if (ahead === 0) return row;
-  const shifted = (time: Date) => new Date(time.getTime() - ahead);
-  return {
-    ...row,
-    firstSeen: row.firstSeen && shifted(row.firstSeen),
-    lastSeen: shifted(row.lastSeen),
-  };
-}
-
 /**
  * One authorization for each address and user: the one with the latest login; of several with the same, the first store's. What it
  * does not hold is another's. The latest first.

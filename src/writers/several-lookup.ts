@@ -2,8 +2,7 @@
 import type { Address } from "../login/address.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import { PartlyAwayError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
-import { ClockOffset } from "../stores/table/clock-offset.ts";
-import { answersOf, byThisClock, joined } from "./several-answers.ts";
+import { answersOf, joined } from "./several-answers.ts";
 import type { Authorization, Store } from "../stores/store.ts";
 
 /** How long a store has before the next one is asked as well. Milliseconds. */
@@ -22,7 +21,7 @@ export class SeveralLookup {
   }
 
   /**
-   * The authorization that the first store which has one says; times are by this host's clock.
+   * The authorization that the first store which has one names.
    *
    * @throws PartlyAwayError where one that might have it cannot answer, StoreAwayError where none does, UnsupportedError where
    *   none can ever
@@ -69,7 +68,6 @@ async function unanimous(
 class Asked {
   readonly #store: Store;
   readonly #hurry: boolean;
-  readonly #clock = new ClockOffset();
   /** When it failed last, and with what. */
   #failure: { readonly at: number; readonly error: Error } | undefined;
   /** Questions that it has not answered in time, and may still. */
@@ -82,7 +80,7 @@ class Asked {
 
   /** Rejects where the store does not answer, or has not lately. */
   async lookup(address: Address): Promise<Authorization | undefined> {
-    if (!this.#hurry) return this.#ask(address);
+    if (!this.#hurry) return this.#store.lookup(address);
     const failure = this.#failure;
     if (
       failure !== undefined &&
@@ -91,7 +89,7 @@ class Asked {
       throw failure.error;
     }
     try {
-      const answer = await this.#inTime(this.#ask(address));
+      const answer = await this.#inTime(this.#store.lookup(address));
       this.#failure = undefined;
       return answer;
     } catch (cause) {
@@ -99,11 +97,6 @@ class Asked {
       this.#failure = { at: performance.now(), error };
       throw error;
     }
-  }
-
-  async #ask(address: Address): Promise<Authorization | undefined> {
-    const found = await this.#store.lookup(address);
-    return found && byThisClock(found, await this.#clock.of(this.#store));
   }
 
   #inTime<T>(answer: Promise<T>): Promise<T> {

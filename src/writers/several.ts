@@ -7,9 +7,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Address } from "../login/address.ts";
 import { RowRefusedError, StoreAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
-import { ClockOffset } from "../stores/table/clock-offset.ts";
 import type { Attempt, Leg } from "./leg.ts";
-import { answersOf, byThisClock, merged, together } from "./several-answers.ts";
+import { answersOf, merged, together } from "./several-answers.ts";
 import { SeveralLookup } from "./several-lookup.ts";
 import type {
   Authorization,
@@ -78,10 +77,7 @@ export class SeveralStores implements Store {
 
   /** What all know. One that is away is told of, unless all are. */
   async list(options?: { readonly all?: boolean }): Promise<readonly Authorization[]> {
-    const { answers, errors } = await this.#ask(async (store) => {
-      const ahead = await new ClockOffset().of(store);
-      return (await store.list(options)).map((row) => byThisClock(row, ahead));
-    });
+    const { answers, errors } = await this.#ask((store) => store.list(options));
     if (answers.length === 0) throw together(errors);
     for (const { message } of errors) this.#report(`${message}; what it has is not in this list`);
     return merged(answers);
@@ -136,11 +132,6 @@ export class SeveralStores implements Store {
     const { answers, errors } = await this.#ask((store) => store.schemaVersion());
     if (answers.length === 0) throw together(errors);
     return least(answers);
-  }
-
-  /** All times are by this host's clock already. */
-  clockOffset(): Promise<number> {
-    return Promise.resolve(0);
   }
 
   async close(): Promise<void> {

@@ -81,7 +81,6 @@ function sentences(open: () => { readonly store: Store; readonly told: () => rea
         return error.message.startsWith(`store: ${store.name}: there is no way to `);
       });
     }
-    assert.equal(await store.clockOffset(), 0);
   });
 
   it("has nothing to install, and no version", async () => {

@@ -7,6 +7,8 @@ import { runOk } from "./run.ts";
 export interface Clock {
   /** What to start the program with. */
   readonly enter: Enter;
+  /** The same as variables for its environment. */
+  readonly env: Readonly<Record<string, string>>;
   /** Sets it: ahead of this host's clock by so many milliseconds, or behind it. */
   set(ms: number): void;
 }
@@ -25,5 +27,7 @@ export async function makeClock(directory: string): Promise<Clock> {
     closeSync(descriptor);
   };
   set(0);
-  return { enter: ["env", `LD_PRELOAD=${library}`, `CLOCK_FILE=${file}`], set };
+  const env = { LD_PRELOAD: library, CLOCK_FILE: file };
+  const words = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  return { enter: ["env", ...words], env, set };
 }

@@ -12,6 +12,8 @@ export interface MariadbOptions {
   readonly host?: string;
   /** Default: a free one. Several hosts of one database have the same port. */
   readonly port?: number;
+  /** More variables for its environment. Default: none. */
+  readonly env?: Readonly<Record<string, string>>;
   /** More options for mariadbd: for each start, or only for the first one. Default: none. */
   readonly options?: readonly string[];
   readonly firstOptions?: readonly string[];
@@ -29,6 +31,7 @@ export interface MariadbOptions {
 export async function startMariadb({
   host: address = "127.0.0.1",
   port: wanted,
+  env,
   options = [],
   firstOptions = [],
   joinsCluster = false,
@@ -89,6 +92,7 @@ export async function startMariadb({
       {
         account: owner,
         cwd: path,
+        env,
         logFile: join(path, "log"),
         ready: () => connect("mysql", () => Promise.resolve(true)),
       },

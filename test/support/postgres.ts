@@ -13,6 +13,8 @@ export interface PostgresOptions {
   readonly host?: string;
   /** Default: a free one. Two servers have the same where they have to, and are at two addresses. */
   readonly port?: number;
+  /** More variables for its environment. Default: none. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Makes it a streaming standby of this server, with a copy of its data. Default: of none. */
   readonly standbyOf?: DatabaseServer;
 }
@@ -26,6 +28,7 @@ export interface PostgresOptions {
 export async function startPostgres({
   host = "127.0.0.1",
   port: wanted,
+  env,
   standbyOf: primary,
 }: PostgresOptions = {}): Promise<DatabaseServer> {
   const programs = programDirectory();
@@ -74,6 +77,7 @@ export async function startPostgres({
       {
         account: owner,
         cwd: path,
+        env,
         logFile: join(path, "log"),
         ready: () => connect("postgres", () => Promise.resolve(true)),
       },

@@ -10,6 +10,8 @@ export interface ServerProcessOptions {
   readonly logFile: string;
   readonly account?: Account | undefined;
   readonly cwd: string;
+  /** More variables for its environment. Default: none. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** True once it answers; tried until it does. */
   readonly ready: () => boolean | Promise<boolean>;
 }
@@ -29,14 +31,14 @@ export interface ServerProcess {
 export async function startServerProcess(
   command: string,
   args: readonly string[],
-  { logFile, account, cwd, ready }: ServerProcessOptions,
+  { logFile, account, cwd, env, ready }: ServerProcessOptions,
 ): Promise<ServerProcess> {
   const log = openSync(logFile, "a");
   const child = spawn(command, args, {
     // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
     detached: true,
     cwd,
-    env: { ...PLAIN_ENV },
+    env: { ...PLAIN_ENV, ...env },
     stdio: ["ignore", log, log],
     ...(account !== undefined && { uid: account.uid, gid: account.gid }),
   });

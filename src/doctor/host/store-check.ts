@@ -41,7 +41,7 @@ export async function storeFindings(
       schema,
       ...((await stores.writer.caveats?.()) ?? []).map(({ text, remedy }) => warning(text, remedy)),
       await rights(stores, config, store, now),
-      ...clockFindings(store, await stores.writer.clockOffset()),
+      ...clockFindings(await stores.writer.skew?.()),
       await rows(config, daemon, stores.writer, now),
     ];
   } catch (error) {
@@ -119,12 +119,11 @@ function trialAddress(): Address {
   return address;
 }
 
-function clockFindings(store: StoreConfig, offset: number): readonly Finding[] {
-  // a file's clock is this host's
-  if ("path" in store) return [];
-  const off = Math.abs(offset);
+function clockFindings(skew: number | undefined): readonly Finding[] {
+  if (skew === undefined) return [];
+  const off = Math.abs(skew);
   if (off <= CLOCK_MS.warning) return [ok("its clock agrees with this host's")];
-  const text = `its clock is ${span(off)} ${offset > 0 ? "ahead of" : "behind"} this host's`;
+  const text = `its clock is ${span(off)} ${skew > 0 ? "ahead of" : "behind"} this host's`;
   const advice =
     "timedatectl set-ntp true    # on both hosts; timedatectl timesync-status shows how far off";
   return [off > CLOCK_MS.problem ? problem(text, advice) : warning(text, advice)];

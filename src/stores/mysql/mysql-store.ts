@@ -14,7 +14,7 @@ import { recorded, revokeForGood } from "../revocation.ts";
 import { revoked, RevocationTable } from "../table/revocation-table.ts";
 import { REVOCATION_KEPT_MS } from "../../login/login.ts";
 import { purgeInBatches } from "../table/purge-batches.ts";
-import { StoreClock, ticking } from "../table/store-clock.ts";
+import { StoreClock, type Clocks } from "../table/store-clock.ts";
 import type {
   Authorization,
   Caveat,
@@ -61,10 +61,10 @@ export class MysqlStore implements Store {
 
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
-    const clock = ticking(now);
+    const start = performance.now();
     const rows = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#connection.use(async (link) => {
-      const chunks = inChunks(spelled(rows, await this.#clock.spelling(link, clock())));
+      const chunks = inChunks(spelled(rows, await this.#compare(link, now, start)));
       const plain = () => this.#write(link, chunks);
       if (this.#config.mapped) return plain();
       return this.#revocations.use(() => this.#writeUnrevoked(link, chunks), plain);
@@ -114,30 +114,33 @@ export class MysqlStore implements Store {
 
   async lookup(address: Address): Promise<Authorization | undefined> {
     const values = [address, this.#lifetime / 1000];
-    const [rows] = await this.#connection.use((link) =>
-      link.execute<Found[]>(this.#sql.lookup, values),
+    const found = await this.#connection.use(async (link) =>
+      this.#authorizations(link, await link.execute<Found[]>(this.#sql.lookup, values)),
     );
-    return rows.flatMap(authorization)[0];
+    return found[0];
   }
 
   async list({ all = false } = {}): Promise<readonly Authorization[]> {
-    const [rows] = await this.#connection.use((link) =>
-      all
-        ? link.execute<Found[]>(this.#sql.listAll)
-        : link.execute<Found[]>(this.#sql.listLive, [this.#lifetime / 1000]),
+    return this.#connection.use(async (link) =>
+      this.#authorizations(
+        link,
+        all
+          ? await link.execute<Found[]>(this.#sql.listAll)
+          : await link.execute<Found[]>(this.#sql.listLive, [this.#lifetime / 1000]),
+      ),
     );
-    return rows.flatMap(authorization);
   }
 
   async count(): Promise<Count> {
-    const [rows] = await this.#connection.use((link) =>
-      link.execute<(RowDataPacket & { live: number; all: number; oldest: Date | null })[]>(
-        this.#sql.count,
-        [this.#lifetime / 1000],
-      ),
-    );
-    const { live = 0, all = 0, oldest = null } = rows[0] ?? {};
-    return { live, all, oldest: oldest ?? undefined };
+    return this.#connection.use(async (link) => {
+      const [rows] = await link.execute<
+        (RowDataPacket & { live: number; all: number; oldest: Date | null })[]
+      >(this.#sql.count, [this.#lifetime / 1000]);
+      const { live = 0, all = 0, oldest = null } = rows[0] ?? {};
+      if (oldest === null) return { live, all, oldest: undefined };
+      const clocks = await this.#clock.compare(link);
+      return { live, all, oldest: new Date(clocks.read(oldest.getTime())) };
+    });
   }
 
   async revoke(which: Revocation): Promise<number> {
@@ -197,12 +200,8 @@ export class MysqlStore implements Store {
     return this.#connection.use((link) => mysqlCaveats(link, this.#config));
   }
 
-  clockOffset(): Promise<number> {
-    return this.#connection.use(async (link) => {
-      const before = Date.now();
-      const serverNow = await this.#now(link);
-      return serverNow - (before + Date.now()) / 2;
-    });
+  skew(): Promise<number> {
+    return this.#connection.use(async (link) => (await this.#clock.compare(link)).ahead);
   }
 
   close(): Promise<void> {
@@ -218,6 +217,20 @@ export class MysqlStore implements Store {
         async () => undefined,
       ),
     );
+  }
+
+  /** @param start when this host's clock said `now`, by performance.now(): the verb may have had to wait for its turn */
+  #compare(link: Link, now: number, start: number): Promise<Clocks> {
+    return this.#clock.compare(link, now + performance.now() - start);
+  }
+
+  async #authorizations(
+    link: Link,
+    [rows]: readonly [readonly Found[], ...unknown[]],
+  ): Promise<readonly Authorization[]> {
+    if (rows.length === 0) return [];
+    const clocks = await this.#clock.compare(link);
+    return rows.flatMap((row) => authorization(row, clocks));
   }
 
   /** The server's clock, in milliseconds since 1970. */
@@ -256,16 +269,17 @@ async function transaction<T>(link: Link, work: () => Promise<T>): Promise<T> {
 }
 
 /** None for a mapped table's row that is not about an address. */
-function authorization(row: Found): readonly Authorization[] {
+function authorization(row: Found, clocks: Clocks): readonly Authorization[] {
   const address = parseAddress(row.address.toString());
   if (address === undefined) return [];
+  const read = (time: Date) => new Date(clocks.read(time.getTime()));
   return [
     {
       address,
       user: row.user?.toString(),
       service: row.service?.toString(),
-      firstSeen: row.first_seen ?? undefined,
-      lastSeen: row.last_seen,
+      firstSeen: row.first_seen === null ? undefined : read(row.first_seen),
+      lastSeen: read(row.last_seen),
       logins: row.logins ?? undefined,
     },
   ];

@@ -13,7 +13,7 @@ import { recorded, revokeForGood } from "../revocation.ts";
 import { revoked, RevocationTable } from "../table/revocation-table.ts";
 import { REVOCATION_KEPT_MS } from "../../login/login.ts";
 import { purgeInBatches } from "../table/purge-batches.ts";
-import { StoreClock, ticking } from "../table/store-clock.ts";
+import { StoreClock, type Clocks } from "../table/store-clock.ts";
 import type {
   Authorization,
   Caveat,
@@ -60,10 +60,10 @@ export class PgsqlStore implements Store {
 
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
-    const clock = ticking(now);
+    const start = performance.now();
     const merged = mergeLogins(batch, this.#config.columns.user !== undefined);
     await this.#use(async (client) => {
-      const rows = spelled(merged, await this.#clock.spelling(client, clock()));
+      const rows = spelled(merged, await this.#compare(client, now, start));
       const values = [
         rows.map((row) => row.address),
         rows.map((row) => row.user),
@@ -106,29 +106,37 @@ export class PgsqlStore implements Store {
 
   async lookup(address: Address): Promise<Authorization | undefined> {
     const values = [address, this.#lifetime / 1000];
-    const { rows } = await this.#use((client) =>
-      client.query<Row>(this.#statement("lookup", this.#sql.lookup, values)),
+    const found = await this.#use(async (client) =>
+      this.#authorizations(
+        client,
+        await client.query<Row>(this.#statement("lookup", this.#sql.lookup, values)),
+      ),
     );
-    return rows.flatMap(authorization)[0];
+    return found[0];
   }
 
   async list({ all = false } = {}): Promise<readonly Authorization[]> {
-    const { rows } = await this.#use((client) =>
-      all
-        ? client.query<Row>(this.#sql.listAll)
-        : client.query<Row>(this.#sql.listLive, [this.#lifetime / 1000]),
+    return this.#use(async (client) =>
+      this.#authorizations(
+        client,
+        all
+          ? await client.query<Row>(this.#sql.listAll)
+          : await client.query<Row>(this.#sql.listLive, [this.#lifetime / 1000]),
+      ),
     );
-    return rows.flatMap(authorization);
   }
 
   async count(): Promise<Count> {
-    const { rows } = await this.#use((client) =>
-      client.query<{ live: number; all: number; oldest: number | null }>(this.#sql.count, [
-        this.#lifetime / 1000,
-      ]),
-    );
-    const { live = 0, all = 0, oldest = null } = rows[0] ?? {};
-    return { live, all, oldest: oldest === null ? undefined : new Date(oldest) };
+    return this.#use(async (client) => {
+      const { rows } = await client.query<{ live: number; all: number; oldest: number | null }>(
+        this.#sql.count,
+        [this.#lifetime / 1000],
+      );
+      const { live = 0, all = 0, oldest = null } = rows[0] ?? {};
+      if (oldest === null) return { live, all, oldest: undefined };
+      const clocks = await this.#clock.compare(client);
+      return { live, all, oldest: new Date(clocks.read(oldest)) };
+    });
   }
 
   async revoke(which: Revocation): Promise<number> {
@@ -190,12 +198,8 @@ export class PgsqlStore implements Store {
     return this.#connection.use((client) => pgsqlCaveats(client, this.#config));
   }
 
-  async clockOffset(): Promise<number> {
-    return this.#use(async (client) => {
-      const before = Date.now();
-      const serverNow = await this.#now(client);
-      return serverNow - (before + Date.now()) / 2;
-    });
+  skew(): Promise<number> {
+    return this.#use(async (client) => (await this.#clock.compare(client)).ahead);
   }
 
   close(): Promise<void> {
@@ -225,6 +229,20 @@ export class PgsqlStore implements Store {
     }, limit);
   }
 
+  /** @param start when this host's clock said `now`, by performance.now(): the verb may have had to wait for its turn */
+  #compare(client: Client, now: number, start: number): Promise<Clocks> {
+    return this.#clock.compare(client, now + performance.now() - start);
+  }
+
+  async #authorizations(
+    client: Client,
+    { rows }: { readonly rows: readonly Row[] },
+  ): Promise<readonly Authorization[]> {
+    if (rows.length === 0) return [];
+    const clocks = await this.#clock.compare(client);
+    return rows.flatMap((row) => authorization(row, clocks));
+  }
+
   /** A statement that the server prepares once a connection, where that can be. */
   #statement(name: string, text: string, values: unknown[]): QueryConfig {
     return this.#unprepared ? { text, values } : { name, text, values };
@@ -251,7 +269,7 @@ async function transaction<T>(client: Client, work: () => Promise<T>): Promise<T
 }
 
 /** None for a mapped table's row that is not about an address. */
-function authorization(row: Row): readonly Authorization[] {
+function authorization(row: Row, clocks: Clocks): readonly Authorization[] {
   const address = parseAddress(row.address);
   if (address === undefined) return [];
   return [
@@ -259,8 +277,8 @@ function authorization(row: Row): readonly Authorization[] {
       address,
       user: row.user ?? undefined,
       service: row.service ?? undefined,
-      firstSeen: row.first_seen === null ? undefined : new Date(row.first_seen),
-      lastSeen: new Date(row.last_seen),
+      firstSeen: row.first_seen === null ? undefined : new Date(clocks.read(row.first_seen)),
+      lastSeen: new Date(clocks.read(row.last_seen)),
       logins: row.logins ?? undefined,
     },
   ];

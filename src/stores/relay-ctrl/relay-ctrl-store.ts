@@ -7,7 +7,7 @@ import { INSTALL_HINT } from "../complaint.ts";
 import { homeOf, makeHome, type Home } from "../home.ts";
 import { purgeInBatches } from "../table/purge-batches.ts";
 import { RelayCtrlDirectory, type Entry } from "./relay-ctrl-directory.ts";
-import { spelling } from "../table/store-clock.ts";
+import { Clocks } from "../table/store-clock.ts";
 import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "../store.ts";
 
 /** A time that is further ahead than this has not happened. Milliseconds. */
@@ -37,10 +37,10 @@ export class RelayCtrlStore implements Store {
 
   authorize(batch: readonly Login[], now: number): Promise<void> {
     return this.#use(async (directory) => {
-      const { written } = spelling(now, Date.now());
+      const clocks = new Clocks(now, Date.now());
       let looked = 0;
       for (const login of latest(batch)) {
-        const time = written(login.time);
+        const time = clocks.written(login.time);
         const there = directory.time(login.address);
         if (there === undefined || there < time || isAhead(there)) {
           directory.write({ address: login.address, time }, login.user);
@@ -143,10 +143,6 @@ export class RelayCtrlStore implements Store {
       directory.check();
       return undefined;
     });
-  }
-
-  clockOffset(): Promise<number> {
-    return Promise.resolve(0);
   }
 
   close(): Promise<void> {

@@ -4,9 +4,6 @@ import { assignments } from "../merge.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
 
-/** The time, in milliseconds since 1970. */
-export const CLOCK = "SELECT (julianday('now') - 2440587.5) * 86400000 AS now";
-
 /** The SQL for a table, and what goes into it. Times are text in UTC, so they compare as they sort. */
 export function statements(config: SqliteStoreConfig) {
   const table = identifier(config);

@@ -13,8 +13,8 @@ import { REVOCATION_KEPT_MS } from "../../login/login.ts";
 import { isBusy, isMissing, SqliteFile, sqliteTrouble } from "./sqlite-driver.ts";
 import { createDatabaseFile } from "./sqlite-file.ts";
 import { installSqlite, sqliteCaveats, sqliteVersion } from "./sqlite-install.ts";
-import { ago, CLOCK, statements } from "./sqlite-sql.ts";
-import { spelling } from "../table/store-clock.ts";
+import { ago, statements } from "./sqlite-sql.ts";
+import { Clocks } from "../table/store-clock.ts";
 import { purgeInBatches } from "../table/purge-batches.ts";
 import type {
   Authorization,
@@ -52,7 +52,7 @@ export class SqliteStore implements Store {
     await this.#use((file) => {
       const write = this.#upsert(file);
       file.transaction(() => {
-        for (const row of spelled(rows, spelling(now, clock(file)))) write(row);
+        for (const row of spelled(rows, new Clocks(now, Date.now()))) write(row);
       });
     });
   }
@@ -104,7 +104,7 @@ export class SqliteStore implements Store {
     const record = (file: SqliteFile) =>
       file.transaction(() => {
         const statement = file.writer.prepare(this.#sql.recordRevocation);
-        statement.run(randomUUID(), ...recorded(which), utcText(clock(file)));
+        statement.run(randomUUID(), ...recorded(which), utcText(Date.now()));
         return end(file);
       });
     return revokeForGood(
@@ -154,10 +154,6 @@ export class SqliteStore implements Store {
 
   caveats(): Promise<readonly Caveat[]> {
     return this.#use(({ writer }) => sqliteCaveats(writer, this.#config));
-  }
-
-  async clockOffset(): Promise<number> {
-    return this.#use((file) => clock(file) - Date.now());
   }
 
   async close(): Promise<void> {
@@ -225,11 +221,6 @@ export class SqliteStore implements Store {
       ? error
       : sqliteTrouble(this.name, this.#config.path, error);
   }
-}
-
-/** SQLite's clock, which is this host's, in milliseconds since 1970. */
-function clock({ writer }: SqliteFile): number {
-  return Number(writer.prepare(CLOCK).get()?.["now"]);
 }
 
 /** None for a mapped table's row that is not about an address, or has no time. */

@@ -1,6 +1,6 @@
 import type { Address } from "../../login/address.ts";
 import type { Login } from "../../login/login.ts";
-import type { Spelling } from "./store-clock.ts";
+import type { Clocks } from "./store-clock.ts";
 
 /** What a batch says about one authorization. Times are this host's, in milliseconds since 1970 (see {@link Login}). */
 export interface Row {
@@ -38,16 +38,13 @@ export interface SpelledRow extends Row {
   readonly earliest: number;
 }
 
-/** The rows with their times as `spelling` spells them. */
-export function spelled(
-  rows: readonly Row[],
-  { written, earliest }: Spelling,
-): readonly SpelledRow[] {
+/** The rows with their times in the store's terms. */
+export function spelled(rows: readonly Row[], clocks: Clocks): readonly SpelledRow[] {
   return rows.map((row) => ({
     ...row,
-    firstSeen: written(row.firstSeen),
-    lastSeen: written(row.lastSeen),
-    earliest: earliest(row.lastSeen),
+    firstSeen: clocks.written(row.firstSeen),
+    lastSeen: clocks.written(row.lastSeen),
+    earliest: clocks.earliest(row.lastSeen),
   }));
 }
 

@@ -1,10 +1,17 @@
 /**
- * What time it is for a database server, without asking it at each login.
+ * What time it is for a store, without asking it at each login and lookup.
  *
- * A login's time is put into the server's terms before it is sent. The server itself could do that in the statement, but where it hangs,
- * or the network does, the statement arrives late, and would take the delay for a difference between the clocks.
+ * Callers know this host's clock only; a store's rows have the store's. A login's time is put into the store's terms before it is
+ * sent. The server itself could do that in the statement, but where it hangs, or the network does, the statement arrives late, and
+ * would take the delay for a difference between the clocks.
  */
-import { monotonicClock, type MonotonicClock } from "../../lib/clock.ts";
+import {
+  monotonicClock,
+  type Clock,
+  type Moment,
+  type MonotonicClock,
+  type Time,
+} from "../../lib/clock.ts";
 
 /** How long an answer of the server's is built upon. Milliseconds. */
 const READING_MS = 60_000;
@@ -12,39 +19,50 @@ const READING_MS = 60_000;
 /** Where this host's clock has been set, or has slept, by more than this, the server is asked again. Milliseconds. */
 const STEP_MS = 1_000;
 
-/** Clocks that differ by no more agree: Store.authorize then writes down this host's times as they are. Milliseconds. */
+/** Clocks that differ by no more agree: times are then written and read as they are. Milliseconds. */
 export const AGREE_MS = 2_000;
 
-/** A connection's server's clock, at a moment and of this host's clock; all in milliseconds. */
+/** A connection's server's clock at a moment. Milliseconds. */
 interface Reading {
   readonly link: unknown;
   readonly server: number;
-  readonly moment: number;
-  readonly host: number;
+  readonly moment: Moment;
+  readonly host: Time;
   /** How far off `server` may be: half of what the question took. */
   readonly error: number;
 }
 
+export interface StoreClockOptions {
+  /** Default: Date.now */
+  readonly now?: Clock;
+  /** Default: {@link monotonicClock} */
+  readonly moment?: MonotonicClock;
+}
+
 export class StoreClock<Link> {
   readonly #ask: (link: Link) => Promise<number>;
+  readonly #now: Clock;
   readonly #moment: MonotonicClock;
   #reading: Reading | undefined;
 
-  /**
-   * @param ask asks the server at the other end what time it is, in milliseconds since 1970
-   */
-  constructor(ask: (link: Link) => Promise<number>, moment = monotonicClock) {
+  /** @param ask asks the server at the other end what time it is, in milliseconds since 1970 */
+  constructor(
+    ask: (link: Link) => Promise<number>,
+    { now = Date.now, moment = monotonicClock }: StoreClockOptions = {},
+  ) {
     this.#ask = ask;
+    this.#now = now;
     this.#moment = moment;
   }
 
   /**
-   * How to spell this host's times for the server: see {@link spelling}.
+   * How this host's times and the store's relate. Asks the server once a minute, and again after a reconnect or after this host's
+   * clock was set.
    *
-   * @param now this host's clock, in milliseconds since 1970
+   * @param now what this host's clock says. Default: what it says now
    * @throws what `ask` does
    */
-  async spelling(link: Link, now: number): Promise<Spelling> {
+  async compare(link: Link, now: Time = this.#now()): Promise<Clocks> {
     const moment = this.#moment();
     let reading = this.#reading;
     if (reading === undefined || reading.link !== link || !isGood(reading, moment, now)) {
@@ -53,43 +71,57 @@ export class StoreClock<Link> {
       reading = { link, server: asked - error, moment, host: now, error };
       this.#reading = reading;
     }
-    return spelling(now, reading.server + (moment - reading.moment), reading.error);
+    return new Clocks(now, reading.server + (moment - reading.moment), reading.error);
   }
 }
 
-/** This host's clock, going on from `now` (milliseconds since 1970): what is told the time may have to wait for its turn. */
-export function ticking(now: number): () => number {
-  const start = performance.now();
-  return () => now + (performance.now() - start);
-}
+/** This host's clock and a store's at one moment. The store's times are in milliseconds since 1970, too. */
+export class Clocks {
+  readonly #now: Time;
+  readonly #storeNow: number;
+  /** How far off `storeNow` may be. */
+  readonly #error: number;
 
-/** This host's times in a store's terms. Both take and return milliseconds since 1970; the future is now. */
-export interface Spelling {
+  constructor(now: Time, storeNow: number, error = 0) {
+    this.#now = now;
+    this.#storeNow = storeNow;
+    this.#error = error;
+  }
+
+  /** How far the store's clock is ahead of this host's. */
+  get ahead(): number {
+    return this.#storeNow - this.#now;
+  }
+
   /**
-   * What is written: the time as it is where the clocks agree, so that a login that comes twice has the same time twice;
-   * otherwise the store's now less the time's age.
+   * What to write for a time of this host's: the time as it is where the clocks agree, so that a login that comes twice has the same
+   * time twice; otherwise the store's now less the time's age. The future is now.
    */
-  readonly written: (time: number) => number;
+  written(time: Time): number {
+    const exact = this.#exact(time);
+    return this.#agrees(exact - time) ? time : exact;
+  }
+
   /** The store's now less the time's age, and less what that may be off by: what a revocation is compared with. */
-  readonly earliest: (time: number) => number;
+  earliest(time: Time): number {
+    return this.#exact(time) - this.#error;
+  }
+
+  /** A time of the store's in this host's terms: as it is where the clocks agree. */
+  read(time: number): Time {
+    return this.#agrees(this.ahead) ? time : time - this.ahead;
+  }
+
+  #exact(time: Time): number {
+    return this.#storeNow - Math.max(0, this.#now - time);
+  }
+
+  #agrees(difference: number): boolean {
+    return Math.abs(difference) <= AGREE_MS + this.#error;
+  }
 }
 
-/**
- * How to spell this host's times for a store.
- *
- * @param now this host's clock, in milliseconds since 1970
- * @param storeNow the store's at the same moment
- * @param error how far off that may be; default 0
- */
-export function spelling(now: number, storeNow: number, error = 0): Spelling {
-  const exact = (time: number) => storeNow - Math.max(0, now - time);
-  return {
-    written: (time) => (Math.abs(exact(time) - time) <= AGREE_MS + error ? time : exact(time)),
-    earliest: (time) => exact(time) - error,
-  };
-}
-
-function isGood({ moment, host, error }: Reading, momentNow: number, hostNow: number): boolean {
+function isGood({ moment, host, error }: Reading, momentNow: Moment, hostNow: Time): boolean {
   const passed = momentNow - moment;
   return passed < READING_MS && error < STEP_MS && Math.abs(hostNow - host - passed) < STEP_MS;
 }

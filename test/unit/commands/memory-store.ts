@@ -32,7 +32,7 @@ export function memoryStore(rows: readonly Authorization[] = [], ahead = 0): Mem
     },
     install: async () => ({ from: 0, to: 2 }),
     schemaVersion: async () => 2,
-    clockOffset: async () => ahead,
+    skew: async () => ahead,
     close: async () => {},
   };
 }

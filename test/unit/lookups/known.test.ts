@@ -12,6 +12,7 @@ import { KnownAuthorizations, type KnownOptions } from "../../../src/lookups/kno
 import type { Login } from "../../../src/login/login.ts";
 import { openStore } from "../../../src/writers/open-stores.ts";
 import type { Authorization } from "../../../src/stores/store.ts";
+import { StoreClock } from "../../../src/stores/table/store-clock.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const LIFETIME = 1_800_000;
@@ -43,6 +44,7 @@ class Scene {
   /** What the store was asked, in order. */
   readonly asked: Address[] = [];
   problem: Error | undefined;
+  /** How far the store's clock is ahead of this host's. */
   offset = 0;
   exclude: readonly Network[] = [];
   lifetime = LIFETIME;
@@ -50,14 +52,15 @@ class Scene {
   held: ((reply: Reply) => void)[] | undefined;
   readonly told: string[] = [];
   readonly known: KnownAuthorizations;
+  readonly #clock = new StoreClock(() => Promise.resolve(this.time + this.offset), {
+    now: () => this.time,
+    moment: () => this.time - this.#set,
+  });
 
   constructor(options: Partial<KnownOptions> = {}) {
     this.known = new KnownAuthorizations({
       config: () => ({ lifetime: this.lifetime, exclude: this.exclude }),
-      store: () => ({
-        lookup: (wanted) => this.#lookup(wanted),
-        clockOffset: () => Promise.resolve(this.offset),
-      }),
+      store: () => ({ lookup: (wanted) => this.#lookup(wanted) }),
       now: () => this.time,
       moment: () => this.time - this.#set,
       onFailure: (problem) => this.told.push(problem),
@@ -85,12 +88,13 @@ class Scene {
         : await new Promise<Reply>((resolve) => this.held?.push(resolve));
     if (reply instanceof Error) throw reply;
     if (reply === undefined) return undefined;
+    const clocks = await this.#clock.compare(undefined);
     return {
       address: wanted,
       user: undefined,
       service: undefined,
       firstSeen: undefined,
-      lastSeen: new Date(reply),
+      lastSeen: new Date(clocks.read(reply)),
       logins: undefined,
     };
   }

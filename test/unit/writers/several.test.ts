@@ -81,15 +81,6 @@ test("an authorization is listed once, with the latest login and all that any of
   assert.deepEqual(await store.list(), [other, { ...early, lastSeen: late.lastSeen }]);
 });
 
-test("times are this host's where a store's clock is another", async () => {
-  const ahead = 60_000;
-  const { store } = several(memoryStore([row()], ahead), mute());
-  const seen = new Date(1_000_000 - ahead);
-  assert.deepEqual((await store.lookup(address))?.lastSeen, seen);
-  assert.deepEqual((await store.list())[0]?.lastSeen, seen);
-  assert.equal(await store.clockOffset(), 0);
-});
-
 test("what one has to say about a question is said, and the others have done it", async () => {
   const strict: Store = {
     ...memoryStore(),
