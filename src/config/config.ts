@@ -180,10 +180,10 @@ export interface Config {
   readonly linger: number;
   readonly exclude: readonly Network[];
   /**
-   * Where every login is written to, at least one. Lookups ask in this order. A section of the file that names several hosts is
+   * Where every login is written to. Lookups ask in this order. A section of the file that names several hosts is
    * several of these: each has an outcome of its own.
    */
-  readonly stores: readonly StoreConfig[];
+  readonly stores: readonly [StoreConfig, ...StoreConfig[]];
   readonly serve: ServeConfig;
   readonly watch: WatchConfig;
 }

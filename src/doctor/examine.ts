@@ -159,7 +159,7 @@ async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
     return [warning(text, `sudo ${popbsmtp(config)} doctor`)];
   }
   dropPrivileges(config.user);
-  const alone = { ...config, stores: [store] };
+  const alone: Config = { ...config, stores: [store] };
   const writer = await scope.openStore(alone, "writer");
   const purger = await scope.openStore(alone, "purger");
   try {

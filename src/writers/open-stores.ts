@@ -28,7 +28,6 @@ export interface OpenOptions {
 export function openStores(config: Config, options: OpenStoresOptions = {}): Store {
   const { role, ...several } = options;
   const [only, ...others] = config.stores;
-  if (only === undefined) throw new Error("there is always a store");
   if (others.length > 0) {
     return new SeveralStores(
       legsOf(config).map((leg) => new Leg(openStores(leg, { role }), leg.spool)),

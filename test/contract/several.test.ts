@@ -34,8 +34,14 @@ after(async () => {
   await directory[Symbol.asyncDispose]();
 });
 
-function configure(spool: string, stores: readonly StoreConfig[]): Config {
+function configure(spool: string, stores: Config["stores"]): Config {
   return { ...defaults, lifetime: LIFETIME, spool, stores };
+}
+
+/** The configuration with other stores in it. */
+function withStores(config: Config, [first, ...others]: readonly StoreConfig[]): Config {
+  assert.ok(first !== undefined);
+  return { ...config, stores: [first, ...others] };
 }
 
 describe("several stores", () => {
@@ -63,17 +69,14 @@ class Three implements AsyncDisposable {
   readonly #handles: Store[] = [];
   readonly #spool = temporaryDirectory();
 
-  private constructor(stores: readonly StoreConfig[]) {
+  private constructor(stores: Config["stores"]) {
     this.config = configure(this.#spool.path, stores);
   }
 
   static async create(): Promise<Three> {
-    const subjects = [
-      await serverSubject("pgsql", pgsql),
-      await serverSubject("mysql", mysql),
-      sqliteSubject(directory.path),
-    ];
-    const three = new Three(subjects.map(({ config }) => config));
+    const one = await serverSubject("pgsql", pgsql);
+    const two = await serverSubject("mysql", mysql);
+    const three = new Three([one.config, two.config, sqliteSubject(directory.path).config]);
     await three.open().install();
     return three;
   }
@@ -236,7 +239,7 @@ describe("a login", () => {
     await using three = await Three.create();
     const sqlite = three.config.stores[2];
     assert.ok(sqlite !== undefined);
-    const config = { ...three.config, stores: three.config.stores.slice(0, 2) };
+    const config = withStores(three.config, three.config.stores.slice(0, 2));
     const store = three.open({ hurry: true }, config);
     await without(mysql, async () => {
       await without(pgsql, async () => {
@@ -276,7 +279,7 @@ describe("a login", () => {
 
   it("that one store refuses for good waits for those that are away", async () => {
     await using three = await Three.create();
-    const config = { ...three.config, stores: three.config.stores.slice(0, 2) };
+    const config = withStores(three.config, three.config.stores.slice(0, 2));
     const store = three.open({}, config);
     await refuse(three);
     const bad = login(MALLORY);
@@ -306,10 +309,10 @@ describe("a login", () => {
       const moved = three.config.stores.map((store) =>
         store.driver === "pgsql" ? { ...store, hosts: ["db.invalid", ...store.hosts] } : store,
       );
-      const alone = { ...three.config, stores: three.config.stores.slice(2) };
+      const alone = withStores(three.config, three.config.stores.slice(2));
       assert.equal(legsOf(alone).length, 0);
       assert.notDeepEqual(
-        legsOf({ ...three.config, stores: moved }).map(({ spool }) => spool),
+        legsOf(withStores(three.config, moved)).map(({ spool }) => spool),
         legsOf(three.config).map(({ spool }) => spool),
       );
       await three.drain(alone);
@@ -355,7 +358,7 @@ describe("a lookup", () => {
 
   it("says that the store is away when all are", async () => {
     await using three = await Three.create();
-    const config = { ...three.config, stores: three.config.stores.slice(0, 2) };
+    const config = withStores(three.config, three.config.stores.slice(0, 2));
     const store = three.open({}, config);
     await without(mysql, () =>
       without(pgsql, () =>

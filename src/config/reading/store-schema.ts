@@ -1,6 +1,6 @@
 /** What a section [store] may say, and what it becomes. */
 import * as v from "valibot";
-import type { Account, Columns, StoreConfig } from "../config.ts";
+import type { Account, Columns, Config, StoreConfig } from "../config.ts";
 import { placeOf } from "../place.ts";
 import { nearest, section } from "./section.ts";
 import { quote } from "./values.ts";
@@ -148,17 +148,21 @@ export function storeSections(elsewhere: Elsewhere) {
   );
   const several = v.pipe(
     v.array(one),
-    v.minLength(1, "expected a section"),
     v.transform((all) => all.flat()),
   );
   return v.pipe(
     v.lazy((input) => (Array.isArray(input) ? several : one)),
-    v.rawCheck(({ dataset, addIssue }) => {
-      if (!dataset.typed) return;
+    v.rawTransform(({ dataset, addIssue, NEVER }): Config["stores"] => {
+      const [first, ...others] = dataset.value;
+      if (first === undefined) {
+        addIssue({ message: "expected a section" });
+        return NEVER;
+      }
       const places = dataset.value.map(placeOf);
       for (const place of new Set(places.filter((each, at) => places.indexOf(each) < at))) {
         addIssue({ message: `${place} is there twice` });
       }
+      return [first, ...others];
     }),
   );
 }

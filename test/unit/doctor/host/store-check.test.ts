@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Config } from "../../../../src/config/config.ts";
 import { storeFindings } from "../../../../src/doctor/host/store-check.ts";
 import { StoreAwayError, UnsupportedError } from "../../../../src/lib/errors.ts";
 import type { Store } from "../../../../src/stores/store.ts";
@@ -7,7 +8,7 @@ import { memoryStore } from "../../commands/memory-store.ts";
 import { config as defaults, pgsql, subject as defaultSubject } from "../findings/subject.ts";
 
 const NOW = Date.UTC(2026, 2, 3, 10);
-const config = { ...defaults, stores: [pgsql] };
+const config: Config = { ...defaults, stores: [pgsql] };
 
 const subject = { ...defaultSubject, config, now: NOW };
 
