@@ -2,10 +2,10 @@ import type { Network } from "../login/address.ts";
 import type { Level } from "../daemon/log/log.ts";
 import type { Formats } from "../mail-formats/formats.ts";
 
-/** Where the configuration is unless `--config` names another. The only file that may be missing. */
+/** The configuration file unless `--config` names another. Only this one may be missing. */
 export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";
 
-/** A password that does not show itself where an object is printed. */
+/** A password that does not appear when an object is printed. */
 export class Secret {
   readonly #value: string;
   constructor(value: string) {
@@ -22,7 +22,10 @@ export class Secret {
   }
 }
 
-/** The columns of the store's table. An undefined one is not in the table (a table of one's own, mapped by `columns`). */
+/**
+ * The columns of the store's table. A column that is undefined is missing from a table that
+ * `columns` maps.
+ */
 export interface Columns {
   readonly address: string;
   readonly lastSeen: string;
@@ -33,10 +36,13 @@ export interface Columns {
 }
 
 interface TableConfig {
-  /** The table's name; for pgsql it may have a schema in front ("mail.popbsmtp"). */
+  /** The table's name; for pgsql, optionally with its schema ("mail.popbsmtp"). */
   readonly table: string;
   readonly columns: Columns;
-  /** True where `columns` was given: the table belongs to somebody else and is never created or altered. */
+  /**
+   * Whether `columns` was given: the table is the administrator's, and popbsmtp never creates or
+   * alters it.
+   */
   readonly mapped: boolean;
 }
 
@@ -49,9 +55,9 @@ export interface Account {
 export interface SslConfig {
   /** PEM text of the certificate authorities to trust; undefined: the system's. */
   readonly ca: string | undefined;
-  /** The file it came from: Postfix's map names it. */
+  /** The file that holds `ca`, for Postfix's map. */
   readonly caFile?: string | undefined;
-  /** False only where the administrator wrote so: then anybody in between may read along. */
+  /** False only if the administrator asked for it: the connection can then be intercepted. */
   readonly rejectUnauthorized: boolean;
 }
 
@@ -61,10 +67,10 @@ export interface ServerStoreConfig extends TableConfig {
   readonly hosts: readonly string[];
   readonly port: number;
   readonly database: string;
-  /** The account that writes; also purges and revokes unless `purger` is set. */
+  /** The account that writes; without `purger`, it also purges and revokes. */
   readonly writer: Account;
   readonly purger: Account | undefined;
-  /** The account that `print postfix` puts into the map file. */
+  /** The account in the map file of `print postfix`. */
   readonly reader: Account;
   readonly ssl: SslConfig | undefined;
 }
@@ -75,52 +81,51 @@ export interface SqliteStoreConfig extends TableConfig {
   readonly path: string;
 }
 
-/** A store that has a table: SQL makes it, and a map of Postfix's can ask it. */
+/** A store with a table, which SQL creates and a Postfix map can query. */
 export type TableStoreConfig = ServerStoreConfig | SqliteStoreConfig;
 
-/** A directory of relay-ctrl's. */
+/** A relay-ctrl directory. */
 export interface RelayCtrlStoreConfig {
   readonly driver: "relay-ctrl";
   readonly path: string;
 }
 
-/** Another host's relay-ctrl-udp. */
+/** The relay-ctrl-udp of another host. */
 export interface RelayCtrlRemoteStoreConfig {
   readonly driver: "relay-ctrl-udp";
   readonly host: string;
   readonly port: number;
-  /** How often it is asked at most. */
+  /** The most requests for one login. */
   readonly tries: number;
-  /** How long each answer is waited for. Milliseconds. */
+  /** How long to wait for each answer, in milliseconds. */
   readonly timeout: number;
 }
 
-/** A host's rpc.dracd. */
+/** The rpc.dracd of a host. */
 export interface DracStoreConfig {
   readonly driver: "drac";
   readonly host: string;
 }
 
-/** One place that logins are written to. */
+/** One store. */
 export type StoreConfig =
   | TableStoreConfig
   | RelayCtrlStoreConfig
   | RelayCtrlRemoteStoreConfig
   | DracStoreConfig;
 
-/** Whether a store has a table. */
 export function hasTable(store: StoreConfig): store is TableStoreConfig {
   return store.driver === "pgsql" || store.driver === "mysql" || store.driver === "sqlite";
 }
 
-/** A port of this host, at one of its addresses or at all of them. */
+/** A port of this host, at one address or at all of them. */
 export interface PortEndpoint {
   readonly host: string;
-  /** 0: any that is free. */
+  /** 0: any free port. */
   readonly port: number;
 }
 
-/** Where the daemon listens: a Unix socket's path, or a TCP port. */
+/** An address that the daemon listens on: a Unix socket's path, or a TCP port. */
 export type Endpoint = { readonly path: string } | PortEndpoint;
 
 /** An endpoint as the configuration spells it: a path, 127.0.0.1:9154, [::1]:9154. */
@@ -130,49 +135,63 @@ export function endpointName(endpoint: Endpoint): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** What `popbsmtp serve` does. */
+/** The section [serve]. */
 export interface ServeConfig {
-  /** Where Dovecot's last_login plugin tells of logins, unless Dovecot or systemd hands the socket over. */
+  /**
+   * Where Dovecot's last_login plugin reports logins, unless Dovecot or systemd hands over the
+   * socket.
+   */
   readonly dict: Endpoint | undefined;
-  /** The group whose members may tell of logins there; undefined: Dovecot's own, if there is one. */
+  /** The group whose members may report logins there; undefined: Dovecot's own, if that exists. */
   readonly dictGroup: string | undefined;
-  /** Where Dovecot's imap processes ask, unless Dovecot or systemd hands the socket over. */
+  /**
+   * Where Dovecot's imap processes report logins, unless Dovecot or systemd hands over the socket.
+   */
   readonly imap: Endpoint | undefined;
   readonly pop3: Endpoint | undefined;
-  /** Where Postfix asks; a Unix socket and a TCP port may both be given. */
+  /** Where Postfix asks. A Unix socket and a TCP port may both be given. */
   readonly policy: readonly Endpoint[];
   readonly socketmap: readonly Endpoint[];
-  /** Where Prometheus asks, over HTTP; undefined: nowhere. */
+  /** Where Prometheus scrapes, over HTTP; undefined: nowhere. */
   readonly metrics: Endpoint | undefined;
-  /** Where DRAC's clients call, over UDP and TCP; undefined: nowhere. */
+  /** Where DRAC clients call, over UDP and TCP; undefined: nowhere. */
   readonly drac: PortEndpoint | undefined;
-  /** Who may; undefined: this host. */
+  /** The networks that may call; undefined: this host. */
   readonly dracAllow: readonly Network[] | undefined;
-  /** Where relay-ctrl-send's datagrams come in; undefined: nowhere. */
+  /** Where relay-ctrl-send's datagrams arrive; undefined: nowhere. */
   readonly relayCtrlUdp: PortEndpoint | undefined;
-  /** Who may send them besides this host. */
+  /** The networks that may send them, besides this host. */
   readonly relayCtrlAllow: readonly Network[];
-  /** How long a login waits for its commit before it goes to the spool; 0: not at all. Milliseconds. */
+  /**
+   * How long a login waits for its commit before it goes to the spool, in milliseconds; 0: not at
+   * all.
+   */
   readonly deadline: number;
-  /** How long after a purge the daemon purges again; 0: never. Milliseconds. */
+  /** The time from one purge of the daemon to the next, in milliseconds; 0: never. */
   readonly purgeInterval: number;
-  /** The least level that is logged. */
+  /** The lowest level that is logged. */
   readonly logLevel: Level;
 }
 
-/** Which mail logs tell of logins. */
+/** The section [watch]: mail logs as sources of logins. */
 export interface WatchConfig {
   readonly files: readonly string[];
   readonly formats: Formats;
-  /** How long nothing may be recognised while lines come, before that is told; 0: forever. Milliseconds. */
+  /**
+   * How long a log may go without a recognised line, while lines arrive, before that is reported,
+   * in milliseconds; 0: forever.
+   */
   readonly quietAfter: number;
-  /** Whether the daemon watches them: the section is there. The command does without. */
+  /**
+   * Whether the daemon watches the logs, which it does if the section exists. `popbsmtp watch` does
+   * not need the section.
+   */
   readonly inDaemon: boolean;
 }
 
-/** Everything an administrator can set, checked. Times are milliseconds. */
+/** All settings, checked. Times are in milliseconds. */
 export interface Config {
-  /** The file it came from; undefined where there is none and the defaults hold. */
+  /** The file that was read; undefined if it does not exist and the defaults apply. */
   readonly path: string | undefined;
   readonly spool: string;
   readonly lifetime: number;
@@ -180,8 +199,8 @@ export interface Config {
   readonly linger: number;
   readonly exclude: readonly Network[];
   /**
-   * Where every login is written to. Lookups ask in this order. A section of the file that names several hosts is
-   * several of these: each has an outcome of its own.
+   * Where every login is written to. Lookups ask in this order. A section of the file that names
+   * several hosts is several of these: each has an outcome of its own.
    */
   readonly stores: readonly [StoreConfig, ...StoreConfig[]];
   readonly serve: ServeConfig;

@@ -1,6 +1,9 @@
 import type { StoreConfig } from "./config.ts";
 
-/** Where a store is, as people would say it; no two are at the same place, and how it is reached does not change it. */
+/**
+ * The location of a store, for messages. Two stores never share a location, and the location does
+ * not depend on the way to reach the store.
+ */
 export function placeOf(store: StoreConfig): string {
   switch (store.driver) {
     case "pgsql":

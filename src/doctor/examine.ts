@@ -1,4 +1,4 @@
-/** Looks at everything, area by area. */
+/** Examines the set-up, area by area. */
 import { readFileSync, realpathSync } from "node:fs";
 import { userInfo } from "node:os";
 import { DEFAULT_CONFIG_PATH, type Config, type StoreConfig } from "../config/config.ts";
@@ -30,9 +30,9 @@ import type { Subject } from "./findings/subject.ts";
 import { popbsmtp } from "./findings/words.ts";
 
 export interface Scope {
-  /** As `--config` gave it. */
+  /** The argument of `--config`. */
   readonly configPath: string | undefined;
-  /** The path that popbsmtp was started with. */
+  /** The path with which popbsmtp was started. */
   readonly program: string;
   readonly dovecotConfig: string | undefined;
   readonly postfixConfig: string | undefined;
@@ -41,9 +41,10 @@ export interface Scope {
 }
 
 /**
- * What there is to find, an area at a time, each as soon as it is known.
+ * Yields the findings of each area as soon as they are known.
  *
- * The store comes last: from there on this process is the configured user, as a drain is, and root can look at nothing more.
+ * The store comes last: from there on this process runs as the configured user, as a drain does,
+ * and can examine nothing that only root can read.
  */
 export async function* examine(scope: Scope): AsyncGenerator<Area> {
   const path = scope.configPath ?? DEFAULT_CONFIG_PATH;
@@ -89,7 +90,10 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
   }
 }
 
-/** What the system does not let this process look at is no reason to say nothing of the rest. Rethrows what is no such thing. */
+/**
+ * Reports a system call that failed, so that the examination of other areas goes on. Rethrows other
+ * errors.
+ */
 function unexamined(config: Config, error: unknown): Finding {
   if (!(error instanceof Error) || !("syscall" in error)) throw error;
   const text = `not examined any further: ${error.message}`;
@@ -111,7 +115,7 @@ async function load(configPath: string | undefined): Promise<Loaded> {
   }
 }
 
-/** What there is to say of a configuration without problems. */
+/** The findings about a configuration without errors. */
 function settled(config: Config): readonly Finding[] {
   const { path, user } = config;
   const read =
@@ -128,13 +132,16 @@ function modes(
   { inline, files }: Secrets,
   account: Account | undefined,
 ): readonly Finding[] {
-  // one that is not there was told of already, if it should be
+  // a missing file has been reported already, if it should exist
   return [{ path, secret: inline }, ...files.map((file) => ({ path: file, secret: true }))]
     .map((file) => configurationFile(file.path, { secret: file.secret, account }))
     .filter((finding) => finding !== undefined);
 }
 
-/** What the daemon reads again at a reload, when it is root no longer; and who could answer in its stead meanwhile. */
+/**
+ * Files that the daemon cannot read at a reload, when it is no longer root; and sockets that
+ * another user could take over meanwhile.
+ */
 function reloadFindings(
   config: Config,
   { files }: Secrets,
@@ -153,7 +160,7 @@ async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
   if (isRoot() && account === undefined) {
     return [warning(`not looked at: there is no user ${config.user} to do it as`)];
   }
-  // SQLite would say that there is no such file
+  // SQLite would report that the file does not exist
   if (!isRoot() && "path" in store && whyNotReadable(store.path) === "EACCES") {
     const text = `${store.path}: not examined: ${userInfo().username} cannot read it`;
     return [warning(text, `sudo ${popbsmtp(config)} doctor`)];
@@ -170,13 +177,13 @@ async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
   }
 }
 
-/** Asked as the user, whose spool it is. */
+/** Runs as the user who owns the spool. */
 function daemonAtWork({ spool, user }: Config, account: Account | undefined): number | undefined {
   const look = () => new Spool(spool).drainAtWork("serve");
   return account === undefined ? look() : becoming(user, account, look);
 }
 
-/** Only root may ask for anybody's but its own. */
+/** Only root may look up the account of another user. */
 function accountOf(user: string): Account | undefined {
   if (isRoot()) return findAccount(user);
   const { username, uid, gid } = userInfo();

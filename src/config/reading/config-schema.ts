@@ -1,4 +1,4 @@
-/** What a configuration may say. docs: README's configuration section; DESIGN's interface is fixed. */
+/** The whole configuration file. */
 import * as v from "valibot";
 import { networks } from "./networks-schema.ts";
 import { section } from "./section.ts";
@@ -18,7 +18,7 @@ const topEntries = {
   exclude: v.optional(networks, () => []),
 };
 
-// A key after the wrong [section] line is TOML's classic mistake.
+// In TOML, a key after a [section] line belongs to that section, and people often overlook that.
 const topKeysAreElsewhere = reasons(
   Object.keys(topEntries),
   "belongs at the top of the file, before the first [section]",
@@ -31,7 +31,7 @@ function reasons(keys: readonly string[], reason: string): ReadonlyMap<string, s
   return new Map(keys.map((key) => [key, reason]));
 }
 
-/** What to say in a section about keys that are another one's. */
+/** The reasons for the keys of other sections. */
 function elsewhere(...others: readonly ReadonlyMap<string, string>[]): ReadonlyMap<string, string> {
   return new Map(others.flatMap((keys) => [...keys]));
 }

@@ -1,4 +1,7 @@
-/** Who may call the daemon as DRAC's clients do: a list of networks, or the file that rpc.dracd has for it. */
+/**
+ * `drac-allow`: the hosts that may call the daemon as DRAC clients, as a list of networks or as
+ * rpc.dracd's file.
+ */
 import { readFileSync } from "node:fs";
 import ipaddr from "ipaddr.js";
 import * as v from "valibot";
@@ -8,8 +11,8 @@ import { absolutePath, network, quote, whyUnreadable } from "./values.ts";
 const SPELLING = 'expected a path, or a list of networks such as ["192.0.2.0/24"]';
 
 /**
- * A line of dracd.allow, `netmask address`, as a network. dracd passes over what it cannot read, and takes an address beyond its
- * netmask for nobody's; whoever wrote that meant something else.
+ * A line of dracd.allow, `netmask address`, as a network. dracd ignores lines that it cannot read,
+ * and an address with bits outside its netmask matches no client; here both are errors.
  */
 function parseLine(line: string): Network | string {
   const [mask = "", address = "", ...rest] = line.trim().split(/\s+/);
@@ -52,5 +55,5 @@ const file = v.pipe(
 
 const list = v.array(network, SPELLING);
 
-/** A dracd.allow file's path, or a list of networks. No one in it: nobody may call. */
+/** The path of a dracd.allow file, or a list of networks. If it is empty, no host may call. */
 export const dracdAllow = v.lazy((input) => (Array.isArray(input) ? list : file));

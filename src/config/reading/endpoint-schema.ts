@@ -1,16 +1,16 @@
-/** Where the daemon listens, as [serve] spells it. */
+/** Endpoints, as [serve] spells them. */
 import * as v from "valibot";
 import { parseAddress } from "../../login/address.ts";
 import type { Endpoint, PortEndpoint } from "../config.ts";
 import { quote } from "./values.ts";
 
-/** A Unix socket's path has room for 108 bytes, one of them a NUL. unix(7) */
+/** sun_path has room for 108 bytes, one of them a NUL: unix(7). */
 const PATH_BYTES = 107;
 
 const PATH_SPELLING = "a socket's path from the root";
 const ENDPOINT_SPELLING = `${PATH_SPELLING}, or an address and a port such as "127.0.0.1:1004" or "[::1]:1004"`;
 
-/** An endpoint, or what is wrong with how it is given. */
+/** An endpoint, or the reason why the text is not one. */
 type Parsed = Endpoint | string;
 
 function parsePath(text: string): Parsed {
@@ -25,7 +25,7 @@ function parseEndpoint(text: string): Parsed {
   const [, v6, v4, digits] = /^(?:\[([^[\]]*)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
   const host = parseAddress(v6 ?? v4 ?? "");
   const port = Number(digits);
-  // a name may be several addresses, or another one tomorrow: what is listened on is to be seen here
+  // a host name could resolve to several addresses, or to another one tomorrow
   if (host === undefined || port < 1 || port > 65_535) {
     return `${quote(text)} is no place to listen; expected ${ENDPOINT_SPELLING}`;
   }
@@ -40,7 +40,7 @@ function parseLoopback(text: string): Parsed {
     : `${quote(text)} is not on loopback: anybody who reaches it could ask who may relay; expected "127.0.0.1:${endpoint.port}", "[::1]:${endpoint.port}" or a path`;
 }
 
-/** Any program of RPC's may have any port: rpcbind knows. */
+/** rpcbind tells clients the port. */
 const ANY_PORT: PortEndpoint = { host: "0.0.0.0", port: 0 };
 
 const RPC_SPELLING = 'true, false, or an IPv4 address and a port such as "0.0.0.0:4711"';
@@ -53,7 +53,7 @@ function parsePort(text: string, spelling: string): PortEndpoint | string {
     : endpoint;
 }
 
-/** The clients of DRAC, and rpcbind's version 2, know IPv4 only. */
+/** DRAC clients, and rpcbind's version 2, know IPv4 only. */
 function parseRpc(text: string): PortEndpoint | string {
   const endpoint = parsePort(text, RPC_SPELLING);
   return typeof endpoint !== "string" && endpoint.host.includes(":")
@@ -84,7 +84,7 @@ const local = parsed(parseLoopback, `${ENDPOINT_SPELLING}, or false`);
 /** A Unix socket's path; false: none. */
 export const socketPath = v.lazy((input) => (input === false ? nowhere : unixSocket));
 
-/** A Unix socket's path, or an address and a port that may be any host's business; false: none. */
+/** A Unix socket's path, or an address and a port that other hosts may reach; false: none. */
 export const endpoint = v.lazy((input) => (input === false ? nowhere : anywhere));
 
 const noList = v.pipe(
@@ -97,7 +97,7 @@ const oneOfList = v.pipe(
 );
 const list = v.array(local);
 
-/** A Unix socket's path, or a port on loopback, or a list of them; false: none. */
+/** A Unix socket's path, a port on loopback, or a list of them; false: none. */
 export const localEndpoints = v.lazy((input) => {
   if (input === false) return noList;
   return Array.isArray(input) ? list : oneOfList;

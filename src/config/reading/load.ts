@@ -11,19 +11,21 @@ import { configSchema } from "./config-schema.ts";
 import { whyUnreadable } from "./values.ts";
 
 /**
- * The line the bash half of the program reads the spool's path from, without TOML: anywhere before the first [section], a plain
- * string in one line, no escapes. The path is in the first group, or in the second.
+ * The line from which the wrapper reads the spool's path, in bash and without a TOML parser: above
+ * the first [section], a plain string on one line, without escapes. The path is in the first or the
+ * second group.
  */
 const SPOOL_LINE = /^[ \t]*spool[ \t]*=[ \t]*(?:"([^"\\]*)"|'([^']*)')[ \t\r]*(?:#.*)?$/m;
 
 /**
- * Reads, checks and freezes the configuration, and the password and certificate files it names.
+ * Reads, checks and freezes the configuration and the password and certificate files that it names.
  *
- * `exclude = "postfix"` asks Postfix, as it is now.
+ * For `exclude = "postfix"` it asks Postfix for the current value.
  *
- * @param path as `--config` gave it; undefined: `defaultPath`, and where that is missing, all the defaults
- * @throws ConfigError with every problem there is, each naming the file and the key; no message has a password in it
- * @throws PopbsmtpError (77) where this user may not read the file
+ * @param path the argument of `--config`; undefined: `defaultPath`, or all defaults if that is
+ * missing
+ * @throws ConfigError with all problems, each with the file and the key, and none with a password
+ * @throws PopbsmtpError (77) if this user may not read the file
  */
 export async function loadConfig(
   path: string | undefined,
@@ -94,13 +96,16 @@ function parseToml(text: string, subject: string): Record<string, unknown> {
     return parse(text);
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    // the rest of the message, and so of the cause, quotes the file: a password may be in it
+    // the rest of the message, and of the cause, quotes the file, which may contain a password
     const [reason = ""] = error.message.replace("Invalid TOML document: ", "").split("\n");
     throw new ConfigError([`${subject}: line ${error.line}, column ${error.column}: ${reason}`]);
   }
 }
 
-/** What is wrong with how the spool is given, though the path itself may be right: the wrapper would use another one. */
+/**
+ * The reason why the wrapper would read another path than the TOML parser; undefined if it would
+ * not.
+ */
 function spoolProblem(text: string, spool: unknown): string | undefined {
   const firstSection = text.search(/^[ \t]*\[/m);
   const top = firstSection < 0 ? text : text.slice(0, firstSection);
@@ -114,7 +119,8 @@ function spoolProblem(text: string, spool: unknown): string | undefined {
 function describe(issue: v.BaseIssue<unknown>): string {
   const keys = (issue.path ?? []).flatMap(({ key }, at, path) => {
     if (typeof key === "string") return at === 0 ? key : `.${key}`;
-    // one of several sections is counted; an element of a list needs no name: its message quotes it
+    // numbers a section that occurs several times, but not an element of a list, which the message
+    // quotes
     return typeof key === "number" && at < path.length - 1 ? ` ${key + 1}` : [];
   });
   return `${keys.join("")}: ${issue.message}`;

@@ -1,4 +1,4 @@
-/** The networks that Postfix trusts: its parameter mynetworks. */
+/** Postfix's parameter mynetworks. */
 import { readFileSync } from "node:fs";
 import { parseNetwork, type Address, type Network } from "../../login/address.ts";
 import { runProgram } from "../../system/run-program.ts";
@@ -6,10 +6,10 @@ import { printable } from "../../lib/terminal.ts";
 import { quote, whyUnreadable } from "./values.ts";
 
 /**
- * mynetworks as it is now, as one network; or why it cannot be had, and what to do about it.
+ * The current value of mynetworks as one network; or why it is unknown, and what to do about it.
  *
- * It is asked of postconf(1), for the configuration that MAIL_CONFIG in the environment names, if it does. That may take two seconds:
- * Postfix does not read a main.cf that somebody may still be writing.
+ * It asks postconf(1), which honours MAIL_CONFIG. That may take two seconds: Postfix waits while a
+ * main.cf looks as if it is still being written.
  */
 export async function readMynetworks(): Promise<Network | string> {
   const { MAIL_CONFIG } = process.env;
@@ -23,7 +23,10 @@ export async function readMynetworks(): Promise<Network | string> {
   return `"postfix": ${why}; list the networks instead`;
 }
 
-/** Reads the list as Postfix does (postconf(5), mynetworks; src/util/match_list.c): the first pattern that matches decides. */
+/**
+ * Parses the list as Postfix does (postconf(5), mynetworks; src/util/match_list.c): the first
+ * pattern that matches decides.
+ */
 export function parseMynetworks(value: string): Network | string {
   const patterns: Pattern[] = [];
   try {
@@ -39,16 +42,16 @@ export function parseMynetworks(value: string): Network | string {
 
 interface Pattern {
   readonly network: Network;
-  /** False behind an odd number of `!`: then what it contains is not trusted. */
+  /** False after an odd number of `!`: the network is not trusted. */
   readonly isTrusted: boolean;
 }
 
-/** What the list has that is no network. */
+/** The list contains something other than networks. */
 class NotUnderstood extends Error {}
 
 const NOBODY: Network = { text: "", contains: () => false };
 
-/** @param files in which the list is */
+/** @param files the files that contain the list, innermost last */
 function* readPatterns(
   text: string,
   isTrusted: boolean,
@@ -76,13 +79,16 @@ function readList(path: string, files: readonly string[]): string {
   }
 }
 
-/** IPv6 is in brackets; what has a colon, and no bracket in front, is a table (src/util/match_ops.c). */
+/**
+ * IPv6 addresses are in brackets; a pattern with a colon but no bracket in front is a table
+ * (src/util/match_ops.c).
+ */
 function readPattern(pattern: string): Network {
   const [, address, length = ""] = /^\[([^[\]]*)\](\/.*)?$/.exec(pattern) ?? [];
   if (address === undefined && pattern.includes(":")) {
     throw new NotUnderstood(`the table ${quote(pattern)}, and tables are not read`);
   }
-  // Postfix takes a client that comes as ::ffff:192.0.2.1 for 192.0.2.1: no client is in such a network
+  // Postfix treats a client at ::ffff:192.0.2.1 as 192.0.2.1, so no client is in this network
   if (/^::ffff:[\d.]+$/i.test(address ?? "")) return NOBODY;
   const network = parseNetwork(address === undefined ? pattern : address + length);
   if (network === undefined) throw new NotUnderstood(`${quote(pattern)}, which is no network`);

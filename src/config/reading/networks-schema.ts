@@ -1,4 +1,4 @@
-/** What `exclude` may say. */
+/** The values of `exclude`. */
 import * as v from "valibot";
 import type { Network } from "../../login/address.ts";
 import { network } from "./values.ts";
@@ -18,5 +18,5 @@ const list = v.array(
   SPELLING,
 );
 
-/** A list of networks, in which "postfix" stands for mynetworks; or that alone. */
+/** A list of networks, in which "postfix" stands for mynetworks; or "postfix" alone. */
 export const networks = v.lazy((input) => (Array.isArray(input) ? list : onlyPostfix));

@@ -1,18 +1,19 @@
 import * as v from "valibot";
 
-/** What a section has to say about its keys besides what kind of values they take. */
+/** Rules for the keys of a section, besides the types of their values. */
 export interface SectionRules {
-  /** Keys that are known, but not here: the reason, by key. */
+  /** Keys that belong elsewhere, with the reason. */
   readonly elsewhere?: ReadonlyMap<string, string>;
-  /** Two keys of which one may be given. */
+  /** Two keys that exclude each other. */
   readonly eitherOr?: readonly [string, string];
 }
 
 /**
- * A table of the configuration: `entries` are its keys; any other is a problem that says where the key belongs, or names the
- * nearest known one.
+ * A table of the configuration whose keys are `entries`. Any other key is a problem; its message
+ * says where the key belongs, or names the nearest known key.
  *
- * Not valibot's strictObject: that stops at the first unknown key, and an administrator wants to hear of all.
+ * This replaces valibot's strictObject, which stops at the first unknown key: an administrator
+ * wants to see them all.
  */
 export function section<const Entries extends v.ObjectEntries>(
   entries: Entries,
@@ -49,7 +50,7 @@ function unknownKey(key: string, known: readonly string[]): string {
     : `unknown key; did you mean ${near}?`;
 }
 
-/** The known key that takes the fewest changes to make from `key`, if it takes at most a third of its letters. */
+/** The known key nearest to `key`, if at most a third of the letters differ. */
 export function nearest(key: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let least = Math.max(1, Math.floor(key.length / 3)) + 1;
@@ -60,7 +61,7 @@ export function nearest(key: string, known: readonly string[]): string | undefin
   return best;
 }
 
-/** Levenshtein's distance: letters to insert, delete or replace. */
+/** The Levenshtein distance: how many letters to insert, delete or replace. */
 function distance(from: string, to: string): number {
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index);
   for (const [row, letter] of Array.from(from).entries()) {

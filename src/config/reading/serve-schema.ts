@@ -1,4 +1,4 @@
-/** What [serve] may say. */
+/** The section [serve]. */
 import * as v from "valibot";
 import { endpointName, type ServeConfig } from "../config.ts";
 import { dracdAllow } from "./dracd-allow.ts";
@@ -37,7 +37,7 @@ export const serveEntries = {
     v.array(network, 'expected a list of networks such as ["192.0.2.0/24"]'),
     [],
   ),
-  // Dovecot gives up after 60 s, and the user with it
+  // Dovecot gives up, and rejects the user, after 60 s
   deadline: v.optional(duration(0, 30 * SECOND), "200ms"),
   "purge-interval": v.optional(duration(MINUTE, 7 * DAY, { orNever: true }), "1h"),
   "log-level": v.optional(
@@ -46,7 +46,7 @@ export const serveEntries = {
   ),
 };
 
-/** The section; with `rules` for keys that belong elsewhere. Its output is {@link ServeConfig}. */
+/** The section; its output is {@link ServeConfig}. `rules` covers keys that belong elsewhere. */
 export function serveSection(rules: SectionRules) {
   const entries = section(serveEntries, rules);
   return v.pipe(
@@ -74,7 +74,9 @@ export function serveSection(rules: SectionRules) {
   );
 }
 
-/** Endpoints given to two keys. The protocols differ, and imap's requests do not say that they are not pop3's. */
+/**
+ * Endpoints given for two keys. The protocols differ, and a request of imap looks like one of pop3.
+ */
 function* shared(serve: ServeConfig): Generator<string> {
   const { dict, imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = serve;
   const given = {

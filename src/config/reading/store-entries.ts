@@ -20,7 +20,7 @@ import {
 
 const SECOND = 1000;
 
-/** What is known of an account of a database server. */
+/** An account of a database server, as configured. */
 export interface AccountInput {
   readonly user?: string | undefined;
   readonly password?: Secret | undefined;
@@ -33,7 +33,7 @@ const accountEntries = {
   "password-file": v.optional(passwordFile),
 };
 
-/** A password may be given in one of two ways. */
+/** Two ways to give a password; only one is allowed. */
 export const eitherOr = ["password", "password-file"] as const;
 const accountSection = section(accountEntries, { eitherOr });
 
@@ -71,7 +71,7 @@ const serverEntries = {
   reader: v.optional(accountSection),
 };
 
-/** In the order in which the drivers are offered. */
+/** In the order in which messages list the drivers. */
 export const storeEntries = {
   pgsql: {
     driver: v.literal("pgsql"),

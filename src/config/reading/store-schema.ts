@@ -1,4 +1,4 @@
-/** What a section [store] may say, and what it becomes. */
+/** The section [store]. */
 import * as v from "valibot";
 import type { Account, Columns, Config, StoreConfig } from "../config.ts";
 import { placeOf } from "../place.ts";
@@ -16,13 +16,13 @@ const OWN_COLUMNS: Columns = {
   logins: "logins",
 };
 
-/** Debian's sockets on this host: where a database is that has no `host`. */
+/** Without `host`, the database is on this host, at Debian's sockets. */
 const SERVER_DEFAULTS = {
   pgsql: { host: "/var/run/postgresql", port: 5432 },
   mysql: { host: "/run/mysqld/mysqld.sock", port: 3306 },
 };
 
-/** Every key that some driver has. */
+/** The keys of all drivers. */
 export const STORE_KEYS: readonly string[] = [
   ...new Set(Object.values(storeEntries).flatMap((entries) => Object.keys(entries))),
 ];
@@ -56,7 +56,7 @@ function sections(elsewhere: Elsewhere) {
 
 type StoreInput = v.InferOutput<ReturnType<typeof sections>[number]>;
 
-/** The places that a section names, each with an outcome of its own. */
+/** The stores that a section names, each with an outcome of its own. */
 function toStoreConfigs(input: StoreInput): readonly StoreConfig[] {
   switch (input.driver) {
     case "drac":
@@ -114,7 +114,7 @@ function toAccount(input: AccountInput, defaultUser: string): Account {
 
 const DRIVERS = 'expected "pgsql", "mysql", "sqlite", "relay-ctrl" or "drac"';
 
-/** What others call the drivers. */
+/** Other names of the drivers. */
 const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
   ["mariadb", "mysql"],
   ["maria", "mysql"],
@@ -137,7 +137,7 @@ function unknownDriver(driver: unknown): string {
 /**
  * The section, given once or several times. Its output is the stores of {@link Config}.
  *
- * @param elsewhere keys that are known, but not here: the reason, by key
+ * @param elsewhere the reasons for keys that belong elsewhere, by key
  */
 export function storeSections(elsewhere: Elsewhere) {
   const one = v.pipe(

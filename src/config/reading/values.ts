@@ -1,4 +1,4 @@
-/** The kinds of values a configuration has, from what TOML gave to what the program uses. */
+/** The types of configuration values: how each is checked and converted. */
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 import * as v from "valibot";
@@ -11,12 +11,12 @@ import { section } from "./section.ts";
 
 const CONTROL = /\p{Cc}/u;
 
-/** `text` for a message, in quotes and without anything that a terminal would obey. */
+/** `text` for a message: in quotes, with terminal escapes made harmless. */
 export function quote(text: string): string {
   return printable(JSON.stringify(text));
 }
 
-/** A text with something in it, of one line. */
+/** Text of one line that is not empty. */
 export function line(what: string) {
   return v.pipe(
     v.string(`expected ${what}`),
@@ -25,8 +25,8 @@ export function line(what: string) {
 }
 
 /**
- * A file or directory. Relative ones are refused: a drain started by a login works in whatever directory the mail server
- * had chosen.
+ * A file or directory. Relative paths are rejected: a drain started by a login runs in a directory
+ * of the mail server's choice.
  */
 export const absolutePath = v.pipe(
   v.string("expected a path"),
@@ -41,7 +41,7 @@ const none = v.pipe(
 /** A directory; false: none. */
 export const directory = v.lazy((input) => (input === false ? none : absolutePath));
 
-/** A time in milliseconds, between two bounds; with `orNever` also "0s". */
+/** A duration in milliseconds, between two bounds; with `orNever`, also "0s". */
 export function duration(least: number, most: number, { orNever = false } = {}) {
   return v.pipe(
     v.string(`expected ${DURATION_SPELLING}`),
@@ -63,7 +63,7 @@ export function duration(least: number, most: number, { orNever = false } = {}) 
   );
 }
 
-/** A network as `exclude` lists them. */
+/** A network, as in `exclude`. */
 export const network = v.pipe(
   v.string('expected a list of networks such as "192.0.2.0/24"'),
   v.rawTransform(({ dataset: { value }, addIssue, NEVER }): Network => {
@@ -76,7 +76,7 @@ export const network = v.pipe(
   }),
 );
 
-/** The name of a system account, as useradd(8) takes them. */
+/** The name of a system account, as useradd(8) accepts it. */
 export const accountName = v.pipe(
   v.string("expected the name of a system account"),
   v.regex(/^[A-Za-z_][A-Za-z0-9_.-]*\$?$/, "expected the name of a system account"),
@@ -84,7 +84,10 @@ export const accountName = v.pipe(
 
 const IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]{0,62}";
 
-/** A table's or a column's name: it becomes part of SQL, and of a Postfix map where % has a meaning. */
+/**
+ * The name of a table or a column. It becomes part of SQL, and of a Postfix map, in which % is
+ * special.
+ */
 export const identifier = v.pipe(
   v.string("expected a name of letters, digits and _"),
   v.regex(
@@ -93,7 +96,7 @@ export const identifier = v.pipe(
   ),
 );
 
-/** For pgsql: a table's name, perhaps with its schema's in front. */
+/** For pgsql: the name of a table, optionally with its schema. */
 export const qualifiedIdentifier = v.pipe(
   v.string("expected a name of letters, digits and _"),
   v.regex(
@@ -130,7 +133,7 @@ export const hosts = v.lazy((input) => (Array.isArray(input) ? someHosts : oneHo
 
 const REMOTES_SPELLING = 'expected a list of hosts such as ["mx2.example.org"]';
 
-/** Other hosts, each by name or address; at least one. */
+/** Other hosts, by name or address; at least one. */
 export const remoteHosts = v.pipe(
   v.array(
     v.pipe(
@@ -153,7 +156,7 @@ export const port = v.pipe(
   v.maxValue(65_535, "expected a port number, 1 to 65535"),
 );
 
-/** A whole number between two bounds. */
+/** An integer between two bounds. */
 export function count(least: number, most: number) {
   const spelling = `expected a number, ${least} to ${most}`;
   return v.pipe(
@@ -164,14 +167,14 @@ export function count(least: number, most: number) {
   );
 }
 
-/** A password in the configuration itself. No message ever has it. */
+/** A password in the configuration itself. No message contains it. */
 export const password = v.pipe(
   v.string("expected a text"),
   v.check((text) => isPassword(text), "expected a password of one line"),
   v.transform((text) => new Secret(text)),
 );
 
-/** A file with a password in it, and perhaps a newline at its end. */
+/** A file that contains a password, optionally with a newline at its end. */
 export const passwordFile = v.pipe(
   absolutePath,
   v.rawTransform(({ dataset: { value: path }, addIssue, NEVER }): Secret => {
@@ -216,7 +219,7 @@ const sslSection = v.pipe(
   })),
 );
 
-/** TLS to the database: true trusts the system's authorities, false means none. */
+/** TLS to the database: true trusts the system's authorities, false disables TLS. */
 export const ssl = v.lazy((input) =>
   typeof input === "object" && input !== null ? sslSection : sslSwitch,
 );
@@ -230,7 +233,7 @@ function readText(path: string, addIssue: (info: { message: string }) => void): 
   }
 }
 
-/** What to tell an administrator about a file that readFileSync() could not read. */
+/** Why readFileSync() could not read a file, for an administrator. */
 export function whyUnreadable(error: unknown): string {
   const code = codeOf(error);
   switch (code) {

@@ -1,4 +1,4 @@
-/** What [watch] may say. */
+/** The section [watch]. */
 import * as v from "valibot";
 import { FORMAT_NAMES, Formats } from "../../mail-formats/formats.ts";
 import { parsePattern, type Pattern } from "../../mail-formats/pattern.ts";
@@ -39,7 +39,10 @@ export const watchEntries = {
   "quiet-after": v.optional(duration(60_000, 30 * DAY, { orNever: true }), "6h"),
 };
 
-/** The section; with `rules` for keys that belong elsewhere. Its output is {@link WatchConfig}, as far as the section tells. */
+/**
+ * The section; its output is {@link WatchConfig} without `inDaemon`. `rules` covers keys that
+ * belong elsewhere.
+ */
 export function watchSection(rules: SectionRules) {
   return v.pipe(
     section(watchEntries, { ...rules, eitherOr: ["format", "pattern"] }),

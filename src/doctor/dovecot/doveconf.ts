@@ -1,6 +1,6 @@
-/** What doveconf(1) prints, taken apart. */
+/** A parser for the output of doveconf(1). */
 
-/** `name { ... }`; the whole output is one without a name. */
+/** `name { ... }`; the whole output is a section without a name. */
 export interface Section {
   /** "service imap-postlogin" */
   readonly name: string;
@@ -8,7 +8,7 @@ export interface Section {
   readonly sections: readonly Section[];
 }
 
-/** doveconf writes one thing a line: `key = value`, `name {` or `}`. */
+/** doveconf prints one element a line: `key = value`, `name {` or `}`. */
 export function parseDoveconf(text: string): Section {
   return section("", text.split("\n").values());
 }
@@ -28,12 +28,18 @@ function section(name: string, lines: Iterator<string>): Section {
   return { name, settings, sections };
 }
 
-/** doveconf quotes what begins or ends with a blank: Debian's `protocols = $protocols imap` becomes `" imap"`. */
+/**
+ * doveconf quotes values that begin or end with a blank: Debian's `protocols = $protocols imap`
+ * becomes `" imap"`.
+ */
 function unquoted(value: string): string {
   return /^"(.*)"$/.exec(value)?.[1]?.trim() ?? value;
 }
 
-/** The service that listens on a Unix socket, named as in `executable = imap SOCKET`: relative to base_dir, or absolute. */
+/**
+ * The service that listens on a Unix socket, which is named as in `executable = imap SOCKET`:
+ * relative to base_dir, or absolute.
+ */
 export function listenerOf(root: Section, socket: string): Section | undefined {
   const base = `${root.settings.get("base_dir") ?? ""}/`;
   const bare = (path: string) => (path.startsWith(base) ? path.slice(base.length) : path);
@@ -47,26 +53,38 @@ export function listenerOf(root: Section, socket: string): Section | undefined {
   );
 }
 
-/** A setting, where it stands for another one (`$default_internal_user`) that one's; "" where it is not set. */
+/**
+ * The value of a setting; if it refers to another setting (`$default_internal_user`), the value of
+ * that. "" if unset.
+ */
 export function settingOf(root: Section, { settings }: Section, name: string): string {
   const value = settings.get(name) ?? "";
   return value.startsWith("$") ? (root.settings.get(value.slice(1)) ?? "") : value;
 }
 
-/** What Node needs to start, with something to spare. The bash half asks for as much. Bytes. */
+/**
+ * The address space that Node needs to start, with some to spare, in bytes. The launcher requires
+ * as much.
+ */
 export const NODE_BYTES = 1_500_000 * 1024;
 
-/** For a service that starts Node: Dovecot 2.3 refuses "unlimited", and 2.4 "0". */
+/** For a service that starts Node: Dovecot 2.3 rejects "unlimited", and 2.4 rejects "0". */
 export const NO_LIMIT = "vsz_limit = 1T";
 
-/** A service's address-space limit in bytes; undefined: none. Services that have none of their own have default_vsz_limit. */
+/**
+ * The address-space limit of a service in bytes, which defaults to default_vsz_limit; undefined:
+ * none.
+ */
 export function addressSpace(root: Section, service: Section): number | undefined {
   const own = parseSize(service.settings.get("vsz_limit"));
   const limit = own === "default" ? parseSize(root.settings.get("default_vsz_limit")) : own;
   return typeof limit === "number" && limit > 0 ? limit : undefined;
 }
 
-/** "256 M" in bytes. The greatest number there is stands for "as by default" (2.3); so does no number. */
+/**
+ * "256 M" in bytes. Dovecot 2.3 prints the largest number for "the default", and 2.4 prints no
+ * number.
+ */
 function parseSize(text = ""): number | "default" {
   const [, number, unit] = /^(\d+)\s*([BkMGT]?)/i.exec(text) ?? [];
   if (number === undefined || unit === undefined) return text === "unlimited" ? 0 : "default";

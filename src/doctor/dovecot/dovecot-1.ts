@@ -1,4 +1,4 @@
-/** Dovecot 1: `mail_executable` is the wrapper, and runs as root. */
+/** Dovecot 1, which runs the wrapper as root from `mail_executable`. */
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
 import type { Subject } from "../findings/subject.ts";
 import { popbsmtp } from "../findings/words.ts";
@@ -10,7 +10,10 @@ import {
   type Wrapper,
 } from "../findings/wrapper-command.ts";
 
-/** @param text what `dovecot -n` printed: `mail_executable(imap): /usr/bin/popbsmtp /usr/lib/dovecot/imap` */
+/**
+ * @param text the output of `dovecot -n`: `mail_executable(imap): /usr/bin/popbsmtp
+ * /usr/lib/dovecot/imap`
+ */
 export function dovecot1Findings(text: string, subject: Subject): readonly Finding[] {
   const executables = ["imap", "pop3"].flatMap((protocol) => {
     const executable = mailExecutable(text, protocol);
@@ -31,7 +34,7 @@ export function dovecot1Findings(text: string, subject: Subject): readonly Findi
   return [...found, ...rightsFindings(text), ...limitFindings(text, wrappers, subject)];
 }
 
-/** Whether the wrapper may write to the spool. */
+/** Whether the wrapper can write to the spool. */
 function rightsFindings(text: string): readonly Finding[] {
   if (!/^mail_drop_priv_before_exec(?:\(.*\))?: *yes$/m.test(text)) return [];
   return [
@@ -42,7 +45,7 @@ function rightsFindings(text: string): readonly Finding[] {
   ];
 }
 
-/** Whether somebody drains: Node does not start in the 256 MB that Dovecot 1 allows by default. */
+/** Whether logins are drained: Node cannot start in the 256 MB that Dovecot 1 allows by default. */
 function limitFindings(
   text: string,
   wrappers: readonly Wrapper[],
@@ -85,7 +88,10 @@ function protocolFindings(
   return [ok(`${protocol}: each login runs ${wrapper.program}`)];
 }
 
-/** The protocol's own, or what holds for all; a setting that differs from protocol to protocol is printed with each one's name. */
+/**
+ * The setting of the protocol, or of all protocols: Dovecot prints one line a protocol if they
+ * differ.
+ */
 function mailExecutable(text: string, protocol: string): string | undefined {
   for (const label of [String.raw`\(${protocol}\)`, String.raw`(?:\(default\))?`]) {
     const [, value] = new RegExp(`^mail_executable${label}: *(.+)$`, "m").exec(text) ?? [];

@@ -1,4 +1,4 @@
-/** What Dovecot is really configured to do after a login. */
+/** What Dovecot, as configured, does after a login. */
 import { findAccount, isRoot, type Account } from "../../system/privileges.ts";
 import { runProgram } from "../../system/run-program.ts";
 import { becoming, whyNotReadable } from "../findings/becoming.ts";
@@ -50,7 +50,7 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
       ),
     ];
   }
-  // before version 2.0 there was no doveconf
+  // doveconf came with version 2.0
   const old = await runProgram("dovecot", ["-n", ...which]);
   return old === undefined
     ? [ok("not installed on this host")]
@@ -75,7 +75,7 @@ async function dovecot2Findings(root: Section, subject: Subject): Promise<readon
     ];
   }
   const findings = protocols.flatMap((protocol, at) => found[at] ?? [notOurs(protocol, subject)]);
-  // the daemon is one service for both
+  // one daemon serves both protocols
   const different = findings.filter(
     ({ text }, at) => findings.findIndex((other) => other.text === text) === at,
   );
@@ -92,7 +92,7 @@ function linesFor(protocol: string, { config, daemon }: Subject): string {
   return `${popbsmtp(config)} print dovecot ${form}    # the lines for ${protocol}`;
 }
 
-/** undefined where nothing but imap itself runs. */
+/** undefined if Dovecot runs nothing but imap itself. */
 async function protocolFindings(
   root: Section,
   protocol: "imap" | "pop3",
@@ -154,10 +154,10 @@ function postLoginFindings(
   return [ok(`${protocol}: each login runs ${wrapper.program} (${service.name})`)];
 }
 
-/** The lines that set something in the service. */
+/** The lines that change a setting of the service. */
 type Setter = (line: string) => readonly string[];
 
-/** Whom the wrapper runs as: Dovecot's default for a service is root. */
+/** The user of the wrapper: Dovecot's default for a service is root. */
 function userFindings(
   user: string,
   program: string,
@@ -208,7 +208,7 @@ function limitFindings(
 ): readonly Finding[] {
   const limit = addressSpace(root, service);
   const user = settingOf(root, service, "user");
-  // root may raise it for the drain
+  // root may raise the limit for the drain
   if (limit === undefined || limit >= NODE_BYTES || user === "" || user === "root") return [];
   return [
     problem(

@@ -1,4 +1,7 @@
-/** Dovecot's last_login plugin, which tells `popbsmtp serve` of logins while they go on. Up to Dovecot 2.3. */
+/**
+ * Dovecot's last_login plugin, which reports logins to `popbsmtp serve` without delaying them. Up
+ * to Dovecot 2.3.
+ */
 import { isAbsolute } from "node:path";
 import { isRoot } from "../../system/privileges.ts";
 import { runProgram } from "../../system/run-program.ts";
@@ -12,16 +15,16 @@ import { popbsmtp } from "../findings/words.ts";
 
 const PLUGIN = "last_login";
 
-/** What the daemon reads a login from: kind, address, user. */
+/** The key from which the daemon reads a login: kind, address, user. */
 const KEY = "popbsmtp/%s/%r/%u";
 
-/** Where the plugin tells of logins, if that is popbsmtp. */
+/** The dict of the last_login plugin, if it is popbsmtp's. */
 interface Dict {
-  /** As Dovecot names it: relative to base_dir, or absolute. */
+  /** As Dovecot names the socket: relative to base_dir, or absolute. */
   readonly socket: string;
 }
 
-/** undefined where the plugin is not set up, or tells somebody else. */
+/** undefined if the plugin is not set up, or reports to another program. */
 export function findDict(root: Section, { config }: Subject): Dict | undefined {
   const settings = root.sections.find(({ name }) => name === "plugin")?.settings;
   const [, socket] = /^proxy:([^:]+):/.exec(settings?.get("last_login_dict") ?? "") ?? [];
@@ -31,7 +34,7 @@ export function findDict(root: Section, { config }: Subject): Dict | undefined {
   return isConfigured || socket.includes("popbsmtp") ? { socket } : undefined;
 }
 
-/** Do the logins of a protocol reach the daemon? */
+/** Whether the logins of a protocol reach the daemon. */
 export async function dictFindings(
   root: Section,
   dict: Dict,
@@ -44,14 +47,14 @@ export async function dictFindings(
   const serve = listener === undefined ? undefined : findServe(root, listener);
   if (serve !== undefined) {
     const told = setUpFindings(root, serve, subject);
-    // a login does not wait for this one
+    // the plugin does not make logins wait
     const harm = ["every login is refused", "no login is recorded"] as const;
     found.push(...told.map((each) => ({ ...each, text: each.text.replace(...harm) })));
   } else if (!isAbsolute(socket)) {
     const text = `${protocol}: nothing listens on the socket ${socket}: no login is recorded`;
     found.push(problem(text, `${popbsmtp(subject.config)} print dovecot    # the lines`));
   }
-  // one trouble is told once
+  // report a fault once
   if (found.some(({ level }) => level === "problem") || isStopped(root)) return found;
   const path = socketPath(root, socket);
   return [...found, await answers(path, protocol, serve !== undefined, subject)];
@@ -71,7 +74,10 @@ function pluginFindings(root: Section, protocol: string): readonly Finding[] {
   ];
 }
 
-/** doveconf takes every setting that is called a key for a secret, unless it is asked for that one. */
+/**
+ * doveconf hides every setting whose name contains "key", unless it is asked for that setting
+ * alone.
+ */
 async function keyFindings({ dovecotConfig }: Subject): Promise<readonly Finding[]> {
   const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
   const result = await runProgram("doveconf", [...which, "-h", "-P", "plugin/last_login_key"]);
@@ -81,7 +87,7 @@ async function keyFindings({ dovecotConfig }: Subject): Promise<readonly Finding
   return [problem(text, "plugin {", `  last_login_key = ${KEY}`, "}")];
 }
 
-/** With the short names of the variables that have long ones, too. */
+/** Replaces the long names of variables by the short ones. */
 function shortened(key: string): string {
   return key.replace("%{service}", "%s").replace("%{rip}", "%r").replace("%{user}", "%u");
 }

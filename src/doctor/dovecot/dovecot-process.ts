@@ -1,4 +1,4 @@
-/** Dovecot's master: does it run, and has it read what is configured now? */
+/** Whether Dovecot's master runs, and has read the current configuration. */
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { isRoot } from "../../system/privileges.ts";
@@ -8,7 +8,7 @@ import { serverOf } from "../findings/processes.ts";
 import type { Subject } from "../findings/subject.ts";
 import { shellWord } from "../findings/words.ts";
 
-/** As far as this process may know; only root may look at its process id. */
+/** False also if this process cannot tell: only root can read the process id. */
 export function isStopped(root: Section): boolean {
   const base = root.settings.get("base_dir");
   return (
@@ -30,7 +30,7 @@ export function runningFindings(root: Section, { dovecotConfig }: Subject): read
   ];
 }
 
-/** The sockets of a service are there once Dovecot has read of it. */
+/** The sockets of a service exist once Dovecot has read its configuration. */
 export function unreadFindings(
   root: Section,
   protocol: string,
@@ -47,7 +47,7 @@ export function unreadFindings(
   ];
 }
 
-/** Where a socket named as in `executable = imap SOCKET` is. */
+/** The path of a socket that is named as in `executable = imap SOCKET`. */
 export function socketPath(root: Section, socket: string): string {
   return isAbsolute(socket) ? socket : join(root.settings.get("base_dir") ?? "", socket);
 }

@@ -1,4 +1,7 @@
-/** `popbsmtp serve` as Dovecot asks it after a login: a service of Dovecot's own, or a daemon with sockets of its own. */
+/**
+ * `popbsmtp serve` for Dovecot's post-login requests: a service of Dovecot's, or a daemon with
+ * sockets of its own.
+ */
 import { isAbsolute } from "node:path";
 import { roleNamed } from "../../daemon/sockets/listeners.ts";
 import { isRoot } from "../../system/privileges.ts";
@@ -15,26 +18,26 @@ import {
   type Wrapper,
 } from "../findings/wrapper-command.ts";
 
-/** A service that is `popbsmtp serve`, and its command line. */
+/** A Dovecot service that runs `popbsmtp serve`, and its command line. */
 export interface Serve {
   readonly service: Section;
   readonly command: Wrapper;
 }
 
-/** Which logins ask, and at which socket. */
+/** The protocol whose logins are reported, and the socket. */
 interface Asking {
   readonly protocol: "imap" | "pop3";
-  /** As Dovecot names it: relative to base_dir, or absolute. */
+  /** As Dovecot names the socket: relative to base_dir, or absolute. */
   readonly socket: string;
 }
 
-/** undefined where the service is something else. */
+/** undefined if the service runs another program. */
 export function findServe(root: Section, service: Section): Serve | undefined {
   const command = findWrapper(settingOf(root, service, "executable").split(/\s+/));
   return command?.chain[0] === "serve" ? { service, command } : undefined;
 }
 
-/** Whether a socket that no service of Dovecot's has is to be a daemon's. */
+/** Whether a socket outside Dovecot's services is the daemon's, as configured. */
 export function isServeSocket(
   socket: string,
   protocol: "imap" | "pop3",
@@ -45,7 +48,7 @@ export function isServeSocket(
   return isAbsolute(socket) && (isConfigured || socket.includes("popbsmtp"));
 }
 
-/** Is the service set up so that it can work? */
+/** Whether the service is set up so that it can work. */
 export function setUpFindings(
   root: Section,
   { service, command }: Serve,
@@ -60,7 +63,7 @@ export function setUpFindings(
   ];
 }
 
-/** The same, and does it answer? */
+/** Whether the service is set up, and answers. */
 export async function serviceFindings(
   root: Section,
   serve: Serve,
@@ -68,7 +71,7 @@ export async function serviceFindings(
   subject: Subject,
 ): Promise<readonly Finding[]> {
   const found = [...setUpFindings(root, serve, subject), ...roleFindings({ protocol, socket })];
-  // one trouble is told once
+  // report a fault once
   if (found.some(({ level }) => level === "problem")) return found;
   if (isStopped(root)) return found;
   const remedy = `${reloadCommand(subject)}    # doveadm log errors shows why popbsmtp serve ended, if it did`;
@@ -77,7 +80,7 @@ export async function serviceFindings(
   return [...found, await answers(path, protocol, subject, consequence, [remedy])];
 }
 
-/** Does a daemon that Dovecot has not started answer? */
+/** Whether a daemon answers that Dovecot has not started. */
 export async function ownSocketFindings(
   socket: string,
   protocol: "imap" | "pop3",
@@ -93,7 +96,7 @@ export async function ownSocketFindings(
   return [await answers(socket, protocol, subject, "every login is refused", [remedy])];
 }
 
-/** The lines that set something in the service. */
+/** The lines that change a setting of the service. */
 type Setter = (line: string) => readonly string[];
 
 function processFindings(
@@ -134,7 +137,7 @@ function processFindings(
   return findings;
 }
 
-/** Each socket's name has to say what is asked there, and only Dovecot may say who has logged in. */
+/** The name of each socket must match its protocol, and only Dovecot may report logins. */
 function listenerFindings({ name, sections }: Section, set: Setter): readonly Finding[] {
   const findings: Finding[] = [];
   for (const { name: listener, settings } of sections) {
@@ -158,7 +161,7 @@ function listenerFindings({ name, sections }: Section, set: Setter): readonly Fi
   return findings;
 }
 
-/** The last_login plugin connects as the mail user, in a group of Dovecot's. */
+/** The last_login plugin connects as the mail user, in one of Dovecot's groups. */
 function dictListenerFindings(
   name: string,
   socket: string,
@@ -195,7 +198,7 @@ async function answers(
   consequence: string,
   remedy: readonly string[],
 ): Promise<Finding> {
-  // Dovecot asks as root, and nobody else may
+  // Dovecot connects as root; other users cannot connect
   if (!isRoot()) return ok(`${protocol}: each login asks ${path}`);
   const asked = await question({ path }, POST_LOGIN.question);
   if ("why" in asked && asked.why === NO_ANSWER) {

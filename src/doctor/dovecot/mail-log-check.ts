@@ -15,7 +15,7 @@ export function mailLogFindings({ config, account }: Subject): readonly Finding[
   });
 }
 
-/** As this user finds it. */
+/** Whether this user can read the log. */
 function logFinding(path: string, user: string): Finding {
   try {
     closeSync(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
@@ -29,7 +29,7 @@ function logFinding(path: string, user: string): Finding {
   }
 }
 
-/** What in Dovecot's configuration lets a client write something into the log that looks like a login. */
+/** Settings of Dovecot that let a client write text into the log that looks like a login. */
 export function imitationFindings(root: Section): readonly Finding[] {
   return [...userNames(root), ...clientNames(root)];
 }
@@ -45,7 +45,7 @@ function userNames(root: Section): readonly Finding[] {
   ];
 }
 
-/** The ID command (RFC 2971) may come before the login, and be of any length. */
+/** The ID command (RFC 2971) may precede the login, and its length is not limited. */
 function clientNames(root: Section): readonly Finding[] {
   const places = [root, ...root.sections.filter(({ name }) => name.startsWith("protocol "))];
   if (places.every(({ settings }) => (settings.get("imap_id_log") ?? "") === "")) return [];

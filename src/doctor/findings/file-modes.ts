@@ -1,4 +1,4 @@
-/** Who may read the passwords, and who may change what root runs. */
+/** Which users can read the passwords, and which can change what root runs. */
 import { existsSync, statSync, type Stats } from "node:fs";
 import { dirname } from "node:path";
 import type { Account } from "../../system/privileges.ts";
@@ -7,8 +7,9 @@ import { ok, problem, warning, type Finding } from "./finding.ts";
 import { groupName, octal, shellWord, userName } from "./words.ts";
 
 /**
- * A file of the configuration's: nobody but root and the configured user may own it, nobody else may write to it, and where it
- * holds a secret, nobody else may read it. undefined where there is no such file, or this process may not look.
+ * Checks a file of the configuration: only root and the configured user may own or write it, and if
+ * it contains a secret, only they may read it. undefined if the file does not exist, or this
+ * process cannot examine it.
  */
 export function configurationFile(
   path: string,
@@ -40,9 +41,10 @@ export function configurationFile(
 }
 
 /**
- * Files that the configured user reads whenever the daemon reads its configuration again: at its start they are read as root.
+ * Files that the daemon cannot read again at a reload: at its start it reads them as root, later as
+ * the configured user.
  *
- * @param daemon the process id of the daemon at work
+ * @param daemon the process id of the running daemon
  */
 export function unreadableFindings(
   files: readonly string[],
@@ -62,7 +64,7 @@ export function unreadableFindings(
   });
 }
 
-/** The program, which root runs: nobody else may replace it, nor a directory on the way to it. */
+/** Checks that only root can replace the program, which root runs, or a directory on its path. */
 export function programFile(path: string): Finding {
   for (let at = path; ; at = dirname(at)) {
     const { uid, gid, mode } = statSync(at);
@@ -74,7 +76,7 @@ export function programFile(path: string): Finding {
         `chown root ${word}`,
       );
     }
-    // in a sticky directory only what is one's own can be replaced (/tmp)
+    // in a sticky directory such as /tmp, users can replace only their own files
     const sticky = at !== path && (mode & 0o1000) !== 0;
     if (!sticky && (mode & 0o002) !== 0) {
       return problem(
@@ -100,7 +102,7 @@ function statsOf(path: string): Stats | undefined {
   }
 }
 
-/** The account that drains and wrappers run as. */
+/** The account of drains and wrappers. */
 export function userFinding(user: string, account: Account | undefined): Finding {
   if (account !== undefined) return ok(`the user ${user} exists`);
   const nologin = ["/usr/sbin/nologin", "/sbin/nologin"].find((shell) => existsSync(shell));

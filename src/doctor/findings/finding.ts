@@ -1,19 +1,22 @@
-/** What doctor has to say: areas of findings, and the report made of them. */
+/** The findings of doctor, in areas, and its report. */
 import { EX } from "../../lib/errors.ts";
 import { printable, type Terminal } from "../../lib/terminal.ts";
 
 export interface Finding {
-  /** A problem stops popbsmtp, or lets somebody in who should not be; a warning is for a person to judge. */
+  /** A problem stops popbsmtp or opens the relay; the administrator has to judge a warning. */
   readonly level: "ok" | "warning" | "problem";
-  /** What was found, in a line. */
+  /** The finding, in one line. */
   readonly text: string;
-  /** What to do about it: commands to run or lines to write, one a line. */
+  /** What to do: commands to run or lines to write, one a line. */
   readonly advice: readonly string[];
-  /** The store cannot be reached; or something else does not work that this would explain. */
+  /**
+   * "store": the store is unreachable; "symptom": another fault, which an unreachable store would
+   * explain.
+   */
   readonly outage?: "store" | "symptom";
 }
 
-/** What was found in one part of the set-up. */
+/** The findings about one part of the set-up. */
 export interface Area {
   readonly name: string;
   readonly findings: readonly Finding[];
@@ -31,7 +34,7 @@ export function problem(text: string, ...advice: readonly string[]): Finding {
   return { level: "problem", text, advice };
 }
 
-/** 0 without a problem; 75 where all there is comes from the store, which cannot be reached; else 78. */
+/** 0 without problems; 75 if all problems follow from an unreachable store; otherwise 78. */
 export function exitStatus(areas: readonly Area[]): number {
   const problems = areas.flatMap(({ findings }) => findings).filter(isProblem);
   if (problems.length === 0) return EX.OK;
@@ -39,7 +42,7 @@ export function exitStatus(areas: readonly Area[]): number {
   return outages.includes("store") && !outages.includes(undefined) ? EX.TEMPFAIL : EX.CONFIG;
 }
 
-/** Prints an area: its name, and a line for each finding, with the advice below it. */
+/** Prints an area: its name, then each finding with its advice. */
 export function printArea({ name, findings }: Area, { print, color }: Terminal): void {
   const paint = (code: number, text: string) =>
     color ? `\u001B[${String(code)}m${text}\u001B[0m` : text;
@@ -50,7 +53,7 @@ export function printArea({ name, findings }: Area, { print, color }: Terminal):
   }
 }
 
-/** The last line: how much there is to do. */
+/** The last line of the report: the number of problems and warnings. */
 export function summary(areas: readonly Area[]): string {
   const findings = areas.flatMap((area) => area.findings);
   const problems = findings.filter(isProblem).length;

@@ -1,25 +1,25 @@
-/** What proc(5) says of processes, and what started the daemon. */
+/** Processes, as proc(5) shows them, and how the daemon was started. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Time } from "../../lib/clock.ts";
 import { hasCode } from "../../lib/errors.ts";
 
-/** proc(5) counts in hundredths of a second on every platform that Linux has (USER_HZ). */
+/** proc(5) counts in hundredths of a second (USER_HZ) on every platform of Linux. */
 const TICKS_PER_SECOND = 100;
 
 export interface Process {
   readonly pid: number;
   readonly parent: number;
-  /** The program's name, of which the kernel keeps 15 bytes. */
+  /** The program's name, truncated by the kernel to 15 bytes. */
   readonly name: string;
-  /** Up to a second too early. */
+  /** Up to a second early. */
   readonly started: Time;
 }
 
-/** undefined: there is no such process. */
+/** undefined if the process does not exist. */
 export function findProcess(pid: number): Process | undefined {
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, "latin1");
-    // a name may have blanks and parentheses in it
+    // the name may contain blanks and parentheses
     const end = stat.lastIndexOf(")");
     const [state, parent, ...fields] = stat.slice(end + 2).split(" ");
     if (state === "Z" || state === "X") return undefined;
@@ -34,13 +34,13 @@ export function findProcess(pid: number): Process | undefined {
   }
 }
 
-/** When the system was started, in whole seconds (btime). */
+/** The system's boot time, in whole seconds (btime). */
 function bootTime(): Time {
   const [, seconds] = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1")) ?? [];
   return Number(seconds) * 1000;
 }
 
-/** The processes that another one has started itself. */
+/** The child processes of a process. */
 export function childrenOf(pid: number): readonly Process[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -49,7 +49,10 @@ export function childrenOf(pid: number): readonly Process[] {
     .filter((process) => process !== undefined);
 }
 
-/** The server that wrote its process id into a file; undefined: it does not run. Throws where the file cannot be read. */
+/**
+ * The server whose process id is in a file; undefined if it does not run. Throws if the file cannot
+ * be read.
+ */
 export function serverOf(pidFile: string, name: string): Process | undefined {
   let text;
   try {
@@ -59,11 +62,11 @@ export function serverOf(pidFile: string, name: string): Process | undefined {
     throw error;
   }
   const found = findProcess(Number(text));
-  // another process may have the number by now
+  // the process id may have been reused
   return found?.name === name ? found : undefined;
 }
 
-/** The words of a process's command line; [] where that cannot be read. */
+/** The words of a process's command line; [] if it cannot be read. */
 export function commandLineOf(pid: number): readonly string[] {
   try {
     return readFileSync(`/proc/${String(pid)}/cmdline`, "utf8")
@@ -74,7 +77,10 @@ export function commandLineOf(pid: number): readonly string[] {
   }
 }
 
-/** The executable file that a process runs, with "(deleted)" behind it where it was replaced; undefined: not ours to know. */
+/**
+ * The executable file of a process, followed by "(deleted)" if it has been replaced; undefined if
+ * this process may not know.
+ */
 export function executableOf(pid: number): string | undefined {
   try {
     return readlinkSync(`/proc/${String(pid)}/exe`);
@@ -83,7 +89,7 @@ export function executableOf(pid: number): string | undefined {
   }
 }
 
-/** The command that starts the daemon anew, in the way it was started. */
+/** The command that restarts the daemon, in the way in which it was started. */
 export function restartCommand({ pid, parent }: Process): string {
   if (findProcess(parent)?.name === "dovecot") return "doveadm reload";
   const unit = unitOf(pid);
@@ -92,7 +98,7 @@ export function restartCommand({ pid, parent }: Process): string {
     : `systemctl restart ${unit}`;
 }
 
-/** The systemd service that a process belongs to. A login's session is none (cgroups(7)). */
+/** The systemd service of a process. The session of a login is not one (cgroups(7)). */
 function unitOf(pid: number): string | undefined {
   try {
     const groups = readFileSync(`/proc/${String(pid)}/cgroup`, "utf8");

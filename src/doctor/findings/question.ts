@@ -1,4 +1,4 @@
-/** Asks `popbsmtp serve` what its clients ask, the way they do. */
+/** Asks `popbsmtp serve` the questions of its clients. */
 import { connect, type Socket } from "node:net";
 import type { Endpoint } from "../../config/config.ts";
 import { noAnswerWithin, withDeadline } from "../../lib/deadline.ts";
@@ -6,28 +6,31 @@ import { codeOf, reasonOf } from "../../lib/errors.ts";
 import type { Account } from "../../system/privileges.ts";
 import { becoming } from "./becoming.ts";
 
-/** A daemon that hangs is not waited for any longer. Milliseconds. */
+/** How long to wait for the daemon, in milliseconds. */
 const TIMEOUT_MS = 2_000;
 
-/** Why nothing came back from a daemon that hangs, or is very slow. */
+/** The daemon hangs, or is very slow. */
 export const NO_ANSWER = noAnswerWithin(TIMEOUT_MS);
 
-/** What came back before the connection was closed, or why nothing did: "ECONNREFUSED", {@link NO_ANSWER}. */
+/**
+ * The answer up to the end of the connection, or why there was none: "ECONNREFUSED", {@link
+ * NO_ANSWER}.
+ */
 export type Asked = { readonly answer: string } | { readonly why: string };
 
-/** Whom to connect as: a socket's mode is the kernel's to judge. */
+/** The user to connect as: the kernel checks the mode of the socket. */
 export interface Client {
   readonly user: string;
   readonly account: Account;
 }
 
 /**
- * Connects, asks, and returns all that comes back.
+ * Connects, asks, and returns everything that comes back.
  *
- * @param as default: whoever this process is
+ * @param as default: the user of this process
  */
 export async function question(endpoint: Endpoint, text: string, as?: Client): Promise<Asked> {
-  // connect(2) to a Unix socket is called before connect() returns
+  // connect() calls connect(2) for a Unix socket before it returns
   const open = () => connect(endpoint);
   const socket = as === undefined ? open() : becoming(as.user, as.account, open);
   try {
@@ -47,30 +50,30 @@ function converse(socket: Socket, text: string): Promise<Asked> {
   return promise;
 }
 
-/** What to do about a daemon that hangs: whoever started it starts another. */
+/** What to do about a daemon that hangs: Dovecot or systemd restarts it. */
 export function endIt(daemon: number | undefined): readonly string[] {
   return daemon === undefined
     ? []
     : [`kill -9 ${String(daemon)}    # it hangs; Dovecot or systemd starts another`];
 }
 
-/** A post-login request without an address: whom it is answered for is recorded nowhere. */
+/** A post-login request without an address: the daemon answers it and records nothing. */
 export const POST_LOGIN = {
   question: "VERSION\tscript-login\t1\t0\n\t\tdoctor\n",
   answer: "doctor\n",
 };
 
-/** A connection of the last_login plugin's that tells of no login: there is no answer to that. */
+/** A connection of the last_login plugin without a login, which the daemon does not answer. */
 export const DICT = { question: "H3\t2\t0\t\tpopbsmtp\n" };
 
-/** Whether an address that cannot log in, being no host's (RFC 5737), may relay. */
+/** Asks about an address that belongs to no host (RFC 5737), and so cannot log in. */
 export const POLICY = {
   question: "request=smtpd_access_policy\nclient_address=192.0.2.0\n\n",
   no: "action=DUNNO\n\n",
   yes: "action=OK\n\n",
 };
 
-/** The same, of the socketmap. */
+/** The same for the socketmap. */
 export const SOCKETMAP = {
   question: "18:popbsmtp 192.0.2.0,",
   no: "9:NOTFOUND ,",

@@ -2,19 +2,22 @@ import type { Config } from "../../config/config.ts";
 import type { Account } from "../../system/privileges.ts";
 import type { Time } from "../../lib/clock.ts";
 
-/** What is examined, and from whose view. */
+/** The set-up that is examined. */
 export interface Subject {
   readonly config: Config;
-  /** The path that popbsmtp was started with, without links. */
+  /** The path with which popbsmtp was started, links resolved. */
   readonly program: string;
-  /** Files with a secret in them that the configuration names. */
+  /** Files with secrets that the configuration names. */
   readonly passwordFiles: readonly string[];
-  /** The configured user's account; undefined where there is none, or where only root could know. */
+  /**
+   * The account of the configured user; undefined if it does not exist, or only root could look it
+   * up.
+   */
   readonly account: Account | undefined;
-  /** The process id of the `popbsmtp serve` that drains the spool; undefined: none does. */
+  /** The process id of the `popbsmtp serve` that drains the spool; undefined: none. */
   readonly daemon: number | undefined;
   readonly now: Time;
-  /** Which Dovecot and which Postfix; undefined: the ones that run by default. */
+  /** The configurations of Dovecot and Postfix; undefined: the default ones. */
   readonly dovecotConfig: string | undefined;
   readonly postfixConfig: string | undefined;
 }

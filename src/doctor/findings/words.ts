@@ -1,4 +1,4 @@
-/** The pieces that advice is made of: it is to be pasted into a shell, so it has to be right. */
+/** The parts of advice. Administrators paste it into a shell, so the quoting must be right. */
 import { readFileSync } from "node:fs";
 import { DEFAULT_CONFIG_PATH, type Config } from "../../config/config.ts";
 
@@ -7,19 +7,19 @@ export function shellWord(text: string): string {
   return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-/** How to start this program with this configuration. */
+/** The command that runs this program with this configuration. */
 export function popbsmtp({ path }: Pick<Config, "path">): string {
   return path === undefined || path === DEFAULT_CONFIG_PATH
     ? "popbsmtp"
     : `popbsmtp --config ${shellWord(path)}`;
 }
 
-/** A group's name, or its number where /etc/group does not know it: chgrp(1) takes either. */
+/** The name of a group, or its number if /etc/group does not list it: chgrp(1) takes either. */
 export function groupName(gid: number): string {
   return nameIn("/etc/group", gid);
 }
 
-/** A user's name, or its number where /etc/passwd does not know it. */
+/** The name of a user, or its number if /etc/passwd does not list it. */
 export function userName(uid: number): string {
   return nameIn("/etc/passwd", uid);
 }
@@ -32,12 +32,12 @@ function nameIn(database: string, id: number): string {
   return String(id);
 }
 
-/** A file's mode as chmod(1) takes it: "0640". */
+/** The mode of a file as chmod(1) takes it: "0640". */
 export function octal(mode: number): string {
   return (mode & 0o7777).toString(8).padStart(4, "0");
 }
 
-/** A time span for people, in its largest unit: "12 min". Milliseconds. */
+/** A duration in milliseconds, in its largest unit: "12 min". */
 export function span(milliseconds: number): string {
   const seconds = Math.round(milliseconds / 1000);
   if (seconds < 120) return `${String(seconds)} s`;

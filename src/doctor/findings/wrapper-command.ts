@@ -1,4 +1,4 @@
-/** A wrapper's command line, as it stands in a mail server's configuration. */
+/** The command line of a wrapper in a mail server's configuration. */
 import { accessSync, constants, existsSync, realpathSync } from "node:fs";
 import { basename } from "node:path";
 import { DEFAULT_CONFIG_PATH } from "../../config/config.ts";
@@ -7,15 +7,15 @@ import type { Subject } from "./subject.ts";
 
 export interface Wrapper {
   readonly program: string;
-  /** By name, as "--config"; undefined for one without a value. */
+  /** By name, such as "--config"; undefined for an option without a value. */
   readonly options: ReadonlyMap<string, string | undefined>;
-  /** The program that the wrapper becomes, and its arguments. */
+  /** The program that the wrapper executes, and its arguments. */
   readonly chain: readonly string[];
 }
 
 const WITH_VALUE = ["--config", "--wait", "--service", "--export"];
 
-/** popbsmtp among the words of a command line, or undefined: it is not in there. */
+/** The popbsmtp among the words of a command line; undefined if there is none. */
 export function findWrapper(words: readonly string[]): Wrapper | undefined {
   const at = words.findIndex((word) => basename(word) === "popbsmtp");
   const program = words[at];
@@ -40,7 +40,7 @@ export function commandLine({ program, options, chain }: Wrapper): string {
   return [program, ...words, ...chain].join(" ");
 }
 
-/** A wrapper that is this program, with this configuration. */
+/** A wrapper that is this program with this configuration. */
 export function newWrapper({ config, program }: Pick<Subject, "config" | "program">): Wrapper {
   return { program, options: withConfig(new Map(), config.path), chain: [] };
 }
@@ -51,9 +51,9 @@ function withConfig(options: Wrapper["options"], path: string | undefined): Wrap
 }
 
 /**
- * Is it this program, with this configuration?
+ * Whether the wrapper is this program, with this configuration.
  *
- * @param protocol whose logins it records
+ * @param protocol the protocol whose logins it records
  * @param write the lines to write to have that wrapper instead
  */
 export function wrapperFindings(
@@ -75,7 +75,7 @@ export function wrapperFindings(
     const options = withConfig(wrapper.options, config.path);
     findings.push(problem(text, ...write({ ...wrapper, options })));
   }
-  // the development tree's main.ts is nothing that a mail server runs
+  // no mail server runs main.ts of the source tree
   if (realPath(wrapper.program) !== program && !program.endsWith(".ts")) {
     const text = `${protocol}: ${wrapper.program} is another popbsmtp than this one, ${program}`;
     findings.push(warning(text, ...write(here)));

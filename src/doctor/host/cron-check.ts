@@ -1,4 +1,4 @@
-/** Whether cron, or a timer of systemd's, has a job that purges. */
+/** Whether a job of cron, or a systemd timer, purges. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -11,7 +11,7 @@ const DIRECTORIES = [
   "/etc/systemd/system",
 ];
 
-/** The file that has it; undefined: none that this process may read. */
+/** The file of the job; undefined if this process can read none. */
 export function purgeJob(): string | undefined {
   const files = DIRECTORIES.flatMap((directory) => list(directory));
   return ["/etc/crontab", ...files].find((file) => /\bpopbsmtp\b.*\bpurge\b/.test(textOf(file)));

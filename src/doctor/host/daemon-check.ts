@@ -1,4 +1,4 @@
-/** The `popbsmtp serve` at work: is it this program, and has it read what is configured now? */
+/** Whether the running `popbsmtp serve` is this program, and has read the current configuration. */
 import { lstatSync, realpathSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { readProblems } from "../../daemon/problems.ts";
@@ -8,10 +8,10 @@ import { commandLineOf, executableOf, findProcess, restartCommand } from "../fin
 import type { Subject } from "../findings/subject.ts";
 import { span } from "../findings/words.ts";
 
-/** A file's time and a process's are compared to this. Milliseconds. */
+/** The precision to which the times of files and processes are compared, in milliseconds. */
 const INEXACT_MS = 1_000;
 
-/** [] where no daemon is at work. */
+/** [] if no daemon runs. */
 export function daemonFindings(subject: Subject): readonly Finding[] {
   const { daemon, now } = subject;
   const running = daemon === undefined ? undefined : findProcess(daemon);
@@ -33,16 +33,17 @@ export function daemonFindings(subject: Subject): readonly Finding[] {
   return [ok(`${name} runs this program, and has done so for ${span(now - started)}`)];
 }
 
-/** In what way it is not the program that would be started now. */
+/** How the daemon differs from the program that would be started now. */
 function whyOld({ now, program }: Subject, pid: number, started: number): string | undefined {
-  // the development tree's main.ts is nothing that a mail server runs
+  // no mail server runs main.ts of the source tree
   if (program.endsWith(".ts")) return undefined;
   const theirs = commandLineOf(pid).find((word) => basename(word) === "popbsmtp");
   const real = theirs === undefined ? undefined : realPath(theirs);
   if (theirs !== undefined && real !== program) {
     return `is another popbsmtp than this one: ${theirs}, not ${program}`;
   }
-  // replaced (a new file) or written over; chmod and chown change neither time
+  // replacing the file changes the one time, and overwriting it the other; chmod and chown change
+  // neither
   const { mtimeMs, birthtimeMs } = statSync(program);
   const installed = Math.max(mtimeMs, birthtimeMs);
   if (started + INEXACT_MS < installed) {
@@ -62,7 +63,7 @@ function realPath(path: string): string | undefined {
   }
 }
 
-/** It writes .pid at its start, and again whenever it has read the configuration anew. */
+/** The daemon writes .pid when it starts and whenever it has read the configuration again. */
 function unreadFindings(
   { config, passwordFiles, now }: Subject,
   pid: number,

@@ -1,4 +1,4 @@
-/** Node, and whether a mail server that gives no PATH can start it. */
+/** Node, and whether a mail server that passes no PATH can start it. */
 import { basename, dirname, join } from "node:path";
 import { runProgram } from "../../system/run-program.ts";
 import { ok, problem, type Finding } from "../findings/finding.ts";
@@ -11,9 +11,9 @@ export async function nodeFindings({
   account,
 }: Subject): Promise<readonly Finding[]> {
   const running = ok(`Node ${process.version}, ${process.execPath}`);
-  // the development tree's main.ts is nothing that a mail server runs
+  // no mail server runs main.ts of the source tree
   if (basename(program).endsWith(".ts")) return [running];
-  // the PATH that the wrapper gives itself where it has none, and the user that a drain runs as
+  // the PATH that the wrapper sets if there is none, and the user of a drain
   const words = ["-i", "PATH=/usr/local/bin:/usr/bin:/bin", program, "--version"];
   const result = await runProgram("env", words, { as: account });
   const who = account === undefined ? "" : ` as ${config.user}`;

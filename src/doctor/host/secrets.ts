@@ -1,14 +1,14 @@
 import { parse } from "smol-toml";
 
-/** Where a configuration has its secrets: in itself, or in files. */
+/** Where the secrets of a configuration are: in the file itself, or in other files. */
 export interface Secrets {
   readonly inline: boolean;
   readonly files: readonly string[];
 }
 
 /**
- * Looks for `password` and `password-file` in any section of the configuration, which may have other problems. One that is no
- * TOML is taken to have a password in it: who knows.
+ * Looks for `password` and `password-file` in all sections of the configuration, which may contain
+ * other errors. A file that is not TOML counts as one with a password, to be safe.
  */
 export function findSecrets(toml: string): Secrets {
   let top;

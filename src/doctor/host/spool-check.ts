@@ -1,4 +1,4 @@
-/** The spool: may it be written to, and is anybody emptying it? */
+/** Whether logins can be written to the spool, and whether a drain empties it. */
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Time } from "../../lib/clock.ts";
@@ -14,10 +14,10 @@ import { ownership } from "../findings/file-modes.ts";
 import type { Subject } from "../findings/subject.ts";
 import { groupName, popbsmtp, shellWord, span, userName } from "../findings/words.ts";
 
-/** A login that waits longer than this is waiting for nobody. Milliseconds. */
+/** A login that waits longer than this has no drain, in milliseconds. */
 const BACKLOG_MS = 60_000;
 
-/** Less than this is little: a login takes a block of 4 KiB and an inode. */
+/** Below this, space is short: a login takes a block of 4 KiB and an inode. */
 const LITTLE = { bytes: 64 * 1024 * 1024, inodes: 10_000 };
 
 export function spoolFindings({ config, account, daemon, now }: Subject): readonly Finding[] {
@@ -39,7 +39,7 @@ export function spoolFindings({ config, account, daemon, now }: Subject): readon
   }
   const findings = [directory(path, user, account), space(path)];
   if (account === undefined || stats.uid !== account.uid) return findings;
-  // as the user, who decides what is in there: root would follow every link
+  // as the user, who controls the contents: root would follow their links
   const inside = becoming(user, account, () => contents(config, daemon, now));
   return [...findings, ...inside];
 }
@@ -128,7 +128,7 @@ function waiting(config: Config, daemon: number | undefined, now: Time): readonl
       : `${worker} is at work (process ${String(pid)})`;
   if (entries.length > 0 && away !== undefined) {
     const text = `${logins}, the oldest for ${span(age)}: ${away}`;
-    // the store is the patient: see there
+    // the fault is the store's, which reports it
     const back = `${text}; they are written once the store is back`;
     const advice = pid === undefined ? [`${drain}    # then: no drain is at work`] : [];
     return [{ ...problem(back, ...advice), outage: "symptom" }];
@@ -158,7 +158,7 @@ function waiting(config: Config, daemon: number | undefined, now: Time): readonl
   return [ok(`${logins}; ${drains}`), ...left];
 }
 
-/** One of several stores misses logins that the others have. */
+/** Logins that wait for one of several stores, while the others have them. */
 function waitingForOne(leg: Config, config: Config, now: Time): readonly Finding[] {
   const spool = new Spool(leg.spool);
   const { entries } = spool.scan();

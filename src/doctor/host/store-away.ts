@@ -1,14 +1,14 @@
-/** A store that does not work: is it down, or does it refuse us? What to do differs. */
+/** Whether a store that does not work is down, or rejects the account: the advice differs. */
 import type { Config, ServerStoreConfig, StoreConfig } from "../../config/config.ts";
 import type { StoreAwayError } from "../../lib/errors.ts";
 import { problem, type Finding } from "../findings/finding.ts";
 import type { Subject } from "../findings/subject.ts";
 import { popbsmtp, shellWord } from "../findings/words.ts";
 
-/** SQLSTATE and error numbers of servers that know the account by no such password, or not at all. */
+/** SQLSTATEs and error numbers for an unknown account or a wrong password. */
 const REFUSED: readonly unknown[] = ["28P01", "28000", 1045, 1698];
 
-/** The same of a database that does not exist, or is not open to the account. */
+/** SQLSTATEs and error numbers for a database that does not exist, or is closed to the account. */
 const NO_DATABASE: readonly unknown[] = ["3D000", 1049, 1044];
 
 export function awayFinding(
@@ -20,7 +20,7 @@ export function awayFinding(
   if (refused !== undefined) return refused;
   const [text = "", remedy] = bare(error).split("; run: ");
   if (remedy !== undefined) return problem(text, ...installAdvice(config, store));
-  // a file is no server that comes back by itself
+  // unlike a server, a file does not come back by itself
   if ("path" in store) return problem(text, `namei -l ${shellWord(store.path)}`);
   return {
     ...problem(`${text}: ${meanwhile(daemon)}`, ...("hosts" in store ? [lookAfter(store)] : [])),
@@ -28,7 +28,7 @@ export function awayFinding(
   };
 }
 
-/** A server that is there and refuses the account or the database: nothing that passes by itself. */
+/** A running server that rejects the account or the database: the fault will not pass by itself. */
 export function refusedFinding(
   config: Config,
   store: StoreConfig,
@@ -63,7 +63,7 @@ export function passwordSql({ driver }: ServerStoreConfig, account: string): str
     : `ALTER USER ${account}@'%' IDENTIFIED BY '...' ACCOUNT UNLOCK;`;
 }
 
-/** The tables are made by an account that may, which the one that writes need not be. */
+/** The account that creates the tables may need more rights than the one that writes. */
 export function installAdvice(config: Config, store: StoreConfig): readonly string[] {
   const install = `${popbsmtp(config)} schema install`;
   if (!("hosts" in store)) return [install];
@@ -89,14 +89,14 @@ function administrator({ driver, database }: ServerStoreConfig): string {
     : `mariadb ${shellWord(database)}`;
 }
 
-/** What is so while a store is down. It is no use to drain then. */
+/** The state of logins while a store is down, when draining is no use. */
 function meanwhile(daemon: number | undefined): string {
   return daemon === undefined
     ? "logins wait in the spool until it is back, and open no relay before"
     : "logins wait in the spool until it is back; popbsmtp serve has them in memory and lets them relay, while a map that asks the database itself answers 451";
 }
 
-/** How to see what is wrong with a server. */
+/** How to examine the server. */
 function lookAfter({ driver, hosts, port }: ServerStoreConfig): string {
   const [host = ""] = hosts;
   const unit = driver === "pgsql" ? "postgresql" : "mariadb";
@@ -108,7 +108,7 @@ function lookAfter({ driver, hosts, port }: ServerStoreConfig): string {
     : `mariadb-admin -h ${shellWord(host)} -P ${String(port)} ping    # and on that host: systemctl status ${unit}`;
 }
 
-/** What the driver's own errors are numbered, however deep they are. */
+/** The error numbers of the driver, at any depth of causes. */
 function codesOf(error: unknown): readonly unknown[] {
   if (!(error instanceof Error)) return [];
   const own = [
@@ -119,7 +119,7 @@ function codesOf(error: unknown): readonly unknown[] {
   return [...own, ...inner.flatMap(codesOf), ...codesOf(error.cause)];
 }
 
-/** An error without the subject that its area names already. */
+/** The message of an error without the subject, which its area names already. */
 export function bare(error: Error): string {
   return error.message.replace(/^store: /, "");
 }

@@ -1,4 +1,4 @@
-/** The store: can it be reached, and does it do what it has to? */
+/** Whether the store can be reached, and works. */
 import { parseAddress, type Address } from "../../login/address.ts";
 import type { Time } from "../../lib/clock.ts";
 import { formatDuration } from "../../lib/duration.ts";
@@ -11,23 +11,26 @@ import type { Subject } from "../findings/subject.ts";
 import { awayFinding, bare, installAdvice, refusedFinding } from "./store-away.ts";
 import { popbsmtp, shellWord, span } from "../findings/words.ts";
 
-/** Clocks that differ by more shift authorizations (warning), or end or prolong them noticeably (problem). Milliseconds. */
+/**
+ * Clocks that differ by more shift authorizations (warning), or noticeably shorten or prolong them
+ * (problem), in milliseconds.
+ */
 const CLOCK_MS = { warning: 2_000, problem: 60_000 };
 
-/** Where purge runs every hour, nothing has expired for longer than this. Milliseconds. */
+/** If purge runs every hour, no row has been expired for longer than this, in milliseconds. */
 const UNPURGED_MS = 2 * 3_600_000;
 
-/** The trial row is this old: expired by any lifetime (seven days at most). Milliseconds. */
+/** The age of the trial row, which exceeds any lifetime (at most seven days), in milliseconds. */
 const TRIAL_AGE_MS = 30 * 86_400_000;
 
 interface Stores {
   readonly writer: Store;
   readonly purger: Store;
-  /** The schema version this program knows. */
+  /** The schema version that this program needs. */
   readonly version: number;
 }
 
-/** @param store the one of the configuration's stores that `stores` are handles of */
+/** @param store the configuration of `stores` */
 export async function storeFindings(
   { config, daemon, now }: Pick<Subject, "config" | "daemon" | "now">,
   store: StoreConfig,
@@ -83,8 +86,9 @@ function schemaFinding(
 }
 
 /**
- * May the accounts delete and write? Deletes what is not there, then writes a row that has long expired and deletes that: it
- * authorizes nobody, and is gone again. The address is no host's (RFC 5737).
+ * Whether the accounts can delete and write. Deletes a row that does not exist, then writes an
+ * expired row and deletes that: it never authorizes an address. The address belongs to no host (RFC
+ * 5737).
  */
 async function rights(
   { writer, purger }: Stores,

@@ -1,10 +1,13 @@
-/** Sockets of [serve] that a local user could have while the daemon does not, to tell Postfix OK. */
+/**
+ * Sockets of [serve] that a local user could take over while the daemon is down, to answer OK to
+ * Postfix.
+ */
 import { endpointName, type Config } from "../../config/config.ts";
 import { whyUnguarded } from "../../config/unguarded.ts";
 import { warning, type Finding } from "../findings/finding.ts";
 import { popbsmtp } from "../findings/words.ts";
 
-/** Where Postfix finds a socket, chrooted or not; its directory is to be `user`'s. */
+/** A directory that Postfix can reach, chrooted or not. It belongs to `user`. */
 const GUARDED = "/var/spool/postfix/popbsmtp";
 
 export function unguardedFindings(config: Config): readonly Finding[] {

@@ -1,8 +1,8 @@
-/** The map file that Postfix asks: pgsql_table(5), mysql_table(5), sqlite_table(5). */
+/** The map file through which Postfix asks: pgsql_table(5), mysql_table(5), sqlite_table(5). */
 import type { TableStoreConfig } from "../../config/config.ts";
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
 
-/** A file of `name = value` lines; a line that begins with a blank continues the one before. */
+/** Parses `name = value` lines; a line that begins with a blank continues the one before. */
 export function parseMapFile(text: string): ReadonlyMap<string, string> {
   const values = new Map<string, string>();
   const lines = text
@@ -24,10 +24,10 @@ export function isOurs(map: ReadonlyMap<string, string>, { table }: TableStoreCo
 }
 
 /**
- * Does the map ask the store that logins are written to, and only for the live?
+ * Whether the map asks the store that logins are written to, and for live rows only.
  *
- * @param query what `print postfix` would write
- * @param remedy how to make the file anew
+ * @param query the query of `print postfix`
+ * @param remedy how to write the file again
  */
 export function mapFindings(
   path: string,
@@ -75,7 +75,7 @@ function placeFindings(
     return map.get("dbpath") === store.path ? [] : [differs("dbpath", store.path)];
   }
   const database = map.get("dbname") ?? "";
-  // or a connection string (libpq), with the name in quotes
+  // or a connection string of libpq, with the name in quotes
   const [, named = database] = /\bdbname\s*=\s*'?([^'\s]+)/.exec(database) ?? [];
   const findings = named === store.database ? [] : [differs("dbname", store.database)];
   const hosts = (map.get("hosts") ?? "").split(/[\s,]+/).map(bareHost);
@@ -86,7 +86,7 @@ function placeFindings(
   return findings;
 }
 
-/** "inet:db.example.org:5432" and "unix:/run/x" without what is around the name. */
+/** "inet:db.example.org:5432" and "unix:/run/x", reduced to the name. */
 function bareHost(host: string): string {
   const [, path] = /^(?:unix:)?(\/.*)$/.exec(host) ?? [];
   return path ?? host.replace(/^inet:/, "").replace(/:\d+$/, "");

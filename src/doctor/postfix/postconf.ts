@@ -1,15 +1,15 @@
-/** What postconf(1) says Postfix is configured to do, in main.cf and, service by service, in master.cf. */
+/** Postfix's configuration, as postconf(1) prints it: main.cf, and master.cf service by service. */
 import { runProgram } from "../../system/run-program.ts";
 import { parseMapFile } from "./map-file.ts";
 import { parseRestrictions, withClasses, type Restriction } from "./restrictions.ts";
 
-/** The list that decides about relaying, since Postfix 2.10. */
+/** The list that decides about relaying since Postfix 2.10. */
 export const RELAY = "smtpd_relay_restrictions";
 export const RECIPIENT = "smtpd_recipient_restrictions";
 
 export const SENDER = "smtpd_sender_restrictions";
 
-/** Lists that can turn a client away, but do not decide about relaying. */
+/** Lists that can reject a client, but do not decide about relaying. */
 export const OTHERS = ["smtpd_client_restrictions", "smtpd_helo_restrictions", SENDER];
 
 const LISTS = [RELAY, RECIPIENT, ...OTHERS];
@@ -19,38 +19,41 @@ const CLASSES = "smtpd_restriction_classes";
 const AUTH = "smtpd_sasl_auth_enable";
 const OWNERS = "smtpd_sender_login_maps";
 
-/** What smtpd does at one or several ports: services of master.cf that have the same settings. */
+/** smtpd at one or several ports: the services of master.cf that have the same settings. */
 export interface Smtpd {
-  /** "smtp/inet", "127.0.0.1:10025/inet": as postconf -P calls them. */
+  /** "smtp/inet", "127.0.0.1:10025/inet", as postconf -P prints them. */
   readonly services: readonly string[];
-  /** Lists that master.cf has (`-o`) instead of main.cf. */
+  /** Lists that master.cf overrides with `-o`. */
   readonly overridden: ReadonlySet<string>;
-  /** As on Debian. */
+  /** True by default on Debian. */
   readonly chrooted: boolean;
-  /** A list of restrictions, without classes and variables. */
+  /** A list of restrictions, with classes and variables expanded. */
   readonly list: (name: string) => readonly Restriction[];
-  /** What holds for all policy services, in the words of one's braces: default_action, and timeout unless that is 100 s. */
+  /**
+   * The defaults of all policy services, spelled as in braces: default_action, and timeout unless
+   * it is 100 s.
+   */
   readonly policySettings: ReadonlyMap<string, string>;
   /** Whether clients may use SMTP AUTH. */
   readonly auth: boolean;
-  /** Whether sender addresses belong to logins (smtpd_sender_login_maps). */
+  /** Whether sender addresses belong to login names (smtpd_sender_login_maps). */
   readonly ownedSenders: boolean;
 }
 
 export interface Postfix {
-  /** The arguments that tell Postfix's programs which configuration. */
+  /** The arguments that select the configuration for Postfix's programs. */
   readonly which: readonly string[];
   readonly smtpds: readonly Smtpd[];
-  /** What main.cf says, for a service that overrides nothing. */
+  /** The settings of main.cf, for a service that overrides nothing. */
   readonly main: Smtpd;
-  /** proxy_read_maps: the maps that proxymap(8) may be asked for. */
+  /** proxy_read_maps: the maps that proxymap(8) may open. */
   readonly proxyReadMaps: readonly string[];
   readonly version: string;
-  /** config_directory: where main.cf and master.cf are. */
+  /** config_directory: the directory of main.cf and master.cf. */
   readonly directory: string;
-  /** queue_directory: what paths are relative to, and the root of a chrooted smtpd. */
+  /** queue_directory: the base of relative paths, and the root of a chrooted smtpd. */
   readonly queue: string;
-  /** mail_owner: whom Postfix runs as. */
+  /** mail_owner: Postfix's user. */
   readonly owner: string;
 }
 
@@ -60,7 +63,7 @@ export interface Entry {
   readonly chrooted: boolean;
 }
 
-/** Asks postconf. undefined where Postfix is not installed; the complaint where postconf has one. */
+/** Runs postconf. undefined if Postfix is not installed; postconf's error message if it fails. */
 export async function readPostfix(which: readonly string[]): Promise<Postfix | string | undefined> {
   const names = [
     "config_directory",
@@ -91,7 +94,10 @@ export async function readPostfix(which: readonly string[]): Promise<Postfix | s
   };
 }
 
-/** @param master what postconf -M prints: service, type, private, unprivileged, chroot, wakeup, limit, command (master(5)) */
+/**
+ * @param master the output of postconf -M: service, type, private, unprivileged, chroot, wakeup,
+ * limit, command (master(5))
+ */
 export function parseMaster(master: string): readonly Entry[] {
   return master.split("\n").flatMap((line) => {
     const [name = "", type = "", , , chroot, , , command] = line.split(/\s+/);
@@ -101,7 +107,7 @@ export function parseMaster(master: string): readonly Entry[] {
 
 type Overrides = ReadonlyMap<string, string>;
 
-/** @param text what postconf -P prints: `submission/inet/smtpd_relay_restrictions = reject` */
+/** @param text the output of postconf -P: `submission/inet/smtpd_relay_restrictions = reject` */
 export function parseOverrides(text: string): ReadonlyMap<string, Overrides> {
   const services = new Map<string, Map<string, string>>();
   for (const [path, value] of parseMapFile(text)) {
@@ -113,7 +119,10 @@ export function parseOverrides(text: string): ReadonlyMap<string, Overrides> {
   return services;
 }
 
-/** postconf itself puts a service's settings in the place of main.cf's, in other settings' variables too. */
+/**
+ * postconf itself replaces main.cf's settings by those of a service, also where other settings
+ * refer to them.
+ */
 async function readSmtpd(
   which: readonly string[],
   service: string,
@@ -125,7 +134,7 @@ async function readSmtpd(
     const result = await runProgram("postconf", [...which, ...options, "-x", ...names]);
     return parseMapFile(result?.stdout ?? "");
   };
-  // printed as in main.cf
+  // in the order of main.cf
   const settings = await read([...LISTS, CLASSES, ACTION, TIMEOUT, AUTH, OWNERS]);
   const names = words(settings.get(CLASSES));
   const classes = new Map(
@@ -148,7 +157,7 @@ async function readSmtpd(
   };
 }
 
-/** Services with the same settings as one. */
+/** Combines services that have the same settings. */
 function merged(smtpds: readonly Smtpd[]): readonly Smtpd[] {
   const groups = Map.groupBy(smtpds, (smtpd) => {
     const { overridden, chrooted, list, policySettings, auth, ownedSenders } = smtpd;

@@ -1,4 +1,4 @@
-/** The commands that put a restriction where it belongs. */
+/** The commands that put a restriction into the right place. */
 import { join } from "node:path";
 import { policyRestriction } from "../../setup/print-postfix-daemon.ts";
 import { relayMap } from "../../setup/print-postfix.ts";
@@ -14,14 +14,14 @@ import {
 import type { Subject } from "../findings/subject.ts";
 import { popbsmtp, shellWord } from "../findings/words.ts";
 
-/** The commands that put a lookup where it belongs in a list, in another's place where there is one. */
+/** The commands that put a lookup into the right place of a list, and remove another. */
 export type Writer = (
   list: string,
   access: Restriction,
   instead?: Restriction,
 ) => readonly string[];
 
-/** The commands that give a list these restrictions. */
+/** The commands that set a list to these restrictions. */
 export type ListWriter = (list: string, restrictions: readonly Restriction[]) => readonly string[];
 
 export function writer(postfix: Postfix, smtpd: Smtpd): Writer {
@@ -32,13 +32,16 @@ export function writer(postfix: Postfix, smtpd: Smtpd): Writer {
   };
 }
 
-/** Where master.cf overrides a list, that has to change: to a variable of main.cf, since postconf -P takes no blanks. */
+/**
+ * A list that master.cf overrides has to be changed there. The new value goes into a variable of
+ * main.cf, because postconf -P takes no blanks.
+ */
 export function listWriter({ which }: Postfix, { overridden, services }: Smtpd): ListWriter {
   const command = (...words: readonly string[]) => words.map(shellWord).join(" ");
   const postconf = (...words: readonly string[]) => command("postconf", ...which, ...words);
   const reload = command("postfix", ...which, "reload");
   return (name, restrictions) => {
-    // postconf has expanded all variables: what dollars are left are meant
+    // postconf has expanded all variables, so any remaining dollar is literal
     const value = restrictionsText(restrictions).replaceAll("$", "$$$$");
     if (!overridden.has(name)) return [postconf("-e", `${name} = ${value}`), reload];
     const [service = ""] = services;
@@ -52,12 +55,12 @@ export function listWriter({ which }: Postfix, { overridden, services }: Smtpd):
 }
 
 export function ofMap(driver: TableStoreConfig["driver"], path: string): Restriction {
-  // as Postfix has it once it has read main.cf
+  // as Postfix sees it after parsing main.cf
   const argument = relayMap(driver, path).replaceAll("$$", "$");
   return { name: "check_client_access", argument };
 }
 
-/** The daemon's policy service where there is a daemon, or no table; else a map of the store's. */
+/** The daemon's policy service if there is a daemon, or no table; otherwise a map of the store. */
 export function usualLookup({ config, daemon, postfixConfig }: Subject): Restriction | undefined {
   const table = config.stores.find(hasTable);
   const policy =
@@ -68,12 +71,12 @@ export function usualLookup({ config, daemon, postfixConfig }: Subject): Restric
   return restriction;
 }
 
-/** Where the map file is to be. */
+/** The path of the map file. */
 function mapPath(postfixConfig = "/etc/postfix"): string {
   return join(postfixConfig, "popbsmtp.cf");
 }
 
-/** The commands that make the map file. */
+/** The commands that write the map file. */
 export function mapFile(
   { config }: Pick<Subject, "config">,
   owner: string,

@@ -1,4 +1,4 @@
-/** What Postfix is really configured to ask before it relays. */
+/** What Postfix, as configured, asks before it relays. */
 import type { Config, TableStoreConfig } from "../../config/config.ts";
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
 import { OTHERS, readPostfix, RECIPIENT, type Postfix, type Smtpd } from "./postconf.ts";
@@ -21,10 +21,10 @@ import type { Restriction } from "./restrictions.ts";
 import type { Subject } from "../findings/subject.ts";
 import { shellWord } from "../findings/words.ts";
 
-/** Where one of Postfix's lists asks us. */
+/** A restriction through which Postfix asks popbsmtp. */
 interface Lookup {
   readonly restriction: Restriction;
-  /** A map of a database's, with the store that it asks, or one of the daemon's services. */
+  /** A database map and its store, or a service of the daemon. */
   readonly asked: { readonly map: SqlMap; readonly store: TableStoreConfig } | Service;
 }
 
@@ -37,7 +37,7 @@ export async function postfixFindings(subject: Subject): Promise<readonly Findin
     return [problem(`postconf cannot read its configuration: ${postfix}`, command)];
   }
   const findings = [ok(`Postfix ${postfix.version}`), ...(await relayFindings(subject, postfix))];
-  // several services may ask the same map
+  // several services may use the same map
   return findings.filter(
     ({ text }, at) => findings.findIndex((other) => other.text === text) === at,
   );
@@ -69,7 +69,7 @@ async function relayFindings(subject: Subject, postfix: Postfix): Promise<readon
   return findings;
 }
 
-/** What is in the lists of an smtpd that asks. */
+/** Checks the lists of an smtpd that asks. */
 function listFindings(
   subject: Subject,
   postfix: Postfix,
@@ -103,7 +103,7 @@ function listFindings(
   ];
 }
 
-/** Whether what is asked exists, and gives the right answers. */
+/** Whether the map or service exists, and gives the right answers. */
 async function askedFindings(
   { asked }: Lookup,
   smtpd: Smtpd,
@@ -116,7 +116,7 @@ async function askedFindings(
       await serviceFindings(asked, subject, { ...postfix, chrooted: smtpd.chrooted }),
     ];
   }
-  // told of already: there is no use in looking at the wrong database
+  // already reported; a lookup in the wrong database shows nothing
   if (asked.map.type !== asked.store.driver) return [];
   return [
     ...(await lookupFindings(asked.map, asked.store, subject, postfix)),
@@ -124,7 +124,7 @@ async function askedFindings(
   ];
 }
 
-/** An smtpd that does not ask: by mistake, or since it is not meant to. */
+/** An smtpd that does not ask, by mistake or by intention. */
 function silentFindings(
   subject: Subject,
   postfix: Postfix,
@@ -154,7 +154,10 @@ function silentFindings(
   return [nowhere ? problem(text, ...advice) : warning(text, ...advice)];
 }
 
-/** A port for SMTP AUTH alone, as Debian's master.cf has it for submission: nobody else gets past one of its lists. */
+/**
+ * A port for SMTP AUTH alone, such as Debian's submission: one of its lists rejects all other
+ * clients.
+ */
 function onlyAuthenticated(smtpd: Smtpd, restriction: Restriction | undefined): boolean {
   const isOnly = (list: readonly Restriction[]) =>
     list.some(({ name }) => name === "permit_sasl_authenticated") &&
@@ -185,7 +188,10 @@ function asksAnywhere(smtpd: Smtpd, config: Config): boolean {
   return lists.some((name) => findLookups(smtpd, name, config).length > 0);
 }
 
-/** The restrictions that ask us: maps with the store's table in their query, and the daemon's services. */
+/**
+ * The restrictions that ask popbsmtp: maps whose query reads the store's table, and the daemon's
+ * services.
+ */
 function findLookups(smtpd: Smtpd, list: string, config: Config): readonly Lookup[] {
   return smtpd.list(list).flatMap((restriction): readonly Lookup[] => {
     const service = readService(restriction, smtpd.policySettings);

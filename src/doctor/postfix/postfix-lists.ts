@@ -1,4 +1,7 @@
-/** What is wrong with a list of restrictions that has the lookup in it, or with the others of the same smtpd. */
+/**
+ * Faults in the list of restrictions that contains the lookup, or in the other lists of the same
+ * smtpd.
+ */
 import type { TableStoreConfig } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
 import { problem, ok, warning, type Finding } from "../findings/finding.ts";
@@ -8,10 +11,16 @@ import type { SqlMap } from "./postfix-lookup.ts";
 import { harmless, type Service } from "./postfix-service.ts";
 import { endOf, isEnd, type Restriction } from "./restrictions.ts";
 
-/** postconf(5), smtpd_relay_restrictions: smtpd requires one of these in that list or the recipients'. */
+/**
+ * smtpd requires one of these in the relay or the recipient list: postconf(5),
+ * smtpd_relay_restrictions.
+ */
 const ALSO_ENDS = ["defer_if_permit", "check_relay_domains"];
 
-/** The list that decides: where the first is empty, as it may be after an upgrade from before 2.10, the second does. */
+/**
+ * The list that decides. If smtpd_relay_restrictions is empty, as it may be after an upgrade from
+ * Postfix 2.9, it is smtpd_recipient_restrictions.
+ */
 export function decidingList({ list }: Pick<Smtpd, "list">): string {
   return list(RELAY).length > 0 ? RELAY : RECIPIENT;
 }
@@ -33,7 +42,8 @@ export function orderFinding(
   const inbound = list.slice(0, at).some((each) => each.name === "permit_auth_destination");
   if (inbound) return ok(`${name} asks ${restriction.argument ?? ""}`);
   const missing = `${name}: permit_auth_destination is not in front of ${subject}:`;
-  // a policy service that fails has no opinion (default_action), but Postfix tries it twice; a map that fails is a 451
+  // a policy service that fails gives its default_action, after Postfix has tried it twice; a map
+  // that fails causes a 451
   return restriction.name === "check_policy_service"
     ? warning(
         `${missing} while the daemon is down, mail for your own domains waits for it`,
@@ -45,7 +55,7 @@ export function orderFinding(
       );
 }
 
-/** smtpd ends with a fatal error at the first RCPT where neither list turns anybody away. */
+/** smtpd exits with a fatal error at the first RCPT if neither list rejects any client. */
 export function endlessFindings({ list }: Smtpd, write: ListWriter): readonly Finding[] {
   const both = [...list(RELAY), ...list(RECIPIENT)];
   if (both.some(({ name }) => isEnd(name) || ALSO_ENDS.includes(name))) return [];
@@ -59,7 +69,10 @@ export function endlessFindings({ list }: Smtpd, write: ListWriter): readonly Fi
   ];
 }
 
-/** Postfix asks an SQL map for parts of IPv6 addresses, too, and what is left of one may be another, whole one. */
+/**
+ * Postfix also looks up parts of an IPv6 address in an SQL map, and a part may be the address of
+ * another host.
+ */
 export function cutShortFindings(
   name: string,
   restriction: Restriction,
@@ -75,7 +88,10 @@ export function cutShortFindings(
   ];
 }
 
-/** popbsmtp.toml names another driver than main.cf: what the map asks, nobody writes to. */
+/**
+ * popbsmtp.toml names another driver than main.cf: the map reads a database to which no login is
+ * written.
+ */
 export function driverFindings(
   name: string,
   restriction: Restriction,
@@ -93,7 +109,10 @@ export function driverFindings(
   ];
 }
 
-/** A policy service that fails is to have no opinion, and one that hangs is not to hold a client for 100 s. */
+/**
+ * A policy service that fails should have no opinion, and one that hangs should not delay a client
+ * for 100 s.
+ */
 export function harmFindings(
   name: string,
   restriction: Restriction,
@@ -116,7 +135,7 @@ export function harmFindings(
   ];
 }
 
-/** What the relay list permits, every other list can still refuse. */
+/** Every other list can still reject what the relay list permits. */
 export function refusalFindings(
   smtpd: Smtpd,
   restriction: Restriction,
@@ -131,7 +150,7 @@ export function refusalFindings(
   );
 }
 
-/** The lists that turn away whoever is not permitted by something else than the lookup. */
+/** The lists that reject a client unless something other than the lookup permits it. */
 export function refusals(
   smtpd: Smtpd,
   restriction: Restriction,
@@ -148,7 +167,10 @@ export function refusals(
   });
 }
 
-/** 553 for a client without SMTP AUTH whose sender address is some login's: just whom the lookup is for. */
+/**
+ * 553 for a client without SMTP AUTH whose sender address belongs to a login name: just the clients
+ * that need the lookup.
+ */
 export function senderFindings(
   { auth, list, ownedSenders }: Smtpd,
   restriction: Restriction,

@@ -1,4 +1,4 @@
-/** The map that Postfix asks: can it, and does it get the right answers? */
+/** The map through which Postfix asks: whether it works, and gives the right answers. */
 import { readFileSync } from "node:fs";
 import { hasTable, type Config, type TableStoreConfig } from "../../config/config.ts";
 import { findAccount, isRoot, type Account } from "../../system/privileges.ts";
@@ -14,22 +14,28 @@ import { passwordSql } from "../host/store-away.ts";
 import type { Subject } from "../findings/subject.ts";
 import { groupName, popbsmtp, shellWord } from "../findings/words.ts";
 
-/** A map of a database, as a restriction names it: `proxy:pgsql:/etc/postfix/popbsmtp.cf`. */
+/** A database map, as a restriction names it: `proxy:pgsql:/etc/postfix/popbsmtp.cf`. */
 export interface SqlMap {
   readonly text: string;
   readonly proxied: boolean;
   readonly type: TableStoreConfig["driver"];
   readonly path: string;
-  /** Whether Postfix asks it for whole addresses only: it stands in a pipemap, behind a table of patterns (dict_pipe.c). */
+  /**
+   * Whether Postfix looks up whole addresses only: the map is in a pipemap, after a table of
+   * patterns (dict_pipe.c).
+   */
   readonly whole: boolean;
-  /** What is in the file; undefined where it cannot be read. */
+  /** The contents of the file; undefined if it cannot be read. */
   readonly values: ReadonlyMap<string, string> | undefined;
 }
 
-/** An address that cannot log in, being no host's (RFC 5737), and a name: Postfix asks for those, too. */
+/**
+ * An address that belongs to no host (RFC 5737), and so cannot log in, and a host name: Postfix
+ * looks up those too.
+ */
 const NOBODY = ["192.0.2.0", "nobody.example.org"];
 
-/** undefined where `text` names no map of a database. */
+/** undefined if `text` does not name a database map. */
 export function readMap(text: string): SqlMap | undefined {
   const [, patterns, piped] =
     /^pipemap:\{\s*((?:regexp|pcre):.*?),?\s*(\S+)\s*\}$/s.exec(text) ?? [];
@@ -55,7 +61,7 @@ function readValues(path: string): SqlMap["values"] {
   }
 }
 
-/** The store that a map asks; undefined where it asks something else. */
+/** The store that a map reads; undefined if it reads another table. */
 export function storeOf(map: SqlMap, { stores }: Config): TableStoreConfig | undefined {
   const tables = stores.filter(hasTable);
   const { values } = map;
@@ -64,7 +70,7 @@ export function storeOf(map: SqlMap, { stores }: Config): TableStoreConfig | und
   return named.find(({ driver }) => driver === map.type) ?? named[0];
 }
 
-/** @param store that {@link storeOf} found */
+/** @param store the result of {@link storeOf} */
 export async function lookupFindings(
   map: SqlMap,
   store: TableStoreConfig,
@@ -92,7 +98,7 @@ export async function lookupFindings(
     ...mapFindings(map.path, map.values, store, query, remedy),
     ...(account === undefined ? [] : databaseFindings(config, store, owner, account)),
   ];
-  // one trouble is told once
+  // report a fault once
   if (found.some(({ level }) => level === "problem")) return found;
   return [...found, await answers(map, which, account, passwordAdvice(map, store, config))];
 }
@@ -103,7 +109,7 @@ function mode({ path, values }: SqlMap, account: Account | undefined): readonly 
   return finding === undefined ? [] : [finding];
 }
 
-/** proxymap(8) opens it as Postfix's user; smtpd(8) still as root. */
+/** proxymap(8) opens the file as Postfix's user; smtpd(8) opens it as root. */
 function unreadableFindings(
   { path, proxied }: SqlMap,
   { owner, which }: Postfix,
@@ -134,7 +140,7 @@ async function typeFindings(map: SqlMap, which: readonly string[]): Promise<read
   ];
 }
 
-/** May proxymap(8) be asked for a map that says `proxy:`? */
+/** Whether proxymap(8) may open a map with `proxy:`. */
 export function proxyFindings(
   map: Pick<SqlMap, "text" | "proxied">,
   { which, proxyReadMaps }: Postfix,
@@ -150,7 +156,7 @@ export function proxyFindings(
   ];
 }
 
-/** A SQLite file is read by Postfix itself, and so are the two beside it, which it cannot make. */
+/** Postfix itself reads the SQLite file and the two files next to it, and cannot create them. */
 function databaseFindings(
   config: Config,
   store: TableStoreConfig,
@@ -184,7 +190,7 @@ function databaseFindings(
   return [];
 }
 
-/** What to do where the server refuses the map's account. */
+/** What to do if the server rejects the map's account. */
 function passwordAdvice(map: SqlMap, store: TableStoreConfig, config: Config): readonly string[] {
   if (store.driver === "sqlite") return [];
   const account = map.values?.get("user") ?? store.reader.user;
@@ -194,7 +200,7 @@ function passwordAdvice(map: SqlMap, store: TableStoreConfig, config: Config): r
   ];
 }
 
-/** Asks as Postfix does: proxymap(8) has no privileges; smtpd(8) opens its maps as root. */
+/** Asks with Postfix's privileges: proxymap(8) has none; smtpd(8) opens its maps as root. */
 async function answers(
   map: SqlMap,
   which: readonly string[],

@@ -1,4 +1,4 @@
-/** Postfix's processes: are there any, and have they read what is configured now? */
+/** Whether Postfix's processes run, and have read the current configuration. */
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import { isRoot } from "../../system/privileges.ts";
@@ -9,10 +9,10 @@ import { childrenOf, serverOf, type Process } from "../findings/processes.ts";
 import type { Subject } from "../findings/subject.ts";
 import { shellWord, span } from "../findings/words.ts";
 
-/** A file's time and a process's are compared to this. Milliseconds. */
+/** The precision to which the times of files and processes are compared, in milliseconds. */
 const INEXACT_MS = 1_000;
 
-/** Does it run, and with the configuration that there is now? Only root may look. */
+/** Whether Postfix runs, with the current configuration. Only root can check. */
 export function runningFindings(subject: Subject, postfix: Postfix): readonly Finding[] {
   if (!isRoot()) return [];
   const master = masterOf(postfix);
@@ -23,7 +23,7 @@ export function runningFindings(subject: Subject, postfix: Postfix): readonly Fi
   return files.flatMap((file) => staleFile(file, "smtpd", subject, postfix));
 }
 
-/** A map's file is read once by each process that asks it, and not looked at again. */
+/** A process reads a map file once, and does not notice changes. */
 export function staleFindings(
   { path, proxied }: SqlMap,
   subject: Subject,

@@ -1,4 +1,4 @@
-/** The daemon as Postfix asks it: its policy service or its socketmap. */
+/** The daemon's policy service or socketmap, as Postfix asks it. */
 import { isAbsolute, join } from "node:path";
 import { endpointName, type Config, type Endpoint } from "../../config/config.ts";
 import { findAccount, isRoot } from "../../system/privileges.ts";
@@ -21,18 +21,18 @@ export interface Service {
   readonly protocol: "policy" | "socketmap";
   /** The restriction's argument. */
   readonly text: string;
-  /** Where: "unix:private/popbsmtp-policy", "inet:127.0.0.1:10040". */
+  /** Its endpoint: "unix:private/popbsmtp-policy", "inet:127.0.0.1:10040". */
   readonly server: string;
-  /** Asked by proxymap(8) instead of smtpd(8). */
+  /** Whether proxymap(8) asks it, instead of smtpd(8). */
   readonly proxied: boolean;
-  /** What holds for a policy service besides: timeout, default_action. */
+  /** The settings of a policy service: timeout, default_action. */
   readonly settings: ReadonlyMap<string, string>;
 }
 
 /**
- * undefined where the restriction names no such service.
+ * undefined if the restriction does not name a service.
  *
- * @param usual what holds for a policy service that says nothing else of itself
+ * @param usual the defaults of all policy services
  */
 export function readService(
   { name, argument = "" }: Restriction,
@@ -44,7 +44,7 @@ export function readService(
     const settings = new Map([...usual, ...(inBraces ? words.map(setting) : [])]);
     return { protocol: "policy", text: argument, server, proxied: false, settings };
   }
-  // the last word is the map's name
+  // the last word is the name of the map
   const [, proxy, server] = /^(proxy:)?socketmap:((?:unix|inet):.+):[^:]+$/.exec(argument) ?? [];
   if (server === undefined) return undefined;
   return {
@@ -61,7 +61,10 @@ function setting(word: string): readonly [string, string] {
   return [name.trim(), value.join("=").trim()];
 }
 
-/** Whether it is popbsmtp's: by its name, or because the configuration says that the daemon listens there. */
+/**
+ * Whether the service is popbsmtp's, by its name or because the daemon is configured to listen
+ * there.
+ */
 export function isDaemons(service: Service, { serve }: Config): boolean {
   if (service.server.includes("popbsmtp")) return true;
   const asked = placeOf(service, { queue: "/", chrooted: false });
@@ -72,13 +75,13 @@ function same(one: Endpoint, other: Endpoint): boolean {
   return endpointName(one) === endpointName(other);
 }
 
-/** Where smtpd is, to whom paths begin in the queue directory. */
+/** smtpd's view of the file system: relative paths begin in the queue directory. */
 interface View {
   readonly queue: string;
   readonly chrooted: boolean;
 }
 
-/** The place that is really asked; undefined where its spelling says none. */
+/** The endpoint that smtpd connects to; undefined if the spelling names none. */
 function placeOf({ server }: Service, { queue, chrooted }: View): Endpoint | undefined {
   const [, path] = /^unix:(.+)$/.exec(server) ?? [];
   if (path !== undefined) {
@@ -91,8 +94,9 @@ function placeOf({ server }: Service, { queue, chrooted }: View): Endpoint | und
 }
 
 /**
- * The restriction with what keeps a daemon that is down or hangs from harming mail; undefined where it has that. Braces, and these
- * words in them, are there since Postfix 3.0 (postconf(5), smtpd_relay_restrictions).
+ * The restriction with the settings that keep a failed daemon from harming mail; undefined if it
+ * has them. Postfix 3.0 introduced the braces and these words (postconf(5),
+ * smtpd_relay_restrictions).
  */
 export function harmless(service: Service): Restriction | undefined {
   if (service.protocol !== "policy") return undefined;
@@ -102,7 +106,7 @@ export function harmless(service: Service): Restriction | undefined {
   return { name: "check_policy_service", argument: `{ ${[service.server, ...words].join(", ")} }` };
 }
 
-/** Does it answer whom Postfix asks as, and right? */
+/** Whether the service answers Postfix's user, correctly. */
 export async function serviceFindings(
   service: Service,
   subject: Subject,
@@ -136,12 +140,12 @@ export async function serviceFindings(
   return problem(strange, ...remedy(service, place, view.chrooted, subject));
 }
 
-/** What the answer that does not come means to a client. */
+/** The consequence of a missing answer. */
 function consequence(service: Service): string {
   return isHarmless(service) ? "nobody may relay" : "who is not yours gets a 451";
 }
 
-/** Whether a service that fails has no opinion; a map that fails has one. */
+/** Whether a failing service has no opinion. A failing map causes an error instead. */
 function isHarmless({ protocol, settings }: Service): boolean {
   return protocol === "policy" && settings.get("default_action") === "DUNNO";
 }

@@ -1,18 +1,20 @@
-/** A list of restrictions as main.cf has it (postconf(5), smtpd_relay_restrictions), taken apart. */
+/** A parser for lists of restrictions in main.cf (postconf(5), smtpd_relay_restrictions). */
 
-/** One restriction: its name, and what it takes ("check_client_access", "pgsql:/etc/postfix/popbsmtp.cf"). */
+/**
+ * A restriction: its name and argument ("check_client_access", "pgsql:/etc/postfix/popbsmtp.cf").
+ */
 export interface Restriction {
   readonly name: string;
   readonly argument: string | undefined;
 }
 
-/** Names that take an argument: the checks of maps, policy services and DNS lists. */
+/** Restrictions that take an argument: lookups in maps, policy services and DNS lists. */
 const TAKES_ARGUMENT =
   /^(?:check_\w+|reject_rbl_client|reject_rhsbl_\w+|permit_dnswl_client|permit_rhswl_client)$/;
 
 const ENDS = ["reject_unauth_destination", "defer_unauth_destination", "reject", "defer"];
 
-/** Blanks and commas separate; braces, also within a word and within each other, hold what belongs together. */
+/** Blanks and commas separate words; braces, which may be nested and within a word, group them. */
 function split(text: string): string[] {
   const words: string[] = [];
   let word = "";
@@ -39,7 +41,7 @@ export function parseRestrictions(text: string): readonly Restriction[] {
   return restrictions;
 }
 
-/** The list with the classes (smtpd_restriction_classes) in it replaced by what they stand for. */
+/** The list with its classes (smtpd_restriction_classes) expanded. */
 export function withClasses(
   restrictions: readonly Restriction[],
   classes: ReadonlyMap<string, readonly Restriction[]>,
@@ -54,18 +56,21 @@ export function restrictionsText(restrictions: readonly Restriction[]): string {
     .join(", ");
 }
 
-/** Whether nobody gets past a restriction who was not permitted before it. */
+/** Whether a restriction rejects every client that was not permitted before it. */
 export function isEnd(name: string): boolean {
   return ENDS.includes(name);
 }
 
-/** Where outsiders are turned away; the list's length where they are not. */
+/** The position at which outsiders are rejected; the length of the list if they are not. */
 export function endOf(restrictions: readonly Restriction[]): number {
   const end = restrictions.findIndex(({ name }) => isEnd(name));
   return end < 0 ? restrictions.length : end;
 }
 
-/** The list with `access` where it belongs: after permit_auth_destination, before outsiders are turned away. */
+/**
+ * The list with `access` in the right place: after permit_auth_destination, before outsiders are
+ * rejected.
+ */
 export function corrected(
   restrictions: readonly Restriction[],
   access: Restriction,
