@@ -1,14 +1,17 @@
 import { found, splitOnce, TWO_WAYS, type ProgramFormat } from "./format.ts";
 
-/** Courier's imapd and pop3d, with TLS or without; its log's lines may have kept their level. */
+/** Courier's imapd and pop3d, with or without TLS. Lines may begin with their level. */
 const LOGIN = /^(?:INFO: )?LOGIN, user=(.*)$/s;
 const AFTER = /^([^\]]*)\](?:, port=\[\d*\])?(?:, protocol=(\w*))?(?:, (?:start|s)tls=1)?$/;
 
-/** Courier: `LOGIN, user=bob, ip=[192.0.2.1], port=[51234], protocol=IMAP`. The name may have anything in it. */
+/**
+ * Courier: `LOGIN, user=bob, ip=[192.0.2.1], port=[51234], protocol=IMAP`. The name may contain any
+ * character.
+ */
 export const courier: ProgramFormat = {
   name: "courier",
   programs: /^(?:courier-?)?(?:imap|pop3|tcp)(?:d|login)(?:-ssl)?$/,
-  // courierlogger cuts at 511, then takes off what the first piece begins with: "INFO: "
+  // courierlogger cuts at 511 bytes, then strips "INFO: " from the first piece
   cutAt: 500,
   stripped: /^(?:INFO: )?LOGIN FAILED, user=/,
   read: (text, program) => {

@@ -1,14 +1,19 @@
 import { found, SYSLOG_CUT, type ProgramFormat } from "./format.ts";
 
-/** The client's name in the DNS has no bracket and no blank in it. Old versions have no blank after it. */
+/**
+ * The client's DNS name contains neither brackets nor blanks. Old versions print no blank after it.
+ */
 const LOGIN = /^login: (?:[^\s[\]]+ ?)?\[([^\s[\]]*)\] (.+)$/s;
 
-/** What Cyrus answered; old versions have nothing there, or a blank. */
+/** Cyrus' answer, which old versions leave empty or print as a blank. */
 const ANSWER = /(?: User logged in(?: SESSIONID=<[^<>]*>)?)? ?$/;
 
 const USER = /^(.+) [\w-]+(?:\+TLS)?$/s;
 
-/** Cyrus: `login: host.example [192.0.2.1] bob plaintext User logged in`. Address first: nothing that a name says can be it. */
+/**
+ * Cyrus: `login: host.example [192.0.2.1] bob plaintext User logged in`. The address precedes the
+ * name, so a name cannot imitate it.
+ */
 export const cyrus: ProgramFormat = {
   name: "cyrus",
   programs: /^(?:cyrus\/)?(?:imap|pop3)d?s?$/,
@@ -18,7 +23,7 @@ export const cyrus: ProgramFormat = {
     const [, address, rest = ""] = LOGIN.exec(text) ?? [];
     const [, user] = USER.exec(rest.replace(ANSWER, "")) ?? [];
     if (address === undefined || user === undefined) return undefined;
-    // somebody who was let in without a name; what follows is what they gave as password
+    // an anonymous login; the text after it is the password that the client gave
     if (/^anonymous(?: |$)/.test(user)) return undefined;
     return found(address, user, program.includes("pop3") ? "pop3" : "imap");
   },

@@ -1,59 +1,63 @@
 /**
- * How mail servers write of a login.
+ * The formats in which mail servers log a login.
  *
- * Users choose their names, and most servers print the name before the address: `user=<x>, rip=198.51.100.1, y=<>, rip=192.0.2.1`. So
- * every format reads the whole message, from both ends towards the name, and what could be read in two ways is no login.
+ * Users choose their names, and most servers print the name before the address: `user=<x>,
+ * rip=198.51.100.1, y=<>, rip=192.0.2.1`. So every format reads the whole message, from both ends
+ * towards the name, and rejects a message that can be read in two ways.
  */
 import { parseAddress, type Address } from "../login/address.ts";
 import { cutUser } from "../login/login.ts";
 import { decodeText } from "../spool/entry.ts";
 
-/** A login as a line tells of it. */
+/** A login that a line reports. */
 export interface FoundLogin {
   readonly address: Address;
   readonly user: string;
-  /** "imap" or "pop3"; "" where it is not said. */
+  /** "imap" or "pop3"; "" if the line does not say. */
   readonly service: string;
-  /** When, as it is written in the line; undefined: with the time that the line begins with. */
+  /** The time in the message, as written; undefined: the time at the beginning of the line. */
   readonly time?: string | undefined;
 }
 
-/** A login; or, as text, why what looks like one is none; or nothing of that kind. */
+/**
+ * A login; or the reason why a line that looks like a login is none; or undefined for any other
+ * line.
+ */
 export type Found = FoundLogin | string | undefined;
 
-/** By RFC 3164 a syslog message has 1,024 bytes with its header; whoever is stricter cuts there. */
+/** RFC 3164 limits a syslog message to 1,024 bytes with its header, and some daemons cut there. */
 export const SYSLOG_CUT = 1_000;
 
-/** A server's way. */
+/** The format of one mail server. */
 export interface ProgramFormat {
-  /** What `format` in the configuration calls it. */
+  /** The name of the format in the configuration. */
   readonly name: string;
-  /** The names it has in a log. */
+  /** The names under which the server logs. */
   readonly programs: RegExp;
-  /** It always logs its process id after its name. Default: not always. */
+  /** Whether the server always logs its process id. Default: no. */
   readonly hasProcessId?: boolean;
-  /** A message of as many bytes may have been cut there, by the server or by a syslog daemon. */
+  /** A message of this length may have been cut, by the server or by a syslog daemon. */
   readonly cutAt: number;
   /**
-   * How a message begins that ends with blanks of a client's choice where it is cut. The journal removes blanks at the end, which hides
-   * that it was cut. Default: there is none.
+   * The beginning of messages that end, where they are cut, with blanks of a client's choice. The
+   * journal removes blanks at the end, which hides the cut. Default: none.
    */
   readonly stripped?: RegExp;
-  /** @param text the message, as Latin-1: a character for each byte */
+  /** @param text the message, as Latin-1: one character for each byte */
   readonly read: (text: string, program: string) => Found;
 }
 
-/** Said of a line in which there is more than one place where the address could be. */
+/** The reason for rejecting a line in which several parts could be the address. */
 export const TWO_WAYS = "it can be read in two ways; somebody may have chosen a name to that end";
 
-/** What was read, if its address is one. `user` is Latin-1. */
+/** The login that was read, if the address is valid. `user` is Latin-1. */
 export function found(address: string, user: string, service: string): Found {
   const parsed = parseAddress(address);
   if (parsed === undefined) return "no address in it";
   return { address: parsed, user: cutUser(decodeText(Buffer.from(user, "latin1"))), service };
 }
 
-/** `text` before and after `part`; undefined where it is not in it exactly once. */
+/** `text` before and after `part`; undefined unless `part` occurs exactly once. */
 export function splitOnce(text: string, part: string): readonly [string, string] | undefined {
   const at = text.indexOf(part);
   return at < 0 || at !== text.lastIndexOf(part)

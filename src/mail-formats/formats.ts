@@ -1,4 +1,4 @@
-/** The formats that lines of a log are read in. */
+/** The formats that are applied to the lines of a log. */
 import { UsageError } from "../lib/errors.ts";
 import { courier } from "./courier-lines.ts";
 import { cyrus } from "./cyrus-lines.ts";
@@ -12,26 +12,26 @@ const BUILT_IN: readonly ProgramFormat[] = [dovecot, courier, cyrus, uw, qpopper
 
 const SHORTEST_CUT = Math.min(...BUILT_IN.map(({ cutAt }) => cutAt));
 
-/** What `format` may be: all that are built in at once, or one of them. */
+/** The values of `format`: all built-in formats together, or one of them. */
 export const FORMAT_NAMES: readonly string[] = ["auto", ...BUILT_IN.map(({ name }) => name)];
 
-/** As many programs are remembered; there are not that many. */
+/** The most programs to remember; a log has fewer. */
 const REMEMBERED = 1024;
 
-/** What is known of a program by its name. */
+/** A program, by its name in the log. */
 interface Program {
-  /** The formats to read its lines in. */
+  /** The formats of its lines. */
   readonly formats: readonly ProgramFormat[];
-  /** A message of as many bytes may be a piece of a longer one. */
+  /** A message of this length may be a piece of a longer one. */
   readonly cutAt: number;
   readonly stripped: readonly RegExp[];
 }
 
-/** Formats to read a line in, one after the other. */
+/** Formats to try on a line, in order. */
 export class Formats {
   readonly pattern: Pattern | undefined;
   readonly #formats: readonly ProgramFormat[];
-  /** Almost every line of a log is thrown away here. */
+  /** Most lines of a log are dropped after this look-up. */
   readonly #programs = new Map<string, Program>();
 
   private constructor(formats: readonly ProgramFormat[], pattern?: Pattern) {
@@ -41,7 +41,7 @@ export class Formats {
 
   /**
    * @param name one of {@link FORMAT_NAMES}
-   * @throws UsageError where it is none
+   * @throws UsageError for any other name
    */
   static named(name: string): Formats {
     const formats = name === "auto" ? BUILT_IN : BUILT_IN.filter((format) => format.name === name);
@@ -49,7 +49,7 @@ export class Formats {
     throw new UsageError(`no format is called ${name}; expected ${FORMAT_NAMES.join(", ")}`);
   }
 
-  /** A format of the administrator's own, and no other. */
+  /** The administrator's own format, alone. */
   static own(pattern: Pattern): Formats {
     return new Formats([], pattern);
   }
@@ -59,20 +59,20 @@ export class Formats {
     return this.#of(program).formats.length > 0;
   }
 
-  /** Whether a program's message is so long that it may be a piece of a longer one. */
+  /** Whether a message is so long that it may be a piece of a longer one. */
   isCut(text: string, program: string): boolean {
     return text.length >= this.#of(program).cutAt;
   }
 
-  /** Whether a program's message may have been longer, with blanks at its end that somebody took off. */
+  /** Whether blanks may have been removed from the end of a message, which hides a cut. */
   isStripped(text: string, program: string): boolean {
     return this.#of(program).stripped.some((beginning) => beginning.test(text));
   }
 
   /**
-   * What a program's message tells of.
+   * The login in a message.
    *
-   * @param hasProcessId the line names the program with its process id
+   * @param hasProcessId whether the line names the program with its process id
    */
   read(text: string, program: string, hasProcessId: boolean): Found {
     for (const format of this.#of(program).formats) {
@@ -87,12 +87,12 @@ export class Formats {
   #of(name: string): Program {
     const known = this.#programs.get(name);
     if (known !== undefined) return known;
-    // whatever the configuration says, the name may be that of a program that cuts
+    // a program may cut messages whichever format is configured
     const possible = BUILT_IN.filter(({ programs }) => programs.test(name));
     const cuts = possible.map(({ cutAt }) => cutAt);
     const program = {
       formats: possible.filter((format) => this.#formats.includes(format)),
-      // a pattern may be for any program
+      // a pattern may match the lines of any program
       cutAt: Math.min(...cuts, this.pattern === undefined ? Infinity : SHORTEST_CUT),
       stripped: possible.flatMap(({ stripped = [] }) => stripped),
     };

@@ -1,79 +1,92 @@
 /**
- * Tells lines that may be pieces of a longer message from whole ones.
+ * Detects lines that may be pieces of a longer message.
  *
- * A server or a syslog daemon that cuts a long message writes each piece as a line of its own, and a client chooses what the message
- * contains: a piece may look exactly like a login. So a line that may be a piece never counts as one:
+ * A server or syslog daemon that cuts a long message writes each piece as a line of its own. The
+ * client controls the text, so a piece may look exactly like a login. These lines may be pieces,
+ * and never count as logins:
  *
- * - a line that is itself as long as a piece;
- * - the program's next line, however late: the last piece is short, courierlogger removes blanks at the front of each piece, and it
- *   logs a piece only when another message arrives;
- * - the program's lines of the next half minute: other processes' lines may come between two pieces.
+ * - a line that is as long as a piece;
+ * - the next line of the program, however late: the last piece is short, courierlogger removes
+ *   blanks at the front of each piece, and logs a piece only when another message arrives;
+ * - all lines of the program in the next half minute: lines of other processes may come between two
+ *   pieces.
  */
 import * as v from "valibot";
 
-/** A longer line is no login, and may go on in a line of any program: rsyslog cuts at 8 KiB what it receives over TCP. Bytes. */
+/**
+ * A longer line is not a login, and its rest may appear as a line of any program: rsyslog cuts at 8
+ * KiB what it receives over TCP. Bytes.
+ */
 export const LINE_BYTES = 8_000;
 
-/** How long after a piece the rest of the message may still come. Milliseconds. */
+/** How long after a piece the rest of the message may still arrive. Milliseconds. */
 const REST_MS = 30_000;
 
-/** A line that is earlier than the piece by more than this comes from a clock that was set back, not from the end of summer time. */
+/**
+ * A line that is earlier than the piece by more than this shows a clock that was set back, not the
+ * end of summer time.
+ */
 const SET_BACK_MS = 3 * 3_600_000;
 
-/** How many programs are remembered; there are not that many. */
+/** The most programs to remember; a log has fewer. */
 const REMEMBERED = 1024;
 
-/** In place of a program's name: all of them. */
+/** Stands for all programs. */
 const EVERY = "*";
 
 const doubt = v.object({
-  /** The piece's time, in milliseconds since 1970; undefined until a line with a time comes. */
+  /**
+   * The time of the piece, in milliseconds since 1970; undefined until a line with a time follows.
+   */
   since: v.optional(v.number()),
-  /** The program has logged nothing since. */
+  /** Whether the program has logged nothing since. */
   isNext: v.boolean(),
-  /** No line but the next may belong to the message. */
+  /** Whether only the next line can belong to the message. */
   isNextOnly: v.boolean(),
 });
 
 type Doubt = v.InferOutput<typeof doubt>;
 
-/** What has to be remembered of the lines before: as JSON, from one process to the next. */
+/** The state after a line, as JSON: it passes from one process to the next. */
 export const fragmentsSchema = v.object({
   /** By program, or {@link EVERY}. */
   doubts: v.array(v.tuple([v.string(), doubt])),
-  /** Some lines before were not seen: a program's next line may belong to one of them. */
+  /** Lines were missed, and the next line of a program may belong to one of them. */
   unseen: v.optional(v.object({ isNextOnly: v.boolean(), programs: v.array(v.string()) })),
 });
 
 export type FragmentsState = v.InferOutput<typeof fragmentsSchema>;
 
-/** A line, as far as it matters here. */
+/** The properties of a line that matter here. */
 export interface Piece {
-  /** Who wrote it; "" where that is not known. */
+  /** The program that wrote the line; "" if unknown. */
   readonly program: string;
-  /** It may be a piece of a longer message by what it is itself. */
+  /** Whether the line itself may be a piece of a longer message. */
   readonly isCut: boolean;
-  /** It is so long that a line of any program may be its rest. */
+  /** Whether the line is so long that a line of any program may be its rest. */
   readonly isEverybodys: boolean;
-  /** Blanks may have been removed from its end, so that its length tells nothing. */
+  /** Whether blanks may have been removed from its end, so that its length proves nothing. */
   readonly isStripped: boolean;
-  /** Its time, in milliseconds since 1970; undefined where it has none. Called only where it matters. */
+  /**
+   * The time of the line, in milliseconds since 1970; undefined if it has none. Called only when
+   * needed.
+   */
   readonly time: () => number | undefined;
 }
 
 /** Follows the lines of a log, in order. */
 export class Fragments {
   readonly #doubts: Map<string, Doubt>;
-  /** Which programs have logged something since there were lines that were not seen. */
+  /** The programs that have logged since lines were missed. */
   #unseen: { readonly isNextOnly: boolean; readonly programs: Set<string> } | undefined;
 
-  /** @param state of the lines before. Default: there are none */
+  /** @param state the state after the lines before. Default: there were none */
   constructor({ doubts, unseen }: FragmentsState = { doubts: [] }) {
     this.#doubts = new Map(doubts);
     this.#unseen = unseen && { ...unseen, programs: new Set(unseen.programs) };
   }
 
-  /** @param lost what was not seen of the lines before: all of them, or those of the last instant */
+  /** @param lost the lines before that were missed: all of them, or those of the last instant */
   startAnew(lost: "all" | "last"): void {
     this.#unseen = { isNextOnly: lost === "last", programs: new Set() };
   }
@@ -83,7 +96,7 @@ export class Fragments {
     return { doubts: [...this.#doubts], unseen };
   }
 
-  /** Takes the next line. True: it may be a piece of a longer message. */
+  /** Takes the next line. Returns true if it may be a piece of a longer message. */
   take(piece: Piece): boolean {
     const { program, isCut, isEverybodys, isStripped } = piece;
     const afterAny = this.#isDoubted(EVERY, piece);
@@ -98,7 +111,7 @@ export class Fragments {
     const before = this.#doubts.get(key) ?? this.#doubtOfStranger(key);
     if (before === undefined) return false;
     const now = time();
-    // a piece that came late may itself be followed by others
+    // a late piece may itself be followed by others
     const since = before.isNext ? now : (before.since ?? now);
     const elapsed = now === undefined || since === undefined ? 0 : now - since;
     const isSoon = elapsed > -SET_BACK_MS && elapsed < REST_MS;
@@ -110,7 +123,7 @@ export class Fragments {
     return isSoon;
   }
 
-  /** At a program's first line since there were lines that were not seen. */
+  /** The first line of a program after lines were missed. */
   #doubtOfStranger(program: string): Doubt | undefined {
     if (this.#unseen === undefined || program === EVERY) return undefined;
     const { isNextOnly, programs } = this.#unseen;

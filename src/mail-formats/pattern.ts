@@ -6,29 +6,29 @@ import { parseAddress } from "../login/address.ts";
 import { printable } from "../lib/terminal.ts";
 import type { Found } from "./format.ts";
 
-/** What a pattern can tell of a line, each the name of a group: `(?<address>...)`. Only the address has to be. */
+/** The groups of a pattern, such as `(?<address>...)`. Only the address is required. */
 const GROUPS = ["address", "user", "service", "time"];
 
-/** After so many wrong ways, V8 goes on with an algorithm whose time grows only as the line does. */
+/** After this many backtracks, V8 continues with a linear-time algorithm. */
 const WRONG_WAYS = 10_000;
 
-/** V8's own flag: compiles only what can be done in linear time. */
+/** V8's own flag: accepts only expressions that the linear-time algorithm can match. */
 const LINEAR = "l";
 
-/** A service's name is as long in the spool. Characters. */
+/** The longest name of a service in the spool, in characters. */
 const SERVICE_LENGTH = 32;
 
-/** A format of the administrator's own. */
+/** The administrator's own format. */
 export interface Pattern {
-  /** The login that a line tells of. The regular expression may match anywhere in it. */
+  /** The login in a line. The expression may match anywhere in it. */
   readonly read: (line: Buffer) => Found;
 }
 
 /**
- * Makes a format from a regular expression as JavaScript has them, or says what is wrong with it.
+ * Makes a format from a JavaScript regular expression, or returns its error.
  *
- * No line holds it up, however the expression is made: `(a+)+$` and its like, which take forever where they do not match, are
- * continued in linear time. What that cannot do (looking ahead, and references back to a group) is refused.
+ * Expressions such as `(a+)+$` take exponential time on some lines; V8 matches them in linear time
+ * instead. Look-ahead and back-references, which exclude that, are rejected.
  */
 export function parsePattern(source: string): Pattern | string {
   setFlagsFromString("--enable-experimental-regexp-engine");
@@ -41,7 +41,7 @@ export function parsePattern(source: string): Pattern | string {
   } catch (error) {
     return whatIsWrong(error);
   }
-  // an alternative that matches the empty string shows which groups there are
+  // an alternative that matches the empty string reveals the groups
   const names = Object.keys(new RegExp(`${source}|`).exec("")?.groups ?? {});
   if (!names.includes("address")) return "has no group (?<address>...)";
   const unknown = names.find((name) => !GROUPS.includes(name));

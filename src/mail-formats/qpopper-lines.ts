@@ -1,20 +1,26 @@
 import { found, SYSLOG_CUT, TWO_WAYS, type ProgramFormat } from "./format.ts";
 
-/** Where in the source it was written; there in newer versions. */
+/** The position in the source, which newer versions log. */
 const SOURCE = String.raw`(?: \[\w+\.c:\d+\])?`;
 
-/** With log-login, as it comes. */
+/** The default log-login format. */
 const LOGIN = new RegExp(
   String.raw`^\([^()]*\) POP login by user (?:"(?<quoted>.*)"|(?<user>\S+)) at \([^() ]*\) (?<address>[^ ]*)${SOURCE}$`,
   "s",
 );
 
-/** With statistics (-s), when a session ends well: five numbers' worth of mail, the client's name and address. */
+/**
+ * With statistics (-s), after a session that ended well: the user, four numbers, the client's name
+ * and address.
+ */
 const STATS = new RegExp(
   String.raw`^Stats: +(?<user>\S+)(?: \d+){4} (?:\S+ )?(?<address>[^ ]*)${SOURCE}$`,
 );
 
-/** qpopper: `(v4.0.9) POP login by user "bob" at (host.example) 192.0.2.1`, or `Stats: bob 0 0 3 9001 host.example 192.0.2.1`. */
+/**
+ * qpopper: `(v4.0.9) POP login by user "bob" at (host.example) 192.0.2.1`, or `Stats: bob 0 0 3
+ * 9001 host.example 192.0.2.1`.
+ */
 export const qpopper: ProgramFormat = {
   name: "qpopper",
   programs: /^(?:in\.)?q?popper[\w.-]*$/,

@@ -1,27 +1,31 @@
-/** From a key that Dovecot's last_login plugin sets to a login: `shared/popbsmtp/SERVICE/ADDRESS/USER`. */
+/**
+ * Parses the key that Dovecot's last_login plugin sets at a login:
+ * `shared/popbsmtp/SERVICE/ADDRESS/USER`.
+ */
 import type { Time } from "../../lib/clock.ts";
 import { parseAddress } from "../../login/address.ts";
 import { cutUser, type Login } from "../../login/login.ts";
 import { decodeText } from "../../spool/entry.ts";
 import type { DictSet } from "./dict-reader.ts";
 
-/** Logins of Dovecot's other services, and of doveadm, read no mail from an address. */
+/** Dovecot's other services, and doveadm, do not read mail from an address. */
 const SERVICES = ["imap", "pop3"];
 
-/** Dovecot runs on this host: its clock is this one. Milliseconds. */
+/** The tolerance for a time ahead of this host's clock, which is Dovecot's too, in milliseconds. */
 const AHEAD_MS = 1_000;
 
-/** How many digits a time from 2001 to 2286 has, by `last_login_precision`: s, ms, us, ns. */
+/** The digits of a time between 2001 and 2286, by `last_login_precision`: s, ms, us, ns. */
 const DIGITS = [10, 13, 16, 19];
 
-/** What a login's time may have: microseconds. */
+/** The digits that a login keeps: microseconds. */
 const LOGIN_DIGITS = 16;
 
 /**
- * The login; undefined where none is to be recorded: it is another service's, or has no address, as that of a program on this host.
+ * The login; undefined if it is not to be recorded: it is another service's, or has no address
+ * because the client runs on this host.
  *
- * @param major the protocol's version, to tell which Dovecot's settings to name
- * @throws Error that says what is wrong with Dovecot's configuration
+ * @param major the protocol's version, which tells whose settings to name
+ * @throws Error with the fault in Dovecot's configuration
  */
 export function dictLogin(
   { key, value }: DictSet,
@@ -44,12 +48,12 @@ export function dictLogin(
     address: parsed,
     service,
     user: cutUser(decodeText(Buffer.from(user, "latin1"))),
-    // a later one would be worth more than the lifetime
+    // a time in the future would extend the lifetime
     time: time > now + AHEAD_MS ? now : time,
   };
 }
 
-/** What last_login_key has to be. */
+/** The right last_login_key. */
 function keyFor(major: number | undefined): string {
   return major === 4 ? "popbsmtp/%{protocol}/%{remote_ip}/%{user}" : "popbsmtp/%s/%r/%u";
 }

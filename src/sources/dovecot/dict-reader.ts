@@ -1,22 +1,25 @@
 /**
- * What Dovecot's processes send to a dict server: lines of tab-escaped fields, the first of which begins with the command's letter.
+ * A parser for the requests of a dict client: lines of tab-escaped fields, which begin with the
+ * letter of the command.
  *
- *     H<major> <minor> <value type> <user> <dict>    first of all; majors 2 (Dovecot 2.2), 3 (2.3) and 4 (2.4)
+ *     H<major> <minor> <value type> <user> <dict>    first; majors 2, 3 and 4 (Dovecot 2.2, 2.3, 2.4)
  *     B<id> [<user> [<expire seconds>]]              begins a transaction
  *     S<id> <key> <value>                            sets a key in it
- *     U<id> <key>, A<id> <key> <difference>, P<id> <key> <value>, T<id> <seconds> <nanoseconds>, V<id> <yes or no>
- *     R<id>                                          gives it up
- *     C<id>, D<id>                                   commits it: C is answered, and so is D, which only clients before 2.2.25 send
+ *     U<id> <key>, A<id> <key> <difference>, P<id> <key> <value>, T<id> <seconds> <nanoseconds>,
+ *         V<id> <yes or no>                          other operations
+ *     R<id>                                          rolls it back
+ *     C<id>, D<id>                                   commits it, with an answer; D: clients before 2.2.25
  *     L<key> [<user>], I<flags> ...                  lookup, iteration
  *
- * dovecot/core: src/lib-dict/dict-client.c of 2.2, 2.3, src/lib-dict-extra/dict-client.c of 2.4; src/dict/dict-commands.c
+ * See dovecot/core: src/lib-dict/dict-client.c of 2.2 and 2.3, src/lib-dict-extra/dict-client.c of
+ * 2.4; src/dict/dict-commands.c.
  */
 import { tabSplit } from "./tab-escape.ts";
 
-/** DICT_CLIENT_MAX_LINE_LENGTH. Bytes. */
+/** DICT_CLIENT_MAX_LINE_LENGTH, in bytes. */
 const LINE_BYTES = 64 * 1024;
 
-/** How much a connection may have in transactions that it has not ended. Bytes. */
+/** The most bytes in unfinished transactions of a connection. */
 const OPEN_BYTES = 4 * LINE_BYTES;
 
 const LF = 0x0a;
@@ -32,14 +35,14 @@ export interface DictSet {
 export interface DictCommit {
   readonly kind: "commit";
   readonly id: string;
-  /** Sent as D: the answer to it is spelled differently. */
+  /** Whether it was sent as D, which has another answer. */
   readonly isAsync: boolean;
   readonly sets: readonly DictSet[];
-  /** The transaction also contains what only a database can do. */
+  /** Whether the transaction also contains operations that only a database can do. */
   readonly hasOther: boolean;
 }
 
-/** What has to be answered. */
+/** A request that needs an answer. */
 export type DictRequest = DictCommit | { readonly kind: "lookup" } | { readonly kind: "iterate" };
 
 interface Transaction {
@@ -48,20 +51,20 @@ interface Transaction {
   bytes: number;
 }
 
-/** Takes apart what comes in on a connection. */
+/** Parses the bytes that arrive on a connection. */
 export class DictReader {
   #rest = Buffer.alloc(0);
   #major: number | undefined;
   readonly #transactions = new Map<string, Transaction>();
-  /** How much is in them. */
+  /** The bytes in all transactions. */
   #openBytes = 0;
 
-  /** The protocol's major version; undefined before the client has said it. */
+  /** The protocol's major version; undefined until the client has sent it. */
   get major(): number | undefined {
     return this.#major;
   }
 
-  /** Whether what came last is the beginning of a line. */
+  /** Whether the last bytes were an incomplete line. */
   get isWithinLine(): boolean {
     return this.#rest.length > 0;
   }
@@ -69,7 +72,7 @@ export class DictReader {
   /**
    * The requests that `chunk` completes, in order.
    *
-   * @throws Error where something is not of this protocol; the connection is of no use any more
+   * @throws Error on a violation of the protocol, which makes the connection unusable
    */
   *receive(chunk: Buffer): Generator<DictRequest, void> {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
@@ -117,7 +120,7 @@ export class DictReader {
       case "P":
         transaction.hasOther = true;
         return undefined;
-      // nothing is stored under a key, so nothing has to be removed, given a time or hidden
+      // no key holds a value, so there is nothing to remove, date or hide
       case "U":
       case "T":
       case "V":

@@ -1,9 +1,10 @@
 /**
- * What Dovecot's last_login plugin tells a dict server of: each login, by the imap or pop3 process that has just begun. Nobody waits for
- * the answer before the user is let in.
+ * The dict protocol, as Dovecot's last_login plugin uses it: each imap or pop3 process reports its
+ * login at its start, and the user does not wait for the answer.
  *
- * Answers are lines, in the order of the requests: `O<id>` for a commit that succeeded, `F<id><TAB>reason` for one that did not, which
- * Dovecot logs; `A` in front of either for D. `N` for a lookup and an empty line for an iteration: there is nothing to read here.
+ * Answers are lines, in the order of the requests: `O<id>` for a commit that succeeded,
+ * `F<id><TAB>reason` for one that failed, which Dovecot logs; with `A` in front for D. `N` answers
+ * a lookup and an empty line an iteration, since there is nothing to read here.
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../../lib/clock.ts";
@@ -13,18 +14,24 @@ import { dictLogin } from "./dict-login.ts";
 import { DictReader, type DictCommit, type DictRequest } from "./dict-reader.ts";
 import { tabEscape } from "./tab-escape.ts";
 
-/** How long a connection may be silent. Dovecot closes it as soon as it has its answer. Milliseconds. */
+/**
+ * How long a connection may be idle, in milliseconds. Dovecot closes it as soon as it has the
+ * answer.
+ */
 const SILENT_MS = 60_000;
 
 export interface DictOptions {
-  /** Records a login; false where that failed. Never rejects. */
+  /** Records a login; false if that failed. Never rejects. */
   readonly record: (login: Login) => Promise<boolean>;
   readonly now: Clock;
-  /** Told of a commit that is refused for what is in it, and once of a connection that is closed because it is not Dovecot's. */
+  /**
+   * Called for each commit that is refused because of its contents, and once for a connection that
+   * is closed because the client is not Dovecot.
+   */
   readonly onMalformed: (why: string) => void;
 }
 
-/** Answers one connection. */
+/** Serves one connection. */
 export function serveDict(socket: Socket, options: DictOptions): void {
   const reader = new DictReader();
   const refuse = (why: string) => {
@@ -37,7 +44,7 @@ export function serveDict(socket: Socket, options: DictOptions): void {
     else socket.destroy();
   });
   socket.on("data", (chunk: Buffer) => {
-    // no more is read than was answered
+    // read no further until these requests are answered
     socket.pause();
     const answers: Promise<string>[] = [];
     let problem: unknown;
@@ -82,7 +89,7 @@ async function answer(
   return isAsync ? `A${outcome}` : outcome;
 }
 
-/** Says why it failed; undefined where it did not. */
+/** The reason for a failure; undefined after success. */
 async function commit(
   { sets, hasOther }: DictCommit,
   major: number | undefined,

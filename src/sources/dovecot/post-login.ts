@@ -1,14 +1,17 @@
 /**
- * What Dovecot's imap and pop3 processes ask a post-login service: `service imap { executable = imap SOCKET }`.
+ * The post-login protocol, with which Dovecot's imap and pop3 processes report a login: `service
+ * imap { executable = imap SOCKET }`.
  *
- * The protocol is script-login's (dovecot/core, src/util/script-login.c): the request is two lines,
+ * It is the protocol of script-login (dovecot/core, src/util/script-login.c). A request is two
+ * lines,
  *
  *     VERSION<TAB>script-login<TAB>1<TAB>0
  *     local_ip<TAB>remote_ip<TAB>username[<TAB>field[=value]]...
  *
- * with values tab-escaped; the reply is `username[<TAB>field[=value]]...` and a newline. The client's descriptor comes along with the
- * request and is dropped when it is read as plain bytes; a reply without a descriptor says "unchanged". Closing without a reply
- * refuses the login, and Dovecot gives up after 60 s.
+ * with tab-escaped values; the reply is `username[<TAB>field[=value]]...` and a newline. The
+ * client's descriptor accompanies the request, and the kernel drops it because the daemon reads
+ * plain bytes; a reply without a descriptor means "unchanged". If the daemon closes the connection
+ * without a reply, Dovecot rejects the login; after 60 s it gives up.
  */
 import type { Socket } from "node:net";
 import type { Clock } from "../../lib/clock.ts";
@@ -18,34 +21,34 @@ import { cutUser, type Login } from "../../login/login.ts";
 import { decodeText } from "../../spool/entry.ts";
 import { tabUnescape } from "./tab-escape.ts";
 
-/** A request may be this long: userdb fields are in it. Bytes. */
+/** The longest request, in bytes: it contains userdb fields. */
 const REQUEST_BYTES = 128 * 1024;
 
-/** How long a request may take to come in. Milliseconds. */
+/** How long a request may take to arrive, in milliseconds. */
 const REQUEST_MS = 60_000;
 
 const LF = 0x0a;
 const TAB = 0x09;
 
 export interface PostLoginRequest {
-  /** undefined where Dovecot named none, or none that is an address: there is nothing to authorize. */
+  /** undefined if Dovecot sent no address, or an invalid one: there is nothing to authorize. */
   readonly address: Address | undefined;
   readonly user: string;
-  /** The very bytes to answer with, so that everything stays as it was. */
+  /** The answer, which repeats the request so that nothing changes. */
   readonly reply: Buffer;
 }
 
 export interface PostLoginOptions {
-  /** What kind of login it is: Dovecot does not say. */
+  /** The kind of login, which Dovecot does not send. */
   readonly service: string;
-  /** Records the login; the answer goes out when it resolves. */
+  /** Records the login; the answer is sent when it resolves. */
   readonly record: (login: Login) => Promise<unknown>;
   readonly now: Clock;
-  /** Told once of a connection that is closed because what it asks is no request. */
+  /** Called once for a connection that is closed because of a malformed request. */
   readonly onMalformed: (why: string) => void;
 }
 
-/** Answers one connection. */
+/** Serves one connection. */
 export function servePostLogin(socket: Socket, options: PostLoginOptions): void {
   const { service, record, now, onMalformed } = options;
   const chunks: Buffer[] = [];
@@ -80,13 +83,13 @@ export function servePostLogin(socket: Socket, options: PostLoginOptions): void 
   };
   socket.on("data", receive);
   socket.on("end", () => {
-    // whoever connects only to see whether somebody listens has asked nothing
+    // a client that only tests whether the daemon listens sends nothing
     if (length === 0) socket.end();
     else if (lines < 2) refuse("ends before its second line does");
   });
 }
 
-/** Reads a request's two lines. Throws where they are none. */
+/** Parses the two lines of a request. Throws if they are malformed. */
 export function parsePostLogin(bytes: Buffer): PostLoginRequest {
   const first = bytes.indexOf(LF);
   if (!/^VERSION\tscript-login\t1\t\d+$/.test(bytes.toString("latin1", 0, first))) {

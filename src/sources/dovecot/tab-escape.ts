@@ -1,14 +1,17 @@
-/** Dovecot's tab-escaping (dovecot/core, src/lib/strescape.c): fields that may hold any byte, on a line and between tabs. */
+/**
+ * Dovecot's tab-escaping (dovecot/core, src/lib/strescape.c): fields of arbitrary bytes in a
+ * tab-separated line.
+ */
 
 const ESCAPE = 1;
 const TAB = 0x09;
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** What stands for which byte behind \001. */
+/** The byte for each character after \001. */
 const ESCAPED: Readonly<Record<string, number>> = { 0: 0, 1: ESCAPE, t: TAB, r: CR, n: LF };
 
-/** The bytes that a field stands for. */
+/** The bytes of an escaped field. */
 export function tabUnescape(field: Buffer): Buffer {
   if (!field.includes(ESCAPE)) return field;
   const bytes: number[] = [];
@@ -23,7 +26,7 @@ export function tabUnescape(field: Buffer): Buffer {
   return Buffer.from(bytes);
 }
 
-/** `text` as a field. It must not contain a NUL. */
+/** `text` as an escaped field. It must not contain a NUL. */
 export function tabEscape(text: string): string {
   return text
     .replaceAll("\u0001", "\u00011")

@@ -1,35 +1,49 @@
-/** Follows a log: through renaming, truncation and absence, from where it was read to the last time. */
+/**
+ * Follows a log through renaming, truncation and absence, from the place where it was last read.
+ */
 import { LogFile, type Lines, type Place } from "./log-file.ts";
 import { findPlace, wasRotated, openCandidate, openSince, successor } from "./rotation.ts";
 import { WakeUp } from "./wake-up.ts";
 
 export interface FollowOptions {
-  /** The log. It need not be there yet. */
+  /** The log, which need not exist yet. */
   readonly path: string;
-  /** Where to begin: at a place, or with what was written after a time (milliseconds since 1970). Default: with the log as it is. */
+  /**
+   * Where to begin: at a place, or with lines written after a time (milliseconds since 1970).
+   * Default: at the beginning of the log as it is.
+   */
   readonly from?: Place | number | undefined;
-  /** End where the log ends. Default: wait for more. */
+  /** Stop at the end of the log. Default: wait for more. */
   readonly once?: boolean;
-  /** Ends it after the lines in hand. */
+  /** Stops after the current lines. */
   readonly signal: AbortSignal;
-  /** Takes lines in order, and where to begin the next time. What it throws ends the following. */
+  /** Takes lines in order, and the place to resume from. An exception ends the following. */
   readonly take: (lines: Lines) => Promise<void> | void;
-  /** Told where a part of the log cannot be found any more: `place` is the last of it that was read. */
+  /**
+   * Called when a part of the log cannot be found any more: `place` is the last that was read of
+   * it.
+   */
   readonly onGap?: (place: Place) => void;
-  /** Told, once in this process, that the kernel does not announce what is written, and what to do about it. */
+  /**
+   * Called once in this process if the kernel does not announce changes, with what to do about it.
+   */
   readonly onPolling?: ((reason: string) => void) | undefined;
-  /** Told where lines may be missing before the next one: any number of them, or those of the last instant. */
+  /**
+   * Called when lines may be missing before the next one: any number of them, or those of the last
+   * instant.
+   */
   readonly onBreak?: (lost: "all" | "last") => void;
 }
 
 /**
- * Returns at `signal`, or with `once` at the end.
+ * Returns at `signal`, or with `once` at the end of the log.
  *
- * Nothing that was written is passed over: after a rename the old file is read to its end, which is where the new one is no longer
- * empty; after a truncation the copy, if there is one. Only a file that was compressed or deleted before it was read is lost, and what
- * is written between copy and truncation.
+ * It reads every line: after a rename it reads the old file to its end, which is reached when the
+ * new one is no longer empty; after a truncation it reads the copy, if there is one. Lost are only
+ * files that are compressed or deleted before they are read, and lines written between a copy and
+ * its truncation.
  *
- * @throws what opening and reading the log throws, save that it is missing
+ * @throws the errors of opening and reading the log, except that it is missing
  */
 export async function follow(options: FollowOptions): Promise<void> {
   const { path, from, signal, once = false, onBreak, onPolling = () => undefined } = options;
@@ -44,7 +58,7 @@ export async function follow(options: FollowOptions): Promise<void> {
         await file?.[Symbol.asyncDispose]();
         file = next;
         const { inode, offset } = file.place;
-        // truncated: what was written just before, nobody has copied
+        // truncated: lines written just before are in no copy
         if (offset === 0 && read.has(inode)) onBreak?.("last");
         read.add(inode);
       } else if (once) {
@@ -75,21 +89,24 @@ async function begin(
   return openSince(path, from.modified);
 }
 
-/** Reads the file to its end. Returns the one where the log goes on; undefined: in the same one. */
+/**
+ * Reads the file to its end. Returns the next file of the log; undefined if the log continues in
+ * this one.
+ */
 async function readOn(options: FollowOptions, file: LogFile): Promise<LogFile | undefined> {
   while (await readAll(options, file)) {
     const next = await successor(options.path, file);
     if (next === undefined || options.signal.aborted) return undefined;
-    // what was written before the next one was begun
+    // lines written before the next file was started
     if (!(await readAll(options, file))) break;
     const opened = await openCandidate(next);
     if (opened !== undefined) return opened;
   }
-  // truncated; whoever does that without a copy wants it to be gone
+  // truncated; without a copy, the administrator meant to delete the lines
   return (await findPlace(options.path, file.place, file.place)) ?? LogFile.open(options.path);
 }
 
-/** False: it is not the file any more that it was. */
+/** False if the file has been replaced. */
 async function readAll({ signal, take }: FollowOptions, file: LogFile): Promise<boolean> {
   while (!signal.aborted) {
     const found = await file.read();

@@ -1,15 +1,16 @@
 /**
- * Where a watched log's logins go into the spool, each once, whenever the process is killed.
+ * Moves the logins of a watched log into the spool, each once, even if the process is killed.
  *
- * A directory of the spool, `.watch-<hash of the log's path>/`, has
+ * The directory `.watch-<hash of the log's path>/` in the spool contains
  *
- *     position       how far the log has been read, what is to be remembered of its lines, and the names of the logins handed over last
+ *     position       how far the log has been read, the state after those lines, and the names of
+ *                    the last logins
  *     <µs>.<n>       these logins, until they are moved into the spool
  *     .lock          held by the process that watches (spool/lock.ts)
  *
- * The logins are written first, then `position` is replaced, which is the moment from which they count as read, then they are moved.
- * Whoever comes after a crash moves those that `position` names and that are still there, and deletes the others: their lines will be
- * read again.
+ * It writes the logins first, then replaces `position`, from when on they count as read, then moves
+ * them. After a crash, the next process moves the remaining logins that `position` names, and
+ * deletes the others, whose lines it reads again.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -46,21 +47,22 @@ export class Handover implements Disposable {
   readonly #log: string;
   readonly #lock: SpoolLock;
   #place: Place | undefined;
-  /** What was remembered there; undefined where that is not known. */
+  /** The state of the lines before; undefined if unknown. */
   readonly fragments: FragmentsState | undefined;
-  /** Names of logins that count as read and are perhaps not in the spool yet. */
+  /** The names of logins that count as read, but may not be in the spool yet. */
   #unmoved: readonly string[] = [];
 
   /**
-   * Opens what there is about `log` in `spool`, and finishes what a process that was killed has left.
+   * Opens the state of `log` in `spool`, and completes what a killed process has left.
    *
-   * @throws PopbsmtpError (75) where another process watches that log, (77) where the spool is missing or may not be written to
+   * @throws PopbsmtpError (75) if another process watches that log, (77) if the spool is missing or
+   * cannot be written to
    */
   static async open(spool: string, log: string): Promise<Handover> {
     const hash = createHash("sha256").update(log).digest("hex").slice(0, 16);
     const directory = join(spool, `.watch-${hash}`);
     inSpool(() => ownDirectory(directory, 0o700));
-    // a daemon or a cron job may be about to end
+    // the other daemon or cron job may be about to exit
     const lock = await lockSpoolSoon(directory, () => true);
     if (lock === undefined) {
       throw new PopbsmtpError(`${log}: another popbsmtp watches it`, EX.TEMPFAIL);
@@ -90,20 +92,20 @@ export class Handover implements Disposable {
     });
   }
 
-  /** How far the log has been read; undefined where nobody has. */
+  /** How far the log has been read; undefined if it has not been read. */
   get place(): Place | undefined {
     return this.#place;
   }
 
   /**
-   * Puts logins into the spool, and remembers how far the log has been read with them. All or nothing.
+   * Puts logins into the spool, and remembers how far the log has been read, all or nothing.
    *
-   * @throws PopbsmtpError (77) where the spool does not take them
+   * @throws PopbsmtpError (77) if the spool cannot be written to
    */
   handOver(logins: readonly Login[], place: Place, fragments: FragmentsState): void {
     const names = new Set<string>();
     inSpool(() => {
-      // left by a spool that could not be moved into
+      // an earlier move may have failed
       this.#move();
       for (const login of logins) {
         const name = entryName(login);
@@ -120,7 +122,7 @@ export class Handover implements Disposable {
     try {
       this.#move();
     } catch {
-      // they count as read: to be moved the next time
+      // they count as read, and the next call moves them
     }
   }
 
@@ -129,7 +131,7 @@ export class Handover implements Disposable {
       try {
         renameSync(join(this.#directory, name), join(this.#spool, name));
       } catch (error) {
-        // moved already
+        // already moved
         if (!hasCode(error, "ENOENT")) throw error;
       }
     }
@@ -141,13 +143,19 @@ export class Handover implements Disposable {
   }
 }
 
-/** Made from the login, in place of a process id and larger than any: the same one has the same name, and different ones do not meet. */
+/**
+ * The name of a login's file: the hash replaces a process id, and exceeds them all. Equal logins
+ * have the same name, and different logins have different names.
+ */
 function entryName(login: Login): string {
   const hash = createHash("sha256").update(formatEntry(login)).digest().readUInt32BE();
   return `${String(Math.round(login.time * 1000)).padStart(16, "0")}.${5_000_000_000 + hash}`;
 }
 
-/** undefined also for one that makes no sense: then the log is read from its beginning, and the lines' times say what counts. */
+/**
+ * undefined also for an invalid file: then the log is read from its beginning, and the time of each
+ * line decides whether it counts.
+ */
 function readPosition(path: string): v.InferOutput<typeof positionSchema> | undefined {
   try {
     const position = v.parse(positionSchema, JSON.parse(readFileSync(path, "utf8")));

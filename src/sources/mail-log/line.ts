@@ -1,4 +1,4 @@
-/** From a line of a log to a login. */
+/** Parses a line of a log. */
 import type { Time } from "../../lib/clock.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import type { Login } from "../../login/login.ts";
@@ -8,43 +8,43 @@ import { LINE_BYTES, type Fragments } from "../../mail-formats/fragments.ts";
 import { TOO_LONG } from "./lines.ts";
 import { hasYear, parseTimestamp, timestampEnd } from "./timestamp.ts";
 
-/** What a line of a log is. */
+/** The kind of a line. */
 export type LineResult =
-  /** Somebody has logged in. The time is the line's: whole seconds, or down to microseconds where the line has them. */
+  /** A login. The time is the line's: whole seconds, or microseconds if the line has them. */
   | {
       readonly kind: "login";
       readonly login: Login;
-      /** The time as it is written where it has no year; undefined: it has one. */
+      /** The time as written, if it has no year. */
       readonly yearless: string | undefined;
     }
-  /** It tells of a login that cannot count, and why, for people. */
+  /** A login that does not count, and the reason, for people. */
   | { readonly kind: "refused"; readonly why: string }
-  /** A mail server's, and no login. */
+  /** A mail server's line, but not a login. */
   | { readonly kind: "known" }
-  /** Another program's. */
+  /** Another program's line. */
   | { readonly kind: "other" }
-  /** No line of a log that can be read. */
+  /** Not a line of any known log. */
   | { readonly kind: "unknown" };
 
-/** What it takes to read a line. */
+/** The context in which a line is read. */
 export interface LineContext {
   readonly formats: Formats;
-  /** What is known of the lines before. */
+  /** The state of the lines before. */
   readonly fragments: Fragments;
   readonly now: Time;
   /**
-   * When the file was last written to: no line of it is later, which tells the year where lines have none.
-   * Default: `now`.
+   * When the file was last written to. No line is later, which determines the year of lines without
+   * one. Default: `now`.
    */
   readonly written?: Time | undefined;
 }
 
-/** A login's time may be ahead of this host's clock by as much: what stores allow for, too. Milliseconds. */
+/** How far a login may be ahead of this host's clock, in milliseconds; stores allow as much. */
 const CLOCK_TOLERANCE_MS = 60_000;
 
 const CR = 0x0d;
 
-/** `[ID 702911 mail.info] ` in front of what a program says: Solaris' syslog. */
+/** `[ID 702911 mail.info] `, which Solaris' syslog puts before the message. */
 const SOLARIS = /^\[ID \d+ \w+\.\w+\] ?/;
 
 const FRAGMENT =
@@ -55,9 +55,9 @@ const OTHER: LineResult = { kind: "other" };
 const UNKNOWN: LineResult = { kind: "unknown" };
 
 /**
- * Reads a line, without its newline.
+ * Parses a line, without its newline.
  *
- * Most lines of a log are of no interest, and are thrown away once it is seen which program wrote them.
+ * Most lines of a log are irrelevant, and are dropped once the name of the program is known.
  */
 export function parseLine(line: Buffer, context: LineContext): LineResult {
   const { formats } = context;
@@ -73,7 +73,7 @@ export function parseLine(line: Buffer, context: LineContext): LineResult {
     program,
     isCut: formats.isCut(message, program),
     isEverybodys: isLong,
-    // courierlogger tells syslog no process id; the journal adds one
+    // courierlogger passes no process id to syslog; the journal adds one
     isStripped: hasProcessId && formats.isStripped(message, program),
     time: () => timeOf(parts?.time, context),
   });
@@ -88,7 +88,7 @@ export function parseLine(line: Buffer, context: LineContext): LineResult {
   return parts === undefined ? UNKNOWN : OTHER;
 }
 
-/** The time that a line begins with; undefined where it has none. */
+/** The time at the beginning of a line; undefined if there is none. */
 export function lineTime(
   line: Buffer,
   context: Pick<LineContext, "now" | "written">,
@@ -125,26 +125,27 @@ function refused(why: string): LineResult {
 }
 
 interface Parts {
-  /** As it is written. */
+  /** As written. */
   readonly time: string;
-  /** Who wrote it, without process id; "" where that is not said. */
+  /** The program, without its process id; "" if the line does not say. */
   readonly program: string;
   readonly hasProcessId: boolean;
-  /** Where the message begins. */
+  /** The position of the message. */
   readonly message: number;
 }
 
 /**
- * A program's name, and its process id; or the name in brackets, as some write that log for themselves. The host's name is before it.
- * A user's name can be in an odd one: `imap(bob)<1><x>:`.
+ * The name of a program, with its process id, or in brackets, as some programs write in logs of
+ * their own. The host name precedes it. The name of a user may be in a different place:
+ * `imap(bob)<1><x>:`.
  */
 const PROGRAM = /^(?:([\w./-]+)(\[\d+\])?|\[([\w.-]+)\]):$/;
 const HOST = /^[\w.:-]+$/;
 
-/** Dovecot 1.0's own log, and 0.99's, have the time behind the program. */
+/** In the logs of Dovecot 0.99 and 1.0, the time follows the name of the program. */
 const OLD_DOVECOT = /^(dovecot|imap-login|pop3-login): /;
 
-/** qpopper's own log has, for a program, what it is called as or its process id. */
+/** qpopper's own log has its name or its process id in place of the program. */
 const QPOPPER = /^\[(?:popper|\d+)\] +/;
 
 function takeApart(text: string): Parts | undefined {

@@ -3,13 +3,14 @@ import { LINE_BYTES } from "../../mail-formats/fragments.ts";
 
 export const LF = 0x0a;
 
-/** In place of a line that is too long. */
+/** Stands for a line that is too long. */
 export const TOO_LONG = Buffer.alloc(0);
 
 /**
- * The lines that end in `bytes`, without their newlines, as parts of it; for one that is too long, {@link TOO_LONG}.
+ * The complete lines in `bytes`, without their newlines, as parts of `bytes`; {@link TOO_LONG} for
+ * a line that is too long.
  *
- * @param inLine the bytes begin within a line that is too long
+ * @param inLine whether the bytes begin within a line that is too long
  */
 export function splitLines(bytes: Buffer, inLine = false): readonly Buffer[] {
   const lines: Buffer[] = [];
@@ -22,7 +23,7 @@ export function splitLines(bytes: Buffer, inLine = false): readonly Buffer[] {
   }
 }
 
-/** The lines of a stream, some at a time; at its end also one that lacks its newline. */
+/** The lines of a stream, several at a time. A last line may lack its newline. */
 export async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[]> {
   let rest = Buffer.alloc(0);
   let inLine = false;

@@ -1,54 +1,66 @@
-/** A log file that is being read: its lines, how far, and whether it is still the one it was. */
+/** An open log file: its lines, the place, and whether it still is the same file. */
 import { createHash } from "node:crypto";
 import { fstatSync, readSync, type BigIntStats } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { hasCode } from "../../lib/errors.ts";
 import { LF, splitLines } from "./lines.ts";
 
-/** As much is read at once: more would keep who else is served by this process waiting for milliseconds. Bytes. */
+/**
+ * The most bytes to read at once: more would delay the other clients of this process by
+ * milliseconds.
+ */
 const CHUNK = 128 * 1024;
 
-/** By so many bytes at its beginning a file is told from another with its inode, and a copy is recognised. */
+/**
+ * The bytes at the beginning of a file that identify it, together with its inode, and that identify
+ * its copies.
+ */
 const HEAD_BYTES = 1024;
 
 const NOTHING = Buffer.alloc(0);
 
-/** How far a log has been read. */
+/** A place in a log. */
 export interface Place {
   readonly device: string;
   readonly inode: string;
-  /** The file's first bytes: how many, and their SHA-256. */
+  /** The number of the file's first bytes, and their SHA-256. */
   readonly head: { readonly bytes: number; readonly sha256: string };
-  /** Where the first line begins that has not been read. Bytes. */
+  /** The beginning of the first unread line, in bytes. */
   readonly offset: number;
-  /** How many lines lie before that. */
+  /** The number of lines before it. */
   readonly lines: number;
-  /** When the file was last written to. Milliseconds since 1970, with a fraction. */
+  /** When the file was last written to, in milliseconds since 1970, with a fraction. */
   readonly modified: number;
 }
 
-/** Some lines, one after the other. */
+/** Consecutive lines. */
 export interface Lines {
-  /** Without their newlines; TOO_LONG for one that is too long. Valid until the next read. */
+  /** Without newlines; TOO_LONG for a line that is too long. Valid until the next read. */
   readonly lines: readonly Buffer[];
-  /** How many lines of the file lie before the first of these. */
+  /** The number of lines before these in the file. */
   readonly before: number;
-  /** Where the file goes on. */
+  /** The place after these lines. */
   readonly next: Place;
-  /** How much of the file lies behind them. Bytes. */
+  /** The number of bytes after these lines. */
   readonly rest: number;
-  /** What lies behind them, some lines at a time, in the pieces in which it will be read. Valid each until the next. */
+  /**
+   * The lines after these, in the portions in which they will be read. Each is valid until the
+   * next.
+   */
   readonly behind: () => AsyncIterable<LinesBehind>;
 }
 
-/** Some lines that have not been read yet. */
+/** Lines that have not been read yet. */
 export interface LinesBehind {
   readonly lines: readonly Buffer[];
-  /** Where the first of them begins. Bytes. */
+  /** The beginning of the first of them, in bytes. */
   readonly offset: number;
 }
 
-/** What {@link LogFile.read} found: lines, nothing new, or another content than before. */
+/**
+ * The result of {@link LogFile.read}: lines, nothing new, or a file whose contents have been
+ * replaced.
+ */
 export type Found = Lines | "end" | "replaced";
 
 export class LogFile implements AsyncDisposable {
@@ -57,7 +69,9 @@ export class LogFile implements AsyncDisposable {
   readonly #buffer = Buffer.alloc(CHUNK);
   #head: Buffer;
   #place: Place;
-  /** How much of an endless line has been passed over: it is not behind us until it ends. Bytes. */
+  /**
+   * The bytes skipped of a line that is too long. The place stays before it until the line ends.
+   */
   #skipped = 0;
 
   private constructor(path: string, handle: FileHandle, head: Buffer, place: Place) {
@@ -67,7 +81,7 @@ export class LogFile implements AsyncDisposable {
     this.#place = place;
   }
 
-  /** Opens the file at its beginning; undefined where there is none. */
+  /** Opens the file at its beginning; undefined if it does not exist. */
   static async open(path: string): Promise<LogFile | undefined> {
     const handle = await openFile(path);
     if (handle === undefined) return undefined;
@@ -76,7 +90,7 @@ export class LogFile implements AsyncDisposable {
     return new LogFile(path, handle, NOTHING, { ...place, modified: modified(stats) });
   }
 
-  /** Opens the file where `place` is in it; undefined where there is none, or it is another one. */
+  /** Opens the file at `place`; undefined if it does not exist, or is another file. */
   static async reopen(path: string, place: Place): Promise<LogFile | undefined> {
     const handle = await openFile(path);
     if (handle === undefined) return undefined;
@@ -89,7 +103,7 @@ export class LogFile implements AsyncDisposable {
     return new LogFile(path, handle, head, { ...place, ...identity(stats) });
   }
 
-  /** Where the first line begins that has not been passed. */
+  /** The beginning of the first line that has not been passed. */
   get place(): Place {
     return this.#place;
   }
@@ -99,13 +113,13 @@ export class LogFile implements AsyncDisposable {
     return modified(fstatSync(this.#handle.fd, { bigint: true }));
   }
 
-  /** The next complete lines. They come again until {@link pass} is called. */
+  /** The next complete lines. The same lines are returned until {@link pass} is called. */
   async read(): Promise<Found> {
     const { offset, lines: before } = this.#place;
     for (;;) {
       const from = offset + this.#skipped;
       const { bytesRead } = await this.#handle.read(this.#buffer, 0, CHUNK, from);
-      // afterwards: had it been replaced before, that is to be seen now
+      // after the read, so that an earlier replacement is noticed
       const stats = fstatSync(this.#handle.fd, { bigint: true });
       if (stats.size < from || !this.#hasItsHead()) return "replaced";
       const bytes = this.#buffer.subarray(0, bytesRead);
@@ -143,7 +157,7 @@ export class LogFile implements AsyncDisposable {
     }
   }
 
-  /** Goes on behind the lines that were read last. */
+  /** Advances past the lines that were read last. */
   pass({ next }: Lines): void {
     this.#place = next;
     this.#skipped = 0;

@@ -1,30 +1,33 @@
 import type { Time } from "../../lib/clock.ts";
 import { printable } from "../../lib/terminal.ts";
 
-/** As much of a line is shown. Characters. */
+/** The most characters of a line to show. */
 const SAMPLE_CHARACTERS = 200;
 
-/** A log in which nothing has been recognised for long. */
+/** A log in which no line has been recognised for a long time. */
 export interface Quiet {
-  /** How many lines came meanwhile. */
+  /** The number of lines since. */
   readonly lines: number;
-  /** The first of them, as it may be shown. */
+  /** The first of them, safe for a terminal. */
   readonly sample: string;
 }
 
-/** Whether what comes is still what a mail server writes: the wrong file, another format, and a new version look alike. */
+/**
+ * Notices that a log no longer contains a mail server's lines: it is the wrong file, its format has
+ * changed, or the server is a new version.
+ */
 export class Recognition {
   readonly #after: number;
   readonly #onQuiet: (quiet: Quiet) => void;
   #since: number;
-  /** Unrecognised ones since, and the first of them. */
+  /** The unrecognised lines since, and the first of them. */
   #lines = 0;
   #sample = "";
   #isKnown = false;
   #isTold = false;
 
   /**
-   * @param after how long nothing may be recognised while lines come, in milliseconds; 0: forever
+   * @param after how long no line may be recognised while lines arrive, in milliseconds; 0: forever
    */
   constructor(after: number, now: Time, onQuiet: (quiet: Quiet) => void) {
     this.#after = after;
@@ -32,7 +35,7 @@ export class Recognition {
     this.#onQuiet = onQuiet;
   }
 
-  /** A line that is a mail server's, login or not. */
+  /** A mail server's line, login or not. */
   recognised(now: Time): void {
     this.#since = now;
     this.#lines = 0;
@@ -40,14 +43,14 @@ export class Recognition {
     this.#isKnown = true;
   }
 
-  /** A line that is nothing known. */
+  /** A line of an unknown kind. */
   unrecognised(line: Buffer, now: Time): void {
     if (this.#lines === 0) this.#sample = sampleOf(line);
     this.#lines += 1;
     if (this.#after > 0 && now - this.#since >= this.#after) this.#tell();
   }
 
-  /** No line comes any more. */
+  /** The log has ended. */
   end(): void {
     if (!this.#isKnown && this.#lines > 0) this.#tell();
   }
@@ -59,7 +62,7 @@ export class Recognition {
   }
 }
 
-/** The beginning of a line, with nothing in it that a terminal would obey. */
+/** The beginning of a line, safe for a terminal. */
 export function sampleOf(line: Buffer): string {
   return printable(line.toString().slice(0, SAMPLE_CHARACTERS));
 }

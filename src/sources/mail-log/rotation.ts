@@ -1,6 +1,6 @@
 /**
- * Where a log's lines are after logrotate(8) or its like has been there: under another name (`create`), in a copy (`copytruncate`),
- * in several of them. Compressed ones are not read.
+ * Finds the lines of a log after logrotate(8) or a similar program: in a renamed file (`create`),
+ * in a copy (`copytruncate`), or in several. Compressed files are not read.
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
@@ -8,20 +8,23 @@ import { LogFile, type Place } from "./log-file.ts";
 
 type FileIdentity = Pick<Place, "device" | "inode">;
 
-/** A file that holds lines of the log. */
+/** A file that contains lines of the log. */
 export interface Candidate extends FileIdentity {
   readonly path: string;
   readonly modified: number;
   readonly size: number;
 }
 
-/** The log, and what was the log at its path once, latest first. */
+/** The log, and the files that were the log before, latest first. */
 interface Scan {
   readonly current: Candidate | undefined;
   readonly rotated: readonly Candidate[];
 }
 
-/** Looks until nothing is being renamed: meanwhile a file may be seen under two names, or under none. */
+/**
+ * Repeats until no rename is in progress: during one, a file may be seen under two names, or under
+ * none.
+ */
 async function scan(path: string): Promise<Scan> {
   let seen = await look(path);
   for (;;) {
@@ -41,7 +44,7 @@ async function look(path: string): Promise<Scan> {
   };
 }
 
-/** Which file is called what. */
+/** The files and their names. */
 function names({ current, rotated }: Scan): string {
   const all = [...rotated, ...(current === undefined ? [] : [current])];
   return all
@@ -52,13 +55,16 @@ function names({ current, rotated }: Scan): string {
 
 const COMPRESSED = /\.(?:gz|bz2|xz|zst|lz4)$/;
 
-/** Whether something that was the log once is still there, compressed or not. */
+/** Whether an earlier file of the log still exists, compressed or not. */
 export async function wasRotated(path: string): Promise<boolean> {
   const all = await readdir(dirname(path)).catch(() => []);
   return all.some((name) => isRotated(basename(path), name.replace(COMPRESSED, "")));
 }
 
-/** Whether a file of this name may be what the log was once: `mail.log.1`, `mail.log-20260303`, `mail-20260303.log`, `mail.log.old`. */
+/**
+ * Whether a file of this name may be an earlier file of the log: `mail.log.1`, `mail.log-20260303`,
+ * `mail-20260303.log`, `mail.log.old`.
+ */
 export function isRotated(log: string, name: string): boolean {
   const extension = extname(log);
   const stem = log.slice(0, log.length - extension.length);
@@ -86,9 +92,10 @@ async function candidate(path: string): Promise<Candidate | undefined> {
 }
 
 /**
- * The file in which `place` is, opened there: the log itself, or what it has become; undefined where it cannot be found.
+ * Opens the file that contains `place`, at that place: the log, or the file that it has become.
+ * undefined if there is none.
  *
- * @param without a file that is known not to be it
+ * @param without a file that is known to be another
  */
 export async function findPlace(
   path: string,
@@ -115,12 +122,12 @@ async function openPlace(
     (file) => without === undefined || !isSame(file, without),
   );
   const itself = all.filter((file) => isSame(file, place));
-  // an empty head is everybody's
+  // an empty head matches every file
   const alike = place.head.bytes === 0 ? [] : all.filter((file) => !itself.includes(file));
   for (const { path: name, size } of [...itself, ...alike]) {
     if (size < place.offset) continue;
     const file = await LogFile.reopen(name, place).catch((error: unknown) => {
-      // of the rotated ones some may be of no use; that the log itself cannot be read has to be told
+      // an unreadable rotated file may not matter, but an unreadable log does
       if (name === path) throw error;
     });
     if (file !== undefined) return file;
@@ -129,11 +136,12 @@ async function openPlace(
 }
 
 /**
- * The file that follows upon `file` once that has been read; undefined while it is the log itself, or the log that has taken its place
- * is not there or empty: whoever writes may not know of it yet, and still write to the old one.
+ * The file that follows `file` once that has been read. undefined while `file` is still the log, or
+ * the log at its path is missing or empty: the writer may not have noticed the rotation, and still
+ * write to the old file.
  */
 export async function successor(path: string, file: LogFile): Promise<Candidate | undefined> {
-  // by far the usual case
+  // by far the most common case
   const there = await candidate(path);
   if (there !== undefined && isSame(there, file.place)) return undefined;
   const { current, rotated } = await scan(path);
@@ -143,7 +151,10 @@ export async function successor(path: string, file: LogFile): Promise<Candidate 
   return next ?? (current !== undefined && current.size > 0 ? current : undefined);
 }
 
-/** The first of the log's files that was written to after `time` (milliseconds since 1970), opened at its beginning; else the log. */
+/**
+ * Opens the first file of the log that was written to after `time` (milliseconds since 1970), at
+ * its beginning; if there is none, the log.
+ */
 export async function openSince(path: string, time: number): Promise<LogFile | undefined> {
   for (;;) {
     const { current, rotated } = await scan(path);
@@ -154,7 +165,7 @@ export async function openSince(path: string, time: number): Promise<LogFile | u
   }
 }
 
-/** Opens a file; undefined where another one is there by now. */
+/** Opens a file; undefined if another has replaced it. */
 export async function openCandidate(file: Candidate): Promise<LogFile | undefined> {
   const opened = await LogFile.open(file.path);
   if (opened === undefined || isSame(opened.place, file)) return opened;

@@ -1,4 +1,4 @@
-/** From lines of a log to the logins in them that may still count. */
+/** Finds the logins in lines of a log that may still count. */
 import type { Network } from "../../login/address.ts";
 import type { Login } from "../../login/login.ts";
 import type { Formats } from "../../mail-formats/formats.ts";
@@ -9,41 +9,44 @@ import { Recognition, sampleOf, type Quiet } from "./recognition.ts";
 import { Years, type Dated } from "./years.ts";
 import type { Clock, Time } from "../../lib/clock.ts";
 
-/** A spool's file is named by a time of 16 digits: nobody read mail before that (September 2001). Milliseconds since 1970. */
+/**
+ * The first time of 16 digits, which the name of a spool file has, in September 2001. Milliseconds
+ * since 1970.
+ */
 const EARLIEST = 1e12;
 
-/** What became of a login that a log tells of. Excluded ones are not in the spool. */
+/** What was done with a login in a log. Excluded logins are not in the spool. */
 export type WatchOutcome = "spooled" | "excluded";
 
-/** How many lines were what. */
+/** The number of lines of each kind. */
 export type LineCounts = Readonly<Record<LineResult["kind"], number>>;
 
-/** What it takes to make logins of lines. */
+/** The criteria for logins. */
 export interface Selection {
   readonly formats: Formats;
   readonly exclude: readonly Network[];
   readonly now: Clock;
-  /** How old a login may be. Milliseconds. */
+  /** The greatest age of a login, in milliseconds. */
   readonly lifetime: number;
-  /** Logins from this time on, whatever their age. Milliseconds since 1970. */
+  /** Accept logins from this time on, whatever their age. Milliseconds since 1970. */
   readonly since?: number | undefined;
-  /** How long nothing may be recognised while lines come. Milliseconds; 0: forever. */
+  /** How long no line may be recognised while lines arrive, in milliseconds; 0: forever. */
   readonly quietAfter: number;
   readonly onQuiet: (quiet: Quiet) => void;
-  /** Told of a login that cannot count: why, and the line as it may be shown. */
+  /** Called for a login that does not count, with the reason and the line, safe for a terminal. */
   readonly onRefused: (why: string, line: string) => void;
-  /** Whether somebody else has recorded a login already. Default: nobody has. */
+  /** Whether another source has already recorded a login. Default: no. */
   readonly isKnown?: (login: Login) => boolean;
-  /** Told of logins once they are in the spool, or excluded for good. */
+  /** Called for logins once they are in the spool, or excluded for good. */
   readonly onLogin?: (login: Login, outcome: WatchOutcome) => void;
   readonly onLines?: (counts: LineCounts) => void;
 }
 
-/** What was found in some lines. */
+/** The logins in some lines. */
 export interface Selected {
   /** To be put into the spool. */
   readonly logins: readonly Login[];
-  /** To be called once they are in it. */
+  /** To be called once they are in the spool. */
   readonly done: () => void;
 }
 
@@ -54,7 +57,7 @@ export class Selector {
   readonly #fragments: Fragments;
   readonly #years = new Years();
 
-  /** @param before what is to be remembered of the lines before; undefined: they are not known */
+  /** @param before the state after the lines before; undefined if unknown */
   constructor(options: Selection, before: FragmentsState | undefined) {
     this.#options = options;
     this.#fragments = new Fragments(before);
@@ -62,12 +65,15 @@ export class Selector {
     this.#recognition = new Recognition(options.quietAfter, options.now(), options.onQuiet);
   }
 
-  /** What has to be remembered of the lines so far. */
+  /** The state after the lines so far. */
   get fragments(): FragmentsState {
     return this.#fragments.state;
   }
 
-  /** @param lost what was not seen of the lines before the next one: all of them, or those of the last instant */
+  /**
+   * @param lost the lines before the next one that were missed: all of them, or those of the last
+   * instant
+   */
   startAnew(lost: "all" | "last"): void {
     this.#fragments.startAnew(lost);
   }
@@ -75,7 +81,7 @@ export class Selector {
   /**
    * The logins in some lines.
    *
-   * @param from the file they come from
+   * @param from the file that contains them
    */
   async select(lines: readonly Buffer[], from?: Lines): Promise<Selected> {
     const { exclude, isKnown, onLogin, onLines } = this.#options;
@@ -121,7 +127,7 @@ export class Selector {
     return { found, counts };
   }
 
-  /** No line comes any more. */
+  /** The log has ended. */
   end(): void {
     this.#recognition.end();
   }
@@ -133,8 +139,9 @@ export class Selector {
 }
 
 /**
- * Logs have whole seconds, and a login with the time of the last one is taken for that very one (Store.authorize): the line's place in
- * the log tells them apart, by as many microseconds of that second, and is the same whenever the log is read.
+ * Makes the times of logins within a second differ. Logs have whole seconds, and a login with the
+ * same time as the last one counts as a repetition (Store.authorize). The number of the line, in
+ * microseconds, tells them apart, and is the same whenever the log is read.
  */
 function distinct(login: Login, line: number): Login {
   if (login.time % 1000 !== 0) return login;

@@ -1,4 +1,4 @@
-/** The time that a line begins with, in the spellings that syslog daemons, journalctl and mail servers have for it. */
+/** The time at the beginning of a line, as syslog daemons, journalctl and mail servers spell it. */
 
 /** Milliseconds. */
 export const DAY_MS = 86_400_000;
@@ -8,9 +8,11 @@ const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 const FRACTION = String.raw`(?:[.,](?<fraction>\d{1,9}))?`;
 const CLOCK = String.raw`(?<hour>\d\d):(?<minute>\d\d):(?<second>\d\d)${FRACTION}`;
 const SPELLINGS = [
-  // syslog's (RFC 3164), Dovecot's own, journalctl -o short and short-precise; with weekday and year as ctime(3) has them
+  // syslog (RFC 3164), Dovecot's own log, journalctl -o short and short-precise; with weekday and
+  // year, ctime(3)
   String.raw`^(?:[A-Z][a-z]{2} )?(?<name>[A-Z][a-z]{2}) (?<day>[ \d]\d) ${CLOCK}(?: (?<year>\d{4}))?$`,
-  // RFC 3339, which rsyslog writes, and what else is spelled as ISO 8601 wants it: journalctl -o short-iso, Dovecot's log_timestamp
+  // RFC 3339, which rsyslog writes, and other spellings of ISO 8601: journalctl -o short-iso,
+  // Dovecot's log_timestamp
   String.raw`^(?<year>\d{4})-(?<month>\d\d)-(?<day>\d\d)[T ]${CLOCK}(?:(?<utc>Z)|(?<sign>[+-])(?<east>\d\d):?(?<eastMinute>\d\d))?$`,
 ].map((spelling) => new RegExp(spelling));
 
@@ -20,7 +22,10 @@ const DASH = 0x2d;
 const DIGIT_0 = 0x30;
 const DIGIT_9 = 0x39;
 
-/** Where the time at `start` ends; undefined where there is none. Whether it is a time shows only when it is parsed. */
+/**
+ * The end of the time at `start`; undefined if there is none. Only parsing shows whether it is
+ * valid.
+ */
 export function timestampEnd(line: string, start = 0): number | undefined {
   if (line.charCodeAt(start + 4) === DASH && line.charCodeAt(start + 7) === DASH) {
     return endOfWord(line, start + 19);
@@ -28,7 +33,7 @@ export function timestampEnd(line: string, start = 0): number | undefined {
   if (line.charCodeAt(start + 3) !== SPACE) return undefined;
   if (line.charCodeAt(start + 9) === COLON) return endOfWord(line, start + 15);
   if (line.charCodeAt(start + 13) !== COLON) return undefined;
-  // ctime(3)'s year
+  // the year, as in ctime(3)
   const end = endOfWord(line, start + 19);
   const code = end === undefined ? 0 : line.charCodeAt(end + 1);
   return end !== undefined && code >= DIGIT_0 && code <= DIGIT_9 ? endOfWord(line, end + 1) : end;
@@ -40,13 +45,16 @@ function endOfWord(line: string, from: number): number | undefined {
 }
 
 /**
- * The time, in milliseconds since 1970; undefined where `text` is none, or one that this host's time zone has not had.
+ * The time, in milliseconds since 1970; undefined if `text` is none, or a time that this host's
+ * time zone has skipped.
  *
- * Without a year, it is the last one that is not more than a day after `latest`: so a line of the next year's first second is not taken
- * for an old one, and one that is a few hours ahead, since its writer has another time zone, shows as that.
+ * Without a year, it is the latest possible time up to a day after `latest`. So a line from the
+ * first second of the next year does not count as an old one, and a line that is some hours ahead,
+ * because its writer has another time zone, shows as such.
  *
- * Without a zone, it is local time. The hour that comes twice in autumn is the first of the two: it may end an authorization an hour
- * early, where the other one might begin one for somebody who has been gone for an hour.
+ * Without a zone, it is local time. The hour that occurs twice in autumn counts as the first one:
+ * that may end an authorization an hour early, where the second might authorize a client that left
+ * an hour ago.
  */
 export function parseTimestamp(text: string, latest: number): number | undefined {
   const groups = SPELLINGS.map((spelling) => spelling.exec(text)?.groups).find(Boolean);
@@ -57,7 +65,7 @@ export function parseTimestamp(text: string, latest: number): number | undefined
   const rest = Number(`0.${fraction}`) * 1000;
   if (year !== undefined) return plus(timeOf(Number(year), parts, eastOf(groups)), rest);
   const last = new Date(latest + DAY_MS).getFullYear();
-  // the 29th of February may be eight years ago
+  // the last 29 February may be eight years ago
   for (let candidate = last; candidate > last - 9; candidate--) {
     const time = timeOf(candidate, parts, undefined);
     if (time !== undefined && time <= latest + DAY_MS) return plus(time, rest);
@@ -65,17 +73,17 @@ export function parseTimestamp(text: string, latest: number): number | undefined
   return undefined;
 }
 
-/** Whether a time tells its year. */
+/** Whether a time includes its year. */
 export function hasYear(text: string): boolean {
   return /^\d{4}-| \d{4}$/.test(text);
 }
 
 function plus(time: number | undefined, milliseconds: number): number | undefined {
-  // microseconds, which is what there is of a Login's time
+  // a login's time has microseconds
   return time === undefined ? undefined : time + Math.floor(milliseconds * 1000) / 1000;
 }
 
-/** How far east of Greenwich, in minutes; undefined: local time. */
+/** The offset east of Greenwich in minutes; undefined: local time. */
 function eastOf({ utc, sign, east, eastMinute }: Record<string, string | undefined>) {
   if (utc !== undefined) return 0;
   if (sign === undefined) return undefined;
@@ -91,7 +99,7 @@ function timeOf(year: number, parts: Parts, east: number | undefined): number | 
     east === undefined
       ? new Date(year, month, day, hour, minute, second)
       : new Date(Date.UTC(year, month, day, hour, minute, second));
-  // a date that is none (February the 30th, the hour left out in spring) has become another one
+  // Date turns an invalid date (30 February, or the hour that spring skips) into another
   const isThat =
     east === undefined
       ? date.getMonth() === month && date.getDate() === day && date.getHours() === hour

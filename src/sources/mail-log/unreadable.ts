@@ -2,7 +2,10 @@ import { readFileSync, statSync } from "node:fs";
 import { userInfo } from "node:os";
 import { EX, PopbsmtpError } from "../../lib/errors.ts";
 
-/** What opening or reading a log has thrown, with what to do about it; what is no system error stays as it is. */
+/**
+ * An error of opening or reading a log, with what to do about it. Errors other than the system's
+ * stay as they are.
+ */
 export function unreadable(path: string, cause: unknown): unknown {
   if (!(cause instanceof Error) || !("syscall" in cause)) return cause;
   const code = "code" in cause ? cause.code : undefined;

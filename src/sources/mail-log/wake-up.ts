@@ -2,24 +2,32 @@ import { basename, dirname } from "node:path";
 import { DirectoryWatch } from "../../system/directory-watch.ts";
 import { isRotated } from "./rotation.ts";
 
-/** How often to look although nothing was announced: inotify(7) may lose events, and knows nothing of other hosts' writes. Milliseconds. */
+/**
+ * How often to look without an announcement, in milliseconds: inotify(7) may lose events, and does
+ * not see the writes of other hosts.
+ */
 const RESCAN_MS = 10_000;
 
-/** The same where nothing can be announced. */
+/** How often to look where nothing is announced, in milliseconds. */
 const POLL_MS = 500;
 
-/** Tells when something has happened to a file, whether it is there or not: its directory is watched, so it may be renamed and made anew. */
+/**
+ * Waits for changes of a file. It watches the directory, so the file may be missing, renamed and
+ * created again.
+ */
 export class WakeUp implements Disposable {
   readonly #watch: DirectoryWatch;
   #isDue = false;
   #awaken: () => void = () => undefined;
 
-  /** @param onPolling told, once in this process, that nothing is announced, and what to do about it */
+  /**
+   * @param onPolling called once in this process if nothing is announced, with what to do about it
+   */
   constructor(path: string, onPolling: (reason: string) => void) {
     const log = basename(path);
     this.#watch = new DirectoryWatch(dirname(path), {
       onChange: (changed) => {
-        // a writer that has not heard of the rotation yet writes to the old one
+        // a writer that has not noticed the rotation writes to the old file
         if (changed === null || changed === log || isRotated(log, changed)) this.#call();
       },
       onPolling,
@@ -31,12 +39,12 @@ export class WakeUp implements Disposable {
     this.#awaken();
   }
 
-  /** What happens from now on is told: to be called before looking. */
+  /** Starts noticing changes; to be called before looking at the file. */
   arm(): void {
     this.#isDue = false;
   }
 
-  /** Resolves when something has happened since {@link arm}, when it is time to look all the same, and at `signal`. */
+  /** Resolves after a change since {@link arm}, when it is time to look anyway, and at `signal`. */
   async wait(signal: AbortSignal): Promise<void> {
     if (this.#isDue || signal.aborted) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -46,7 +54,7 @@ export class WakeUp implements Disposable {
     await promise;
     signal.removeEventListener("abort", this.#awaken);
     clearTimeout(timer);
-    // a directory that was made anew is another one
+    // the directory may have been created again
     if (!this.#isDue && !signal.aborted) this.#watch.renew();
   }
 

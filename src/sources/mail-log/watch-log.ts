@@ -1,4 +1,4 @@
-/** From a mail log to logins in the spool. */
+/** Puts the logins of a mail log into the spool. */
 import { EX, PopbsmtpError, reasonOf } from "../../lib/errors.ts";
 import type { Spool } from "../../spool/spool.ts";
 import { follow } from "./follow.ts";
@@ -8,34 +8,41 @@ import type { Lines, Place } from "./log-file.ts";
 import { Selector, type Selection } from "./selector.ts";
 import { unreadable } from "./unreadable.ts";
 
-/** So much of a log may be read again after a crash that has no login in it. Bytes. */
+/** The most bytes without a login that a crash may cause to be read again. */
 const UNSAVED_BYTES = 16 * 1024 * 1024;
 
 export interface WatchOptions extends Selection {
   /** The log. */
   readonly path: string;
   readonly spool: string;
-  /** End where the log ends. */
+  /** Stop at the end of the log. */
   readonly once?: boolean;
   readonly signal: AbortSignal;
-  /** Told where a part of the log cannot be found any more; `place` is the last of it that was read. */
+  /**
+   * Called when a part of the log cannot be found any more; `place` is the last that was read of
+   * it.
+   */
   readonly onGap: (place: Place) => void;
-  /** Told, once in this process, that the kernel does not announce what is written, and what to do about it. Default: nobody hears it. */
+  /**
+   * Called once in this process if the kernel does not announce changes, with what to do about it.
+   */
   readonly onPolling?: (reason: string) => void;
-  /** Told how much of the log is still to be read, in bytes. */
+  /** Called with the number of bytes of the log that are still to be read. */
   readonly onProgress?: (rest: number) => void;
 }
 
 /**
- * Watches a log until `signal`, or with `once` to its end. Each login in it that is not too old is put into the spool, once.
+ * Watches a log until `signal`, or with `once` to its end. Each login in it that is not too old is
+ * put into the spool, once.
  *
- * @throws PopbsmtpError where the spool does not take them, or somebody else watches the log; what opening the log throws
+ * @throws PopbsmtpError if the spool cannot be written to, or another process watches the log; the
+ * errors of opening the log
  */
 export async function watchLog(options: WatchOptions): Promise<void> {
   const { path, spool, once = false, signal, since } = options;
   const { onGap, onPolling, onProgress = () => undefined } = options;
   using handover = await Handover.open(spool, path);
-  // the first time, what may still count: some of it may have been rotated away just now
+  // the first time, the lines that may still count, which may just have been rotated away
   const from = since ?? handover.place ?? options.now() - options.lifetime;
   const selector = new Selector(
     options,
@@ -70,16 +77,16 @@ export async function watchLog(options: WatchOptions): Promise<void> {
   if (once) selector.end();
 }
 
-/** Whether much would have to be read again to get from the one place to the other. */
+/** Whether much would have to be read again between two places. */
 function isFar(from: Place | undefined, to: Place): boolean {
   return from?.inode !== to.inode || Math.abs(to.offset - from.offset) > UNSAVED_BYTES;
 }
 
 /**
- * The same for lines that come from a stream, to its end. They are not numbered: a stream that begins with what an earlier one has had,
- * as journalctl's may, is to say the same.
+ * The same for the lines of a stream, to its end. They are not numbered, so a stream that repeats
+ * lines of an earlier one, as journalctl's may, repeats their times.
  *
- * @throws PopbsmtpError (77) where the spool does not take them
+ * @throws PopbsmtpError (77) if the spool cannot be written to
  */
 export async function watchStream(
   stream: AsyncIterable<Buffer>,

@@ -1,8 +1,8 @@
 /**
- * Of which year a line is whose time does not tell.
+ * Determines the year of lines whose time has none.
  *
- * At first it is taken for the latest year that is possible. But a log is written in order: where an older line follows, it was an
- * earlier year, as in a small log that nobody rotates.
+ * The first guess is the latest possible year. But a log is written in order, so if an older line
+ * follows, as in a small log that is never rotated, the line is from an earlier year.
  */
 import type { Login } from "../../login/login.ts";
 import { lineTime } from "./line.ts";
@@ -10,32 +10,32 @@ import type { Lines, Place } from "./log-file.ts";
 import { DAY_MS, parseTimestamp } from "./timestamp.ts";
 import type { Time } from "../../lib/clock.ts";
 
-/** A login in one of some lines. */
+/** A login in one of several lines. */
 export interface Dated {
   readonly login: Login;
-  /** Its time as it is written where it has no year. */
+  /** Its time as written, if that has no year. */
   readonly yearless: string | undefined;
-  /** Which of the lines it is in. */
+  /** The index of its line. */
   readonly index: number;
 }
 
 /** A part of a file that has not been read yet. */
 interface Part {
   readonly offset: number;
-  /** The oldest time in it. Milliseconds since 1970. */
+  /** The oldest time in it, in milliseconds since 1970. */
   readonly oldest: number;
 }
 
 export class Years {
   #file: Place | undefined;
-  /** What lay behind the lines that were asked about first. */
+  /** The parts after the first lines that were settled. */
   #parts: readonly Part[] = [];
 
   /**
-   * The logins, those from an earlier year with that year's time.
+   * The logins, with the times of those from an earlier year corrected.
    *
-   * @param lines what they are in
-   * @param from the file that the lines come from. Default: nothing is known of what follows them
+   * @param lines the lines that contain them
+   * @param from the file that contains the lines. Default: the lines after them are unknown
    */
   async settle(
     found: readonly Dated[],
@@ -68,7 +68,7 @@ export class Years {
       .reduce((oldest, part) => Math.min(oldest, part.oldest), Infinity);
   }
 
-  /** What was written since follows upon what was there. */
+  /** Lines written since then follow the lines that were looked at. */
   #hasLookedBehind({ device, inode, offset, head }: Place): boolean {
     const file = this.#file;
     return (
@@ -97,7 +97,7 @@ function older(oldest: number, line: Buffer, context: Parameters<typeof lineTime
 
 function settled(dated: Dated, oldest: number): Dated {
   const { login, yearless } = dated;
-  // lines of several hosts or processes may be out of order, but not by as much
+  // lines of several hosts or processes may be out of order, but not by that much
   if (yearless === undefined || oldest >= login.time - DAY_MS) return dated;
   const time = parseTimestamp(yearless, oldest) ?? 0;
   return { ...dated, login: { ...login, time } };

@@ -1,15 +1,21 @@
-/** Who may tell of logins over the network. There is nothing to go by but where a datagram or a connection comes from. */
+/**
+ * Which hosts may report logins over the network, by the source address of a datagram or a
+ * connection.
+ */
 import { networkInterfaces } from "node:os";
 import type { Address } from "../../login/address.ts";
 
-/** How long this host's addresses are remembered: asking the kernel for each datagram of a flood would be most of the work. Milliseconds. */
+/**
+ * How long to remember this host's addresses, in milliseconds. Asking the kernel for each datagram
+ * of a flood would be most of the work.
+ */
 const REMEMBER_MS = 1_000;
 
 let remembered: ReadonlySet<string> | undefined;
 
 /**
- * Whether what comes from an address comes from this host: from loopback, or one of its IPv4 addresses, since Linux lets nothing in
- * from outside that claims to be. Of IPv6 that holds for loopback only.
+ * Whether an address is this host's: loopback, or one of its IPv4 addresses, since Linux drops
+ * packets from outside that claim to come from them. For IPv6, loopback only.
  */
 export function isThisHost(address: Address): boolean {
   if (address.startsWith("127.") || address === "::1") return true;
@@ -23,7 +29,7 @@ function askKernel(): ReadonlySet<string> {
     const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
     return new Set(own.filter(({ family }) => family === "IPv4").map(({ address }) => address));
   } catch {
-    // no descriptor left to ask with
+    // no descriptor is left to ask with
     return new Set();
   }
 }

@@ -1,4 +1,4 @@
-/** Logins that DRAC's clients tell of: rpc.dracd's part, in src/rpc/drac-protocol.ts' words. */
+/** Logins that DRAC clients report: the part of rpc.dracd, over src/rpc/drac-protocol.ts. */
 import type { Address } from "../../login/address.ts";
 import type { Login } from "../../login/login.ts";
 import {
@@ -14,18 +14,18 @@ import { answerCall } from "../../rpc/server.ts";
 import type { Clock } from "../../lib/clock.ts";
 
 export interface DracOptions {
-  /** Records a login, and says whether it is safe. */
+  /** Records a login; true if it is safe. */
   readonly record: (login: Login) => Promise<boolean>;
-  /** Whether somebody may tell of logins. */
+  /** Whether a host may report logins. */
   readonly isAllowed: (caller: Address) => boolean;
   readonly now: Clock;
-  /** Told of a call by somebody who may not. */
+  /** Called for a call from a host that may not. */
   readonly onDenied: (caller: Address) => void;
-  /** Told of what is no call, or has no address in it. */
+  /** Called for a malformed call, or one without an address. */
   readonly onMalformed: (why: string) => void;
 }
 
-/** The answer to a message, once the login in it is recorded; undefined where there is none to give. */
+/** The answer to a message, once its login is recorded; undefined if there is none. */
 export function answerDrac(
   message: Buffer,
   caller: Address,

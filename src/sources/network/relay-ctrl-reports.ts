@@ -1,26 +1,32 @@
-/** Logins that relay-ctrl-send tells of: relay-ctrl-udp's part. A datagram is an address; one byte says that it was taken. */
+/**
+ * Logins that relay-ctrl-send reports: the part of relay-ctrl-udp. A datagram is an address; an
+ * answer of one byte confirms it.
+ */
 import { parseAddress, type Address } from "../../login/address.ts";
 import type { Login } from "../../login/login.ts";
 import type { Clock } from "../../lib/clock.ts";
 
 const TAKEN = Buffer.of(1);
 
-/** An IPv6 address in its longest spelling. */
+/** The longest spelling of an IPv6 address. */
 const ADDRESS_BYTES = 45;
 
 export interface RelayCtrlOptions {
-  /** Records a login, and says whether it is safe. */
+  /** Records a login; true if it is safe. */
   readonly record: (login: Login) => Promise<boolean>;
-  /** Whether somebody may tell of logins. */
+  /** Whether a host may report logins. */
   readonly isAllowed: (sender: Address) => boolean;
   readonly now: Clock;
-  /** Told of a datagram from somebody who may not. */
+  /** Called for a datagram from a host that may not. */
   readonly onDenied: (sender: Address) => void;
-  /** Told of a datagram that is no address. */
+  /** Called for a datagram that is not an address. */
   readonly onMalformed: (why: string) => void;
 }
 
-/** The answer to a datagram, once the login in it is recorded; undefined: none, and the sender will try again. */
+/**
+ * The answer to a datagram, once its login is recorded; undefined: none, and the sender tries
+ * again.
+ */
 export async function answerRelayCtrl(
   datagram: Buffer,
   sender: Address,
