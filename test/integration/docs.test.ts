@@ -1,14 +1,14 @@
 /** The documentation against the program: what it says is there is there, and what is there is in it. */
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import type { Command } from "commander";
 import { createProgram } from "../../src/cli.ts";
 import { loadConfig } from "../../src/config/reading/load.ts";
 import { createMetrics } from "../../src/daemon/metrics/metrics.ts";
 import { ConfigError } from "../../src/lib/errors.ts";
-import { DOCS, examples, section } from "../support/docs.ts";
+import { DOCS, examples, PAGES, section } from "../support/docs.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { recorder } from "../unit/commands/recorder.ts";
 
@@ -55,9 +55,12 @@ test("every command line in the documentation is one that the program takes", as
     ),
   );
   assert.ok(lines.length > 30);
+  const names = new Set(commandsOf(idleProgram()).map((command) => path(command).slice(9)));
   for (const words of lines) {
     // "--config FILE ..." and what the wrapper becomes are not for commander
     if (words.includes("...")) continue;
+    // a command's name alone
+    if (names.has(words.join(" "))) continue;
     const isCommand = idleProgram().commands.some((command) => command.name() === words[0]);
     if (!isCommand && words.some((word) => word.includes("/"))) assertWrapper(words);
     else await idleProgram().parseAsync(words, { from: "user" }).catch(unlessVersion);
@@ -167,7 +170,7 @@ test("every metric is documented, and no other", () => {
   });
   const names = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name = ""]) => name);
   assert.ok(names.length > 10);
-  const [list = ""] = section("### Metrics").split("\nWorth an alert");
+  const [list = ""] = section("## Metrics").split("\nAlert on");
   const described = Array.from(
     list.matchAll(/`((?:popbsmtp|process)_\w+)`/g),
     ([, name = ""]) => name,
@@ -176,7 +179,7 @@ test("every metric is documented, and no other", () => {
 });
 
 test("every event of the daemon's log is documented, at its level", () => {
-  const log = section("### The log");
+  const log = section("## The log");
   const levels = new Map(
     Array.from(
       log.matchAll(/^Level (\w+):\n([^]*?)(?=^Level|$(?![^]))/gm),
@@ -223,20 +226,121 @@ test("the documentation says what to do about everything that the wrapper may sa
   }
 });
 
-test("every message that Troubleshooting quotes is one that the program prints", () => {
-  const text = section("## Troubleshooting");
-  // the first line of an item is what is printed; below it is what to do
-  const lines = text.split("\n").filter((line) => line.startsWith("- `"));
-  const quoted = lines.flatMap((line) =>
-    Array.from(line.matchAll(/`([^`]+)`/g), ([, t = ""]) => t),
-  );
-  assert.ok(quoted.length > 20);
-  const printed = [launcherText(), ...sources()].join("\n");
-  const unknown = quoted
-    .filter((message) => !/^\w+$|^POPBSMTP_DEBUG=1$/.test(message))
-    // in capitals is what differs from time to time
-    .flatMap((message) => message.split(/\b(?:[A-Z]{2,}|[AN])\b/))
-    .map((piece) => piece.replace(/^[:;, ]+/, "").trim())
-    .filter((piece) => /[a-z]{3}/.test(piece) && !printed.includes(piece));
+/** Messages of other programs, with the file that has them in it. */
+const OF_OTHERS: ReadonlyMap<string, string> = new Map([
+  ["last_login_dict: Failed to write value", "/usr/lib/dovecot/modules/lib10_last_login_plugin.so"],
+  ["last_login_dict: Write was unconfirmed", "/usr/lib/dovecot/modules/lib10_last_login_plugin.so"],
+  ["454 4.7.1 Relay access denied", "/usr/lib/postfix/sbin/smtpd"],
+  ["451 4.3.5 Server configuration error", "/usr/lib/postfix/sbin/smtpd"],
+  ["ready and waiting", "/usr/sbin/rpcinfo"],
+]);
+
+/** Messages that come from the kernel by way of Node or Postfix. */
+const OF_SYSTEM: ReadonlySet<string> = new Set([
+  "connect ENOENT /run/rpcbind.sock",
+  "connect to ... popbsmtp/policy: No such file or directory",
+]);
+
+test("every message that the documentation quotes is one that a program prints", () => {
+  const programs = [...sources(), read("scripts/build.ts")];
+  const literals = [...programs.flatMap(stringsOf), ...bashStrings(launcherText())];
+  const quoted = new Set(spans().filter(isMessage));
+  assert.ok(quoted.size > 25);
+  const unknown = [...quoted].filter((message) => {
+    const file = OF_OTHERS.get(message);
+    // the code in front is not a part of the format
+    if (file !== undefined) return !readFileSync(file).includes(message.replace(/^[\d. ]+/, ""));
+    return !OF_SYSTEM.has(message) && !isPrinted(message, literals);
+  });
   assert.deepEqual(unknown, []);
+});
+
+/** What stands between backquotes, with the line breaks that do not count. */
+function spans(): readonly string[] {
+  const text = DOCS.replaceAll(/^ *```[^]*?^ *```$/gm, "");
+  return Array.from(text.matchAll(/`([^`]+)`/g), ([, span = ""]) => span.replaceAll(/\s+/g, " "));
+}
+
+/** Three words or more that are neither a command line nor a setting. */
+function isMessage(span: string): boolean {
+  if (span.split(" ").length < 3 || /\d:\d\d:/.test(span)) return false;
+  return (
+    !/^(?:popbsmtp|postconf|systemctl|chgrp|npm|kill|bash|ALTER|grep|psql|echo|create|check_|event key)/.test(
+      span.replace(/^popbsmtp: /, ""),
+    ) && !/ = |^\[|^service popbsmtp$|=\S+ .*=/.test(span.replace("client_limit = 1", ""))
+  );
+}
+
+/** Each part of a message, between its colons, is in one string of the program; what varies is in capitals. */
+function isPrinted(message: string, literals: readonly string[]): boolean {
+  const parts = message.split(/: |:$/).filter((part) => /[a-z]{2}/.test(part));
+  return parts.every((part) => {
+    const pieces = part
+      .split(/\b(?:[A-Z]{2,}|[AN])\b/)
+      .map((piece) => piece.replaceAll(/[$()*+.?[\\\]^{|}]/g, "\\$&"));
+    const pattern = new RegExp(pieces.join(".+?"));
+    return literals.some((literal) => pattern.test(literal));
+  });
+}
+
+/** The strings of TypeScript, without comments; what is put together with + is one string. */
+function stringsOf(text: string): readonly string[] {
+  let code = text.replaceAll(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
+  // from the inside out: there are templates in templates
+  const varying = /\$\{[^{}]*\}/g;
+  while (varying.test(code)) code = code.replaceAll(varying, "VARIES");
+  code = code.replaceAll(/["`] \+\s+["`]/g, "");
+  return Array.from(code.matchAll(/"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\.)*`/g), ([string]) => string);
+}
+
+function bashStrings(text: string): readonly string[] {
+  const code = text.replaceAll(/^\s*#.*$/gm, "");
+  return Array.from(code.matchAll(/"[^"\n]*"|'[^'\n]*'/g), ([string]) => string);
+}
+
+test("every link leads to a page and a heading, and every page can be reached from the README", () => {
+  const anchors = new Map(PAGES.map(({ name, text }) => [name, headings(text).map(anchor)]));
+  const reached = new Set(["README.md"]);
+  for (const { name, text } of PAGES) {
+    const own = anchors.get(name) ?? [];
+    assert.equal(new Set(own).size, own.length, `${name}: a heading occurs twice`);
+    for (const [, target = ""] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (target.startsWith("https://")) continue;
+      const [file = "", heading] = target.split("#");
+      const page = file === "" ? name : join(dirname(name), file);
+      assert.ok(existsSync(new URL(`../../${page}`, import.meta.url)), `${name}: ${target}`);
+      reached.add(page);
+      if (heading !== undefined)
+        assert.ok(anchors.get(page)?.includes(heading), `${name}: ${target}`);
+    }
+  }
+  const [{ text: readme } = { text: "" }] = PAGES;
+  const [, map = ""] = readme.split("\n## Documentation\n");
+  for (const { name } of PAGES.slice(1)) {
+    assert.ok(readme.includes(`](${name})`), `${name} is not in the README`);
+    assert.ok(/from-/.test(name) || map.includes(`](${name})`), `${name} is not in the map`);
+  }
+});
+
+function headings(text: string): readonly string[] {
+  const prose = text.replaceAll(/^ *```[^]*?^ *```$/gm, "");
+  return Array.from(prose.matchAll(/^#+ (.*)$/gm), ([, heading = ""]) => heading);
+}
+
+/** As GitHub makes it of a heading. */
+function anchor(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+    .replaceAll(" ", "-");
+}
+
+test("every file of the project that the documentation names is there", () => {
+  const named = Array.from(
+    DOCS.matchAll(/(?<![\w/.-])(?:bin|src|sql|test|scripts|bench|docs)\/[\w./-]*/g),
+    ([file]) => file.replace(/\.$/, ""),
+  );
+  assert.ok(named.length > 5);
+  const missing = named.filter((file) => !existsSync(new URL(`../../${file}`, import.meta.url)));
+  assert.deepEqual(missing, []);
 });

@@ -1,19 +1,19 @@
 import { readdirSync, readFileSync } from "node:fs";
 
 /** A page of the documentation: "README.md", "docs/install.md". */
-interface Page {
+export interface Page {
   readonly name: string;
   readonly text: string;
 }
 
 /** A fenced block of a page. */
-interface Block {
+export interface Block {
   readonly page: string;
   /** The heading it stands below, as it is written. */
   readonly heading: string;
   readonly language: string;
-  /** What follows the language in the fence's first line: the file that the block is to be written to. "" where nothing does. */
-  readonly file: string;
+  /** What follows the language in the fence's first line: a file to write the block to, or for whom it is. "" where nothing does. */
+  readonly note: string;
   /** Without its indentation. */
   readonly text: string;
 }
@@ -21,7 +21,7 @@ interface Block {
 const ROOT = new URL("../../", import.meta.url);
 
 /** README.md and every page of docs/. */
-const PAGES: readonly Page[] = [
+export const PAGES: readonly Page[] = [
   "README.md",
   ...readdirSync(new URL("docs/", ROOT))
     .filter((name) => name.endsWith(".md"))
@@ -32,7 +32,7 @@ const PAGES: readonly Page[] = [
 /** All pages, one after another. */
 export const DOCS = PAGES.map(({ text }) => text).join("\n");
 
-const BLOCKS: readonly Block[] = PAGES.flatMap(blocksOf);
+export const BLOCKS: readonly Block[] = PAGES.flatMap(blocksOf);
 
 function blocksOf({ name, text }: Page): readonly Block[] {
   const pattern = /^#+ (?<heading>.*)$|^(?<indentation> *)```(?<info>.*)\n(?<body>[^]*?)^ *```$/gm;
@@ -43,9 +43,9 @@ function blocksOf({ name, text }: Page): readonly Block[] {
       heading = groups["heading"] ?? "";
       return [];
     }
-    const [language = "", file = ""] = info.split(" ");
+    const [language = "", note = ""] = info.split(" ");
     const plain = body.replaceAll(new RegExp(`^${indentation}`, "gm"), "");
-    return [{ page: name, heading, language, file, text: plain }];
+    return [{ page: name, heading, language, note, text: plain }];
   });
 }
 

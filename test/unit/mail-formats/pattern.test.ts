@@ -17,8 +17,8 @@ function parse(source: string, line: string | Buffer): LineResult {
   return parseLine(Buffer.from(line), context);
 }
 
-/** The documentation's example. */
-const VPOPMAIL = /^ {4}pattern = '(.*)'$/m.exec(DOCS)?.[1] ?? "";
+/** The example of docs/mail-log.md. */
+const VPOPMAIL = /^pattern = '(.*)'$/m.exec(DOCS)?.[1] ?? "";
 const LINE =
   "Mar  3 10:00:01 mail vpopmail[9]: vchkpw-pop3: (PLAIN) login success bob@example.org:192.0.2.10";
 const LOGIN = {

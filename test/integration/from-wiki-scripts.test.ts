@@ -1,14 +1,15 @@
-/** docs/wiki-recipe.md, done from top to bottom on the real servers, with other paths than those of a mail server. */
+/** docs/from-wiki-scripts.md, done from top to bottom on the real servers, with other paths than those of a mail server. */
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { BLOCKS, type Block } from "../support/docs.ts";
 import { install, type Installation } from "../support/installation.ts";
 import { startPostfix, type Postfix } from "../support/postfix.ts";
 import { PLAIN_ENV, run } from "../support/run.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
-const PAGE = readFileSync(new URL("../../docs/wiki-recipe.md", import.meta.url), "utf8");
+const PAGE = "docs/from-wiki-scripts.md";
 
 type Driver = "pgsql" | "mysql";
 
@@ -16,16 +17,9 @@ type Driver = "pgsql" | "mysql";
 const WIKI_TABLE = { pgsql: "auth", mysql: "popbsmtp" };
 const WIKI_TIME = { pgsql: "accessed", mysql: "last_seen" };
 
-interface Block {
-  readonly language: string;
-  readonly text: string;
-}
-
 /** The page's blocks for one database, in their order. */
 function blocks(driver: Driver): readonly Block[] {
-  return Array.from(PAGE.matchAll(/^```(\w+)(?: (\w+))?\n([^]*?)^```$/gm))
-    .filter(([, , only]) => only === undefined || only === driver)
-    .map(([, language = "", , text = ""]) => ({ language, text }));
+  return BLOCKS.filter(({ page, note }) => page === PAGE && (note === "" || note === driver));
 }
 
 /** The page's paths and names, as they are here. */
@@ -136,12 +130,3 @@ for (const driver of ["pgsql", "mysql"] as const) {
     assert.deepEqual(await box.rows(), []);
   });
 }
-
-test("the page and the README lead to each other", () => {
-  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  for (const heading of ["Install", "Set up"]) {
-    assert.match(readme, new RegExp(`^## ${heading}$`, "m"));
-    assert.match(PAGE, new RegExp(`_${heading}_`));
-  }
-  assert.match(readme, /\(docs\/wiki-recipe\.md\)/);
-});
