@@ -25,7 +25,7 @@ import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
 import { EX, UsageError } from "./lib/errors.ts";
 
 /** The wrapper's options, which the bash half takes; those with a value are in front. */
-const WRAPPER_OPTIONS: readonly HelpItem[] = [
+export const WRAPPER_OPTIONS: readonly HelpItem[] = [
   ["--config FILE", `the configuration (default: ${DEFAULT_CONFIG_PATH})`],
   [
     "--wait MS",
@@ -41,7 +41,7 @@ const WRAPPER_OPTIONS: readonly HelpItem[] = [
 ];
 
 /** What the exit statuses mean. */
-const EXIT_STATUSES: Readonly<Record<(typeof EX)[keyof typeof EX], string>> = {
+export const EXIT_STATUSES: Readonly<Record<(typeof EX)[keyof typeof EX], string>> = {
   [EX.OK]: "success; for check: the address may relay",
   [EX.NO]: "a negative answer: the address may not relay, or there was nothing to revoke",
   [EX.USAGE]: "the command line is wrong",

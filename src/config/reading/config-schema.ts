@@ -1,4 +1,4 @@
-/** The whole configuration file. */
+/** The whole configuration file. scripts/manual/key-texts.ts documents each key. */
 import * as v from "valibot";
 import { networks } from "./networks-schema.ts";
 import { section } from "./section.ts";
@@ -10,7 +10,8 @@ import { watchEntries, watchSection } from "./watch-schema.ts";
 const SECOND = 1000;
 const DAY = 86_400 * SECOND;
 
-const topEntries = {
+/** The keys at the top of the file. */
+export const topEntries = {
   spool: v.optional(absolutePath, "/var/spool/popbsmtp"),
   lifetime: v.optional(duration(SECOND, 7 * DAY), "30m"),
   user: v.optional(accountName, "popbsmtp"),

@@ -27,7 +27,8 @@ export interface AccountInput {
   readonly "password-file"?: Secret | undefined;
 }
 
-const accountEntries = {
+/** The keys of [store.purger] and [store.reader]. */
+export const accountEntries = {
   user: v.optional(line("the name of a database account")),
   password: v.optional(password),
   "password-file": v.optional(passwordFile),
@@ -37,15 +38,18 @@ const accountEntries = {
 export const eitherOr = ["password", "password-file"] as const;
 const accountSection = section(accountEntries, { eitherOr });
 
+/** The keys of [store.columns]. */
+export const columnEntries = {
+  address: identifier,
+  "last-seen": identifier,
+  user: v.optional(identifier),
+  service: v.optional(identifier),
+  "first-seen": v.optional(identifier),
+  logins: v.optional(identifier),
+};
+
 const columns = v.pipe(
-  section({
-    address: identifier,
-    "last-seen": identifier,
-    user: v.optional(identifier),
-    service: v.optional(identifier),
-    "first-seen": v.optional(identifier),
-    logins: v.optional(identifier),
-  }),
+  section(columnEntries),
   v.check((named) => {
     const names = Object.values(named);
     return new Set(names).size === names.length;

@@ -17,9 +17,16 @@ const OWN_COLUMNS: Columns = {
 };
 
 /** Without `host`, the database is on this host, at Debian's sockets. */
-const SERVER_DEFAULTS = {
+export const SERVER_DEFAULTS = {
   pgsql: { host: "/var/run/postgresql", port: 5432 },
   mysql: { host: "/run/mysqld/mysqld.sock", port: 3306 },
+};
+
+/** The accounts of a database server unless others are named. */
+export const ACCOUNT_DEFAULTS = {
+  writer: "popbsmtp",
+  purger: "popbsmtp_purger",
+  reader: "popbsmtp_reader",
 };
 
 /** The keys of all drivers. */
@@ -85,9 +92,9 @@ function toStoreConfigs(input: StoreInput): readonly StoreConfig[] {
           hosts: input.host ?? [host],
           port: input.port ?? port,
           database: input.database,
-          writer: toAccount(input, "popbsmtp"),
-          purger: input.purger && toAccount(input.purger, "popbsmtp_purger"),
-          reader: toAccount(input.reader ?? {}, "popbsmtp_reader"),
+          writer: toAccount(input, ACCOUNT_DEFAULTS.writer),
+          purger: input.purger && toAccount(input.purger, ACCOUNT_DEFAULTS.purger),
+          reader: toAccount(input.reader ?? {}, ACCOUNT_DEFAULTS.reader),
           ssl: input.ssl,
         },
       ];

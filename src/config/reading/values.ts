@@ -60,6 +60,7 @@ export function duration(least: number, most: number, { orNever = false } = {}) 
       }
       return milliseconds;
     }),
+    v.metadata({ least, most, orNever }),
   );
 }
 
@@ -207,11 +208,14 @@ const sslSwitch = v.pipe(
     on ? { ca: undefined, rejectUnauthorized: true } : undefined,
   ),
 );
+/** The keys of [store.ssl]. */
+export const sslEntries = {
+  ca: v.optional(caFile),
+  "reject-unauthorized": v.optional(v.boolean("expected true or false"), true),
+};
+
 const sslSection = v.pipe(
-  section({
-    ca: v.optional(caFile),
-    "reject-unauthorized": v.optional(v.boolean("expected true or false"), true),
-  }),
+  section(sslEntries),
   v.transform((ssl): SslConfig => ({
     ca: ssl.ca?.pem,
     caFile: ssl.ca?.path,

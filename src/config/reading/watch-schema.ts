@@ -39,18 +39,24 @@ export const watchEntries = {
   "quiet-after": v.optional(duration(60_000, 30 * DAY, { orNever: true }), "6h"),
 };
 
+/** Two keys of which one may be given. */
+export const eitherFormat = ["format", "pattern"] as const;
+
+/** What `format` is unless it or a pattern is given. */
+export const DEFAULT_FORMAT = "auto";
+
 /**
  * The section; its output is {@link WatchConfig} without `inDaemon`. `rules` covers keys that
  * belong elsewhere.
  */
 export function watchSection(rules: SectionRules) {
   return v.pipe(
-    section(watchEntries, { ...rules, eitherOr: ["format", "pattern"] }),
+    section(watchEntries, { ...rules, eitherOr: eitherFormat }),
     v.transform((input): Omit<WatchConfig, "inDaemon"> => ({
       files: input.file,
       formats:
         input.pattern === undefined
-          ? Formats.named(input.format ?? "auto")
+          ? Formats.named(input.format ?? DEFAULT_FORMAT)
           : Formats.own(input.pattern),
       quietAfter: input["quiet-after"],
     })),
