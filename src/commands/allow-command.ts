@@ -28,7 +28,10 @@ export function allowCommand(context: Context): Command {
     });
 }
 
-/** Records a login now. Throws (65) where the address is excluded, or the user's name is too long for a store. */
+/**
+ * Records a login now. Throws (65) if the address is excluded, or the user name is too long for a
+ * store.
+ */
 export async function allow(
   store: Store,
   { lifetime, exclude }: Pick<Config, "lifetime" | "exclude">,

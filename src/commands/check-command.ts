@@ -11,7 +11,7 @@ import { addressArgument, withStore, type Context } from "./context.ts";
 import type { DaemonAnswer } from "./daemon-answer.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
-/** For so long the daemon goes by a "no" of the store's, and a little longer. Milliseconds. */
+/** How long the daemon relies on a "no" of the store, and a little longer. Milliseconds. */
 const NO_MS = 1_100;
 
 export function checkCommand(context: Context): Command {
@@ -40,20 +40,20 @@ export function checkCommand(context: Context): Command {
     });
 }
 
-/** Whom to ask about an address. */
+/** The sources of the answer. */
 interface Sources {
   readonly store: Store;
-  /** undefined: the daemon is not at work. */
+  /** undefined if the daemon is not running. */
   readonly daemon: () => Promise<DaemonAnswer | undefined>;
 }
 
-/** What the store has of an address, or why it does not say. */
+/** The store's row for an address, or why it is unknown. */
 type Found = { readonly row: Authorization | undefined } | { readonly error: Error };
 
 /**
  * Prints one line about an address, and returns whether it may relay.
  *
- * @throws StoreAwayError where nobody can tell
+ * @throws StoreAwayError if that is unknown
  */
 export async function check(
   { store, daemon }: Sources,
@@ -72,7 +72,7 @@ export async function check(
   const row = "row" in found ? found.row : undefined;
   let said = await daemon();
   if (said?.answer === "unknown" && row !== undefined) {
-    // it may have asked the store before this login
+    // the daemon may have asked the store before this login
     await sleep(NO_MS);
     said = await daemon();
   }

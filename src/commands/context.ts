@@ -8,24 +8,30 @@ import type { Store } from "../stores/store.ts";
 import type { AllDrained } from "../drain/drain-legs.ts";
 import { printable, type Terminal } from "../lib/terminal.ts";
 
-/** What every command is given, and leaves its answer in. */
+/** The input and the result of a command. */
 export interface Context {
   readonly terminal: Terminal;
   readonly now: Clock;
-  /** The exit status, unless something is thrown. 0 at first; a command answers "no" with EX.NO. */
+  /** The exit status, unless an exception is thrown. Initially 0; EX.NO is a negative answer. */
   exitStatus: number;
 }
 
-/** The configuration `--config` names, read and checked, with the privileges this process was started with. */
+/**
+ * The configuration that `--config` names, read and checked, with the privileges with which this
+ * process was started.
+ */
 export async function configOf(command: Command): Promise<Config> {
-  // loaded here, not above: `--help` and usage errors need no TOML
+  // imported here, not above: `--help` and usage errors need no TOML parser
   const { loadConfig } = await import("../config/reading/load.ts");
   const { config } = command.optsWithGlobals<{ config?: string }>();
   if (config === "") throw new UsageError("--config: name a file");
   return loadConfig(config);
 }
 
-/** The same, and then no longer root: from here on the spool and the store are worked on as the configured user. */
+/**
+ * The same, then drops root's privileges: from here on, the configured user accesses the spool and
+ * the store.
+ */
 export async function enter(command: Command): Promise<Config> {
   const config = await configOf(command);
   const { dropPrivileges } = await import("../system/privileges.ts");
@@ -33,7 +39,7 @@ export async function enter(command: Command): Promise<Config> {
   return config;
 }
 
-/** Opens the configured stores, by default with the accounts for writing. */
+/** Opens the configured stores, by default with the accounts that write. */
 export async function openConfigured(
   config: Config,
   options: OpenStoresOptions = {},
@@ -42,7 +48,7 @@ export async function openConfigured(
   return openStores(config, options);
 }
 
-/** {@link enter}, open the stores, use them, and close them whatever happens. */
+/** Calls {@link enter}, opens the stores, uses them, and closes them in any case. */
 export async function withStore(
   { terminal }: Pick<Context, "terminal">,
   command: Command,
@@ -58,12 +64,12 @@ export async function withStore(
   }
 }
 
-/** Notes lines about what did not go as it should, though the command goes on. */
+/** Reports failures that do not end the command. */
 export function reportTo({ note }: Pick<Terminal, "note">): (line: string) => void {
   return (line) => note(`popbsmtp: ${printable(line)}`);
 }
 
-/** Writes what is in the spool to the stores, as `popbsmtp drain` does. */
+/** Writes the logins in the spool to the stores, as `popbsmtp drain` does. */
 export async function drainSpool(
   config: Config,
   { terminal, now }: Pick<Context, "terminal" | "now">,
@@ -81,7 +87,7 @@ export async function drainSpool(
   }
 }
 
-/** The address an administrator typed, in any spelling of it. Throws (65) where it is none. */
+/** The address in an argument, in any spelling. Throws (65) if it is invalid. */
 export function addressArgument(text: string): Address {
   const address = parseAddress(text);
   if (address !== undefined) return address;

@@ -7,21 +7,27 @@ const POLICY_NO = "action=DUNNO\n\n";
 const SOCKETMAP_YES = "5:OK OK,";
 const SOCKETMAP_NO = "9:NOTFOUND ,";
 
-/** What a daemon answers mail servers about an address. */
+/** The daemon's answer to mail servers about an address. */
 export type DaemonAnswer =
   | { readonly answer: "authorized" }
-  /** `isSure`: the policy service says the same where the store is away, and it does not know the address. */
+  /**
+   * `isSure` is false for the policy service, which gives this answer also if it does not know the
+   * address and the store is away.
+   */
   | { readonly answer: "unknown"; readonly isSure: boolean }
-  /** It does not know the address, and its store is away. */
+  /** The daemon does not know the address, and its store is away. */
   | { readonly answer: "away"; readonly why: string };
 
-/** Asks the daemon at its sockets, one after the other, until it answers. Undefined where it is not at work. */
+/**
+ * Asks the daemon at its sockets, one after the other, until it answers. undefined if it is not
+ * running.
+ */
 export async function askDaemon(
   { socketmap, policy }: Pick<Config["serve"], "socketmap" | "policy">,
   address: Address,
 ): Promise<DaemonAnswer | undefined> {
   const key = `relay ${address}`;
-  // the policy service cannot say that the store is away
+  // the policy service cannot report that the store is away
   for (const endpoint of socketmap) {
     const said = await ask(endpoint, `${key.length}:${key},`);
     if (said !== undefined) return said;

@@ -7,7 +7,7 @@ import type { Spool } from "../spool/spool.ts";
 import { configOf, drainSpool, enter, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
-/** How long `popbsmtp drain` waits for another drain that is at work to be done. Milliseconds. */
+/** How long `popbsmtp drain` waits for another running drain to finish, in milliseconds. */
 const PATIENCE_MS = 10_000;
 
 export function drainCommand(context: Context): Command {
@@ -17,7 +17,8 @@ export function drainCommand(context: Context): Command {
       "Writes the logins that wait in the spool to the store, each with the time at which it was made. There is seldom a need to: the daemon drains the spool, a wrapper starts a drain if there is none, and popbsmtp purge drains first. If another drain is at work, this one waits up to 10 seconds for it to finish.",
     )
     .addOption(
-      // what the bash half starts: the spool is where to leave word, since nobody reads this process' stderr
+      // the launcher uses this option; as nobody reads the stderr of this process, it reports
+      // errors in the spool
       new Option("--linger <spool>").hideHelp(),
     )
     .exitStatus(EX.TEMPFAIL, "the store cannot be reached; the logins stay in the spool")
@@ -33,9 +34,9 @@ async function drain(context: Context, command: Command): Promise<void> {
 }
 
 /**
- * Writes what is in the spool to the stores, or waits until the drain at work has done so.
+ * Writes the logins in the spool to the stores, or waits until the running drain has done so.
  *
- * @throws StoreAwayError where that cannot be done
+ * @throws StoreAwayError if that fails
  */
 export async function emptySpool(
   config: Config,
@@ -48,7 +49,7 @@ export async function emptySpool(
   }
 }
 
-/** Another drain is at work: waits until it has emptied the spool. */
+/** Waits until another running drain has emptied the spool. */
 async function othersDrain(path: string): Promise<void> {
   const { Spool } = await import("../spool/spool.ts");
   const spool = new Spool(path);
@@ -68,7 +69,7 @@ async function othersDrain(path: string): Promise<void> {
 async function linger({ now }: Context, command: Command, path: string): Promise<void> {
   const { Spool } = await import("../spool/spool.ts");
   const spool = new Spool(path);
-  // wrappers of any user may have to read what it leaves in the spool
+  // wrappers of any user may have to read its files in the spool
   process.umask(0o022);
   const leaving = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
@@ -86,8 +87,8 @@ async function linger({ now }: Context, command: Command, path: string): Promise
 }
 
 /**
- * Drains until nothing has come for a while, or `leaving`. Returns the configuration to go on with where its file has been changed
- * meanwhile.
+ * Drains until no login has arrived for a while, or `leaving`. Returns the changed configuration,
+ * if the file has changed meanwhile.
  */
 async function lingerWith(
   config: Config,
@@ -101,7 +102,7 @@ async function lingerWith(
   const { startLegDrains } = await import("../drain/drain-legs.ts");
   const changes = await watchConfig(config, command, spool);
   const hurry = true;
-  // what is wrong may be a password, and be corrected meanwhile
+  // the error may be a password that is corrected meanwhile
   const reload = () => configOf(command).catch(() => config);
   let store = await openConfigured(config, { hurry });
   const reopen = async () => {
@@ -118,7 +119,7 @@ async function lingerWith(
     const isFollowed = () => next() !== undefined;
     const drainOn = () =>
       drainLingering(config, store, reopen, signal, { now, isNeeded, isFollowed });
-    // what it writes at the very end may leave something for a store that is away
+    // the last batch may leave logins for a store that is away
     while ((await drainOn()) !== undefined && !signal.aborted && (await isNeeded()));
     return next();
   } finally {
@@ -128,16 +129,16 @@ async function lingerWith(
   }
 }
 
-/** What {@link watchConfig} has found. */
+/** The result of {@link watchConfig}. */
 interface Changes {
-  /** Aborted when the file has been changed, and is in order. */
+  /** Aborted when the file has changed, and is valid. */
   readonly signal: AbortSignal;
-  /** The configuration that this process can go on with. */
+  /** The configuration with which this process can continue. */
   readonly next: () => Config | undefined;
   readonly end: () => void;
 }
 
-/** Reads the configuration again when its file changes; where it is wrong, has wrappers report that. */
+/** Reads the configuration again when its file changes; if it is invalid, wrappers report that. */
 async function watchConfig(config: Config, command: Command, spool: Spool): Promise<Changes> {
   const { onFileChange } = await import("../system/file-changes.ts");
   const changed = new AbortController();
@@ -149,7 +150,7 @@ async function watchConfig(config: Config, command: Command, spool: Spool): Prom
       spool.setNotice(undefined);
       changed.abort();
     } catch (error) {
-      // only root may read it, and this is root no more
+      // only root can read it, and this process is no longer root
       if (error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM) return;
       spool.setNotice(`${reasonOf(error)}; the configuration stays as it was`);
     }
@@ -157,13 +158,16 @@ async function watchConfig(config: Config, command: Command, spool: Spool): Prom
   const forget = onFileChange(config.path ?? DEFAULT_CONFIG_PATH, () => void adopt());
   const end = () => {
     forget();
-    // whoever drains next reads the file itself
+    // the next drain reads the file itself
     spool.setNotice(undefined);
   };
   return { signal: changed.signal, next: () => next, end };
 }
 
-/** Whether the drain of one configuration can go on as that of another: it can change neither its spool nor its user. */
+/**
+ * Whether the drain of one configuration can continue with another: it can change neither its spool
+ * nor its user.
+ */
 function isSameDrain(one: Config, other: Config): boolean {
   return one.spool === other.spool && one.user === other.user;
 }

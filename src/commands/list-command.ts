@@ -10,7 +10,7 @@ import { DocumentedCommand } from "./documented-command.ts";
 export interface ListOptions {
   /** An array for programs instead of a table for people. Default false. */
   readonly json?: boolean;
-  /** What expired and is not purged yet, too. Default false. */
+  /** Include authorizations that have expired and are not purged yet. Default false. */
   readonly all?: boolean;
 }
 
@@ -67,7 +67,7 @@ export async function list(
 
 const HEADER = ["address", "user", "service", "first seen", "last seen", "logins", "valid for"];
 
-/** Logins in the spool are in no list, though the daemon may know of them. */
+/** Logins in the spool are not listed, although the daemon may know them. */
 async function noteWaiting({ spool }: Pick<Config, "spool">, { terminal }: Context): Promise<void> {
   const { Spool } = await import("../spool/spool.ts");
   try {
@@ -76,7 +76,7 @@ async function noteWaiting({ spool }: Pick<Config, "spool">, { terminal }: Conte
     const what = length === 1 ? "1 login waits" : `${length} logins wait`;
     terminal.note(`popbsmtp: ${what} in the spool, and may not be listed yet`);
   } catch (error) {
-    // no spool, or none that this user may read
+    // no spool, or this user cannot read it
     if (!(error instanceof PopbsmtpError)) throw error;
   }
 }
@@ -97,7 +97,7 @@ function cells(row: Authorization, validFor: string): readonly string[] {
   ].map(printable);
 }
 
-/** Lines whose columns stand below each other. */
+/** Lines with aligned columns. */
 function align(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = HEADER.map((_, column) =>
     Math.max(...rows.map((row) => width(row[column] ?? ""))),
@@ -110,7 +110,7 @@ function align(rows: readonly (readonly string[])[]): readonly string[] {
   );
 }
 
-/** One authorization a line. What a terminal could obey is escaped here too: people do look at JSON. */
+/** One authorization a line, safe for a terminal: people do look at JSON. */
 function toJson(authorizations: readonly Authorization[]): string {
   if (authorizations.length === 0) return "[]";
   const lines = authorizations.map((row) =>

@@ -36,7 +36,7 @@ export function printCommand(context: Context): Command {
     .addCommand(cronCommand(context));
 }
 
-/** The last three are what forms were called before: post-login, post-login --systemd, wrapper. */
+/** The last three are the former names of post-login, post-login --systemd and wrapper. */
 const DOVECOT_FORMS = ["dict", "post-login", "wrapper", "1", "service", "systemd", "2"] as const;
 
 interface DovecotOptions {
@@ -107,7 +107,7 @@ async function dovecotLines(
   }
 }
 
-/** Where none is installed, 2.3 is the most likely. */
+/** Without an installed Dovecot, 2.3 is the most likely. */
 async function installedDovecot(): Promise<DovecotRelease> {
   const result = await runProgram("dovecot", ["--version"]);
   const [, major = 2, minor = 3] = /^(\d+)\.(\d+)/.exec(result?.stdout ?? "") ?? [];
@@ -215,7 +215,7 @@ function print(terminal: Context["terminal"], lines: readonly string[]): void {
   for (const line of lines) terminal.print(line);
 }
 
-/** How to start this program with this configuration. */
+/** The words that start this program with this configuration. */
 function commandLine({ path }: Config): readonly string[] {
   const program = realpathSync(process.argv[1] ?? "");
   return path === undefined || path === DEFAULT_CONFIG_PATH

@@ -6,7 +6,10 @@ import type { PurgeOptions, Store } from "../stores/store.ts";
 import { drainSpool, enter, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
-/** Which authorizations to delete, in milliseconds since their last login, and whether to give the space back. */
+/**
+ * The age of the authorizations to delete, in milliseconds since the last login, and whether to
+ * return the space.
+ */
 export type PurgeRun = Required<Pick<PurgeOptions, "olderThan" | "optimize">>;
 
 interface PurgeCommandOptions {
@@ -34,10 +37,10 @@ export function purgeCommand(context: Context): Command {
       const config = await enter(command);
       const olderThan = age(options.olderThan, config.lifetime);
       try {
-        // an hourly purge is also the safety net for logins that no drain has fetched
+        // an hourly purge also rescues logins that no drain has written
         await drainSpool(config, context);
       } finally {
-        // a spool that cannot be drained is told in the end, and is no reason to keep what has expired
+        // a spool that cannot be drained is reported at the end, and does not prevent the purge
         await purgeStore(config, { olderThan, optimize: options.optimize === true }, context);
       }
     });
@@ -66,7 +69,7 @@ function age(text: string | undefined, lifetime: number): number {
   return milliseconds;
 }
 
-/** Deletes expired authorizations, showing on a terminal how far it is. */
+/** Deletes expired authorizations, and shows the progress on a terminal. */
 export async function purge(
   store: Store,
   options: PurgeRun,

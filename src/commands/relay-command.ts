@@ -1,6 +1,6 @@
 /**
- * `popbsmtp relay`, which the bash half does: it becomes an SMTP server, and Node cannot. This half explains it, and looks an address
- * up where bash cannot: at Unix sockets, and in the store.
+ * `popbsmtp relay`: the launcher executes the SMTP server, which Node cannot do. This part explains
+ * the command, and looks up an address where bash cannot: at Unix sockets, and in the store.
  */
 import { Option, type Command } from "commander";
 import type { Address } from "../login/address.ts";
@@ -10,7 +10,7 @@ import type { Store } from "../stores/store.ts";
 import { addressArgument, enter, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
-/** What bash is told: OK, NO, or why nobody can tell. */
+/** The answer for the launcher: OK, NO, or the reason why it is unknown. */
 type Verdict = string;
 
 export function relayCommand(context: Context): Command {
@@ -37,7 +37,7 @@ If RELAYCLIENT is set already, nothing is looked up. If no answer comes in time,
     .action(async (_program: unknown, options: { readonly ask?: string }, command: Command) => {
       const { ask } = options;
       if (ask === undefined) throw new UsageError("relay: name the program to become");
-      // ended by a NUL, since a reason may have anything else in it
+      // a NUL at the end, since a reason may contain any other character
       context.terminal.print(`${await verdict(ask, command)}\0`);
     });
 }
@@ -50,7 +50,7 @@ async function verdict(text: string, command: Command): Promise<Verdict> {
     const said = await askDaemon(config.serve, address);
     if (said?.answer === "away") return said.why;
     if (said !== undefined) return said.answer === "authorized" ? "OK" : "NO";
-    // what the daemon would say, whatever the store has
+    // the daemon would say so, whatever the store has
     const isExcluded = config.exclude.some(({ contains }) => contains(address));
     return isExcluded ? "NO" : await askStore(config, address);
   } catch (error) {

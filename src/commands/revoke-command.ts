@@ -28,7 +28,10 @@ export function revokeCommand(context: Context): Command {
     });
 }
 
-/** Logins that wait in the spool are covered, but counted only where they are in the store. Nothing there may prevent a revocation. */
+/**
+ * A revocation also covers logins in the spool, but counts only those in the store. A failure to
+ * drain must not prevent it.
+ */
 async function drainIfPossible(config: Config, context: Context): Promise<void> {
   try {
     await drainSpool(config, context);
@@ -40,7 +43,7 @@ async function drainIfPossible(config: Config, context: Context): Promise<void> 
   }
 }
 
-/** A table of popbsmtp's own says to every host what was revoked. */
+/** Only popbsmtp's own table passes revocations on to other hosts. */
 function noteHosts({ stores }: Pick<Config, "stores">, { terminal }: Context): void {
   for (const store of stores) {
     if (!hasTable(store) || !store.mapped || store.driver === "sqlite") continue;
@@ -59,7 +62,7 @@ function revocation(address: string | undefined, user: string | undefined): Revo
   throw new UsageError("revoke: name an address, --user USER, or both");
 }
 
-/** Ends authorizations, says how many, and returns that. */
+/** Revokes authorizations, prints and returns their number. */
 export async function revoke(
   store: Store,
   which: Revocation,

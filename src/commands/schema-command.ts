@@ -57,10 +57,11 @@ function installCommand(context: Context): Command {
 }
 
 /**
- * Installs each of the stores whatever becomes of the others, and returns what went wrong.
+ * Installs each store, even if others fail, and returns the errors.
  *
- * Root makes the directories that only root may make, and is the configured user from then on: what is in them is that user's, who
- * could put links there. Its group is Postfix's meanwhile, who is to read what is made.
+ * Root creates the directories that require root, then becomes the configured user, since their
+ * contents are that user's, who could put links there. Meanwhile its group is Postfix's, which must
+ * be able to read the new files.
  */
 async function installEach(config: Config, context: Context): Promise<readonly Error[]> {
   const made = await makeHomes(config);
@@ -78,7 +79,7 @@ async function installEach(config: Config, context: Context): Promise<readonly E
   return errors;
 }
 
-/** The stores whose directories root has made. This process is root no more. */
+/** The stores whose directories root has created. Afterwards this process is no longer root. */
 async function makeHomes({ stores, user }: Config): Promise<ReadonlySet<StoreConfig>> {
   const { accountOf, dropPrivileges, findAccount, isRoot } =
     await import("../system/privileges.ts");
@@ -92,7 +93,7 @@ async function makeHomes({ stores, user }: Config): Promise<ReadonlySet<StoreCon
     try {
       if (home !== undefined && makeHomeAsRoot(home, owner)) made.add(store);
     } catch {
-      // the user tries, too, and says what is wrong
+      // the user tries again, and reports the error
     }
   }
   dropPrivileges(user, owner.gid);
@@ -105,9 +106,9 @@ function noTable(stores: readonly StoreConfig[]): ConfigError {
 }
 
 /**
- * Creates or upgrades a store's tables and says what it did.
+ * Creates or upgrades a store's tables, and reports what it did.
  *
- * @param made whether its directory was made before. Default: false
+ * @param made whether its directory has just been created. Default: false
  */
 export async function install(
   store: Store,

@@ -36,7 +36,7 @@ It stays in the foreground and logs to standard error. Dovecot's master process,
         openStore: (wanted, role) => openConfigured(wanted, { role, hurry: true }),
         now: context.now,
       });
-      // a connection to a store that hangs would keep the process, and its successor, waiting
+      // a connection to a hanging store would delay the exit of this process, and so its successor
       process.exit();
     });
 }
@@ -46,7 +46,7 @@ async function check(context: Context, command: Command): Promise<void> {
   const config = await configOf(command);
   const { placesOf, startProblems } = await import("../daemon/check.ts");
   for (const { key, endpoint } of placesOf(config)) {
-    // DRAC's clients ask rpcbind for the port
+    // DRAC clients ask rpcbind for the port
     const where =
       "port" in endpoint && endpoint.port === 0
         ? `${endpoint.host}, any port`
@@ -59,7 +59,7 @@ async function check(context: Context, command: Command): Promise<void> {
   for (const { message } of problems) terminal.note(`popbsmtp: ${printable(message)}`);
   const [first] = problems;
   if (first === undefined) terminal.print("ok");
-  // a store that is away keeps no daemon from starting
+  // the daemon starts even if a store is away
   else
     context.exitStatus =
       problems.find(({ exitStatus }) => exitStatus !== EX.TEMPFAIL)?.exitStatus ?? first.exitStatus;

@@ -12,7 +12,7 @@ import { enter, openConfigured, reportTo, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 import { emptySpool } from "./drain-command.ts";
 
-/** How many logins that do not count are shown of each log. */
+/** How many logins that do not count are shown for each log. */
 const REFUSALS = 10;
 
 interface WatchCommandOptions {
@@ -54,7 +54,7 @@ export function watchCommand(context: Context): Command {
         command: Command,
       ) => {
         const from = sinceArgument(since, context.now());
-        // wrappers of any user may have to read what a drain leaves in the spool
+        // wrappers of any user may have to read a drain's files in the spool
         process.umask(0o022);
         const config = await enter(command);
         const leaving = new AbortController();
@@ -82,7 +82,7 @@ function sinceArgument(text: string | undefined, now: Time): Time | undefined {
   if (text === undefined) return undefined;
   const ago = parseDuration(text);
   if (ago !== undefined) return now - ago;
-  // a day without a time would be taken for one of UTC
+  // Date.parse() would take a date without a time as UTC
   const time = Date.parse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text} 00:00` : text);
   if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(time)) return time;
   throw new UsageError(
@@ -114,7 +114,7 @@ async function watchInput(watching: Watching): Promise<void> {
   await emptySpool(config, watching.context);
 }
 
-/** A stream that is ended early throws. */
+/** A stream that is closed early throws. */
 function unlessEnded(signal: AbortSignal, error: unknown): void {
   if (!signal.aborted) throw error;
 }
@@ -133,7 +133,7 @@ function refuseMissing(path: string, cause: unknown): void {
   throw new UsageError(`${path}: there is no such file`, { cause });
 }
 
-/** @param leaving what ends the others when one of them fails */
+/** @param leaving ends the others when one of them fails */
 async function watchFiles(
   watching: Watching,
   files: readonly string[],
@@ -180,7 +180,7 @@ function megabytes(bytes: number): string {
   return (bytes / 1_000_000).toFixed(1);
 }
 
-/** What makes logins of lines, for people. */
+/** The criteria for logins, and how to report them to people. */
 function selection(watching: Watching, name: string): Selection {
   const { config, context, formats, since } = watching;
   const { exclude, lifetime, watch } = config;
@@ -200,7 +200,10 @@ function selection(watching: Watching, name: string): Selection {
   };
 }
 
-/** Says of some logins that they do not count: in an old log, or one from another time zone, there may be thousands. */
+/**
+ * Reports only the first logins that do not count: an old log, or one from another time zone, may
+ * contain thousands.
+ */
 function refusals(name: string, report: (line: string) => void): Selection["onRefused"] {
   let shown = 0;
   return (why, sample) => {
@@ -211,7 +214,7 @@ function refusals(name: string, report: (line: string) => void): Selection["onRe
   };
 }
 
-/** Works, and sees to it that the spool is drained meanwhile. */
+/** Does `work` while a drain empties the spool. */
 async function whileDrained(
   { config, context }: Watching,
   work: () => Promise<void>,

@@ -1,14 +1,14 @@
 /** A time by this host's clock. Milliseconds since 1970. */
 export type Time = number;
 
-/** This host's clock. It can be set, and goes on while the host sleeps. */
+/** This host's clock. It can be set, and it advances while the host sleeps. */
 export type Clock = () => Time;
 
-/** A time by a clock that nobody sets, to be compared with others of it alone. Milliseconds. */
+/** A time by a clock that cannot be set, comparable only with other such times. Milliseconds. */
 export type Moment = number;
 
-/** A clock that nobody sets. It stands still while the host sleeps. */
+/** A clock that cannot be set. It stands still while the host sleeps. */
 export type MonotonicClock = () => Moment;
 
-/** This process's own, and the default wherever one can be passed. */
+/** This process's clock, the default wherever a clock is a parameter. */
 export const monotonicClock: MonotonicClock = () => performance.now();

@@ -1,5 +1,5 @@
 /**
- * Settles as `work` does, or once `ms` milliseconds have passed as `late` does. `work` goes on.
+ * Settles as `work` does, or after `ms` milliseconds as `late` does. `work` continues.
  *
  * @param late Default: throws an error that names the time
  */
@@ -19,7 +19,7 @@ export async function withDeadline<Result, Late = never>(
   }
 }
 
-/** What a deadline's error says: "no answer within 0.3 s". */
+/** The message of a deadline's error: "no answer within 0.3 s". */
 export function noAnswerWithin(ms: number): string {
   return `no answer within ${String(ms / 1_000)} s`;
 }

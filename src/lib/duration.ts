@@ -6,12 +6,13 @@ const UNITS = [
   ["ms", 1],
 ] as const;
 
-/** How the configuration and the command line spell a time, for messages. */
+/** How the configuration and the command line spell a duration, for messages. */
 export const DURATION_SPELLING = 'a time such as "30m", "90s" or "1h30m"';
 
 /**
- * Milliseconds from `30m`, `90s`, `1500ms`, `1h30m` (d, h, m, s, ms; each at most once, in this order), or undefined
- * where it is spelled otherwise. A number without unit is refused: some would mean seconds, some minutes.
+ * The milliseconds of `30m`, `90s`, `1500ms`, `1h30m` (d, h, m, s, ms; each at most once, in this
+ * order); undefined for other spellings. A number without a unit is rejected: some readers would
+ * expect seconds, some minutes.
  */
 export function parseDuration(text: string): number | undefined {
   const match = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/.exec(text);

@@ -1,8 +1,8 @@
 /**
- * What can go wrong, each with the exit status (sysexits.h) the command line ends with.
+ * The errors of popbsmtp, each with the exit status (sysexits.h) of the command line.
  *
- * Messages read `subject: key: reason`; main.ts puts the program's name in front. A subclass exists only
- * where a caller does something else because of it.
+ * Messages have the form `subject: key: reason`; main.ts puts the program's name in front. A
+ * subclass exists only if a caller handles it differently.
  */
 export class PopbsmtpError extends Error {
   override name = "PopbsmtpError";
@@ -14,7 +14,7 @@ export class PopbsmtpError extends Error {
   }
 }
 
-/** sysexits.h, the statuses scripts and cron jobs may rely on. */
+/** sysexits.h, and 1 for a negative answer. Scripts and cron jobs may rely on these. */
 export const EX = {
   OK: 0,
   NO: 1,
@@ -27,7 +27,7 @@ export const EX = {
   CONFIG: 78,
 } as const;
 
-/** The command line is wrong. */
+/** An error in the command line. */
 export class UsageError extends PopbsmtpError {
   override name = "UsageError";
   constructor(message: string, options?: ErrorOptions) {
@@ -35,19 +35,19 @@ export class UsageError extends PopbsmtpError {
   }
 }
 
-/** A system call's code, such as "ENOENT"; undefined where an error has none. */
+/** The code of a system error, such as "ENOENT"; undefined for other errors. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string"
     ? error.code
     : undefined;
 }
 
-/** Whether an error is a system call's, with one of these codes. */
+/** Whether an error is a system error with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return codes.includes(codeOf(error) ?? "");
 }
 
-/** The configuration is wrong; `problems` has a line for each thing to change. */
+/** Errors in the configuration; `problems` has one line for each. */
 export class ConfigError extends PopbsmtpError {
   override name = "ConfigError";
   readonly problems: readonly string[];
@@ -57,7 +57,10 @@ export class ConfigError extends PopbsmtpError {
   }
 }
 
-/** The store cannot be reached or does not work now (down, hanging, password refused, table missing): try later. */
+/**
+ * The store is unreachable or does not work now (down, hanging, password rejected, table missing):
+ * try later.
+ */
 export class StoreAwayError extends PopbsmtpError {
   override name = "StoreAwayError";
   constructor(message: string, options?: ErrorOptions) {
@@ -65,12 +68,17 @@ export class StoreAwayError extends PopbsmtpError {
   }
 }
 
-/** Some of several stores have answered, and others cannot: to ask again is no trouble to those. */
+/**
+ * Some of several stores have answered, but others cannot. Asking again does not burden the former.
+ */
 export class PartlyAwayError extends StoreAwayError {
   override name = "PartlyAwayError";
 }
 
-/** The store works but will not take these very rows (too long for a column, not in its character set): trying later is no use. */
+/**
+ * The store works but rejects these rows (too long for a column, not in its character set). Trying
+ * later is no use.
+ */
 export class RowRefusedError extends PopbsmtpError {
   override name = "RowRefusedError";
   constructor(message: string, options?: ErrorOptions) {
@@ -78,7 +86,10 @@ export class RowRefusedError extends PopbsmtpError {
   }
 }
 
-/** The store has no such thing: DRAC takes logins, and tells nothing. Trying later, or differently, is no use. */
+/**
+ * The store lacks the operation: DRAC accepts logins, and answers no queries. Trying again is no
+ * use.
+ */
 export class UnsupportedError extends PopbsmtpError {
   override name = "UnsupportedError";
   constructor(message: string, options?: ErrorOptions) {
@@ -87,8 +98,8 @@ export class UnsupportedError extends PopbsmtpError {
 }
 
 /**
- * The reason an error gives, in one printable line. Where several addresses of a name were tried,
- * Node's AggregateError has an empty message, and the reasons are inside.
+ * The reason for an error, in one printable line. If Node tried several addresses of a host, its
+ * AggregateError has an empty message, and the reasons are inside.
  */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -96,6 +107,6 @@ export function reasonOf(error: unknown): string {
     error instanceof AggregateError && error.message === ""
       ? error.errors.map(reasonOf).join(", ")
       : error.message || error.name;
-  // a server may quote what a client sent
+  // the message of a server may quote a client's input
   return text.replaceAll(/\p{Cc}+/gu, " ");
 }

@@ -1,8 +1,8 @@
 import { ConfigError } from "./errors.ts";
 
 /**
- * A command line for a file that has no way to quote: Dovecot splits at every blank and expands `$`, crontab(5) takes % for a
- * newline. Throws where a word has any such character.
+ * A command line for a file without quoting: Dovecot splits at every blank and expands `$`, and
+ * crontab(5) turns % into a newline. Throws if a word contains any of these.
  */
 export function plainWords(words: readonly string[]): string {
   for (const word of words) {

@@ -1,19 +1,27 @@
-/** What a command speaks through: for people on a terminal, plain where it is a pipe or a file. */
+/** The output of a command: for people on a terminal, plain for a pipe or a file. */
 
 export interface Terminal {
-  /** Writes a line to stdout: what was asked for. */
+  /** Writes a line of the result to stdout. */
   readonly print: (line: string) => void;
-  /** Writes a line to stderr: what else a person wants to know. */
+  /** Writes a remark to stderr. */
   readonly note: (line: string) => void;
-  /** Shows, over the last one, how far long work is; "" wipes it away. Nothing where stderr is no terminal. */
+  /**
+   * Shows the progress of long work in place of the last one; "" erases it. Does nothing unless
+   * stderr is a terminal.
+   */
   readonly progress: (text: string) => void;
-  /** Whether a person reads stdout. Cron mails whatever it is sent, so a command that just worked says so only here. */
+  /**
+   * Whether a person reads stdout. Cron mails all output, so a command reports mere success only to
+   * a person.
+   */
   readonly interactive: boolean;
-  /** Whether stdout may have colours: a terminal, and NO_COLOR is not set (https://no-color.org). */
+  /**
+   * Whether to use colours: stdout is a terminal, and NO_COLOR is not set (https://no-color.org).
+   */
   readonly color: boolean;
 }
 
-/** The terminal this process has. */
+/** The terminal of this process. */
 export function processTerminal(): Terminal {
   const { stdout, stderr, env } = process;
   return {
@@ -28,15 +36,19 @@ export function processTerminal(): Terminal {
 }
 
 /**
- * Unicode's category C: controls (C0, DEL, C1), formats (bidirectional overrides, invisible joiners), lone surrogates, and what
- * is not assigned; and the line and paragraph separators. A terminal may obey any of them.
+ * Unicode's category C (control characters, format characters such as bidirectional overrides, lone
+ * surrogates, unassigned characters), and the line and paragraph separators. A terminal may act on
+ * any of them.
  */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu;
 
-/** `text` as it may be shown: what a terminal could obey is written as \uXXXX, as JSON and JavaScript spell it. */
+/**
+ * `text`, safe for a terminal: characters that it could act on are written as \uXXXX, as in JSON
+ * and JavaScript.
+ */
 export function printable(text: string): string {
   return text.replaceAll(UNPRINTABLE, (character) =>
-    // not by code point: this way the result stays valid inside a JSON string
+    // by code unit, so that the result remains valid within a JSON string
     Array.from({ length: character.length }, (_, index) =>
       escape(character.charCodeAt(index)),
     ).join(""),
@@ -51,7 +63,10 @@ const COMBINING = /\p{M}/u;
 const WIDE =
   /[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{1F300}-\u{1F64F}\u{1F680}-\u{1F6FF}\u{1F900}-\u{1F9FF}\u{20000}-\u{3FFFD}]/u;
 
-/** How many columns of a terminal a printable text takes: two for East Asian letters and emoji, none for combining marks. */
+/**
+ * The number of columns that printable text takes: two for East Asian letters and emoji, none for
+ * combining marks.
+ */
 export function width(text: string): number {
   let columns = 0;
   for (const character of text) {
@@ -60,7 +75,7 @@ export function width(text: string): number {
   return columns;
 }
 
-/** The local time as a person wants it in a list: 2026-03-03 10:00:01. */
+/** The local time in a list for people: 2026-03-03 10:00:01. */
 export function formatTime(date: Date): string {
   const day = [date.getFullYear(), date.getMonth() + 1, date.getDate()];
   const time = [date.getHours(), date.getMinutes(), date.getSeconds()];

@@ -1,10 +1,10 @@
-/** Long work in short steps, so that logins and lookups in the same process are answered in between. */
+/** Long work in short steps, between which the process answers logins and lookups. */
 import { setImmediate as nextTurn } from "node:timers/promises";
 
-/** Files in the spool that are read, removed or set aside before anything else in this process has its turn. */
+/** The number of spool files that are read, removed or set aside in one turn of the event loop. */
 export const A_TURN = 50;
 
-/** Iterates over `items`, and after every {@link A_TURN} of them lets the event loop turn once. */
+/** Iterates over `items`, and lets the event loop turn after every {@link A_TURN} of them. */
 export async function* inTurns<T>(items: Iterable<T>): AsyncGenerator<T, void, void> {
   let done = 0;
   for (const item of items) {

@@ -5,18 +5,22 @@ import { Recent } from "../lib/recent.ts";
 declare const canonical: unique symbol;
 
 /**
- * An IP address in the one spelling that everything here and Postfix use: a dotted quad, or IPv6 as inet_ntop(3)
- * writes it (RFC 5952: lower case, compressed), without zone. IPv4-mapped IPv6 is written as IPv4.
+ * An IP address in the canonical spelling of popbsmtp and Postfix: a dotted quad, or IPv6 as
+ * inet_ntop(3) writes it (RFC 5952: lower case, compressed), without a zone. IPv4-mapped IPv6 is
+ * written as IPv4.
  */
 export type Address = string & { readonly [canonical]: true };
 
-/** A network, `address/prefix length`, as `exclude` lists them. */
+/** A network, `address/prefix length`, as in `exclude`. */
 export interface Network {
   readonly text: string;
   readonly contains: (address: Address) => boolean;
 }
 
-/** The canonical form of `text`, or undefined where it is no IP address. `010.1.1.1` and `0x7f.1` are none. */
+/**
+ * The canonical form of `text`; undefined if it is not an IP address. `010.1.1.1` and `0x7f.1` are
+ * not.
+ */
 export function parseAddress(text: string): Address | undefined {
   const address = canonicalForm(text);
   // the one place where text becomes an Address
@@ -38,15 +42,15 @@ function canonicalForm(text: string): string | undefined {
   }
 }
 
-/** The address with these bytes, of which there are 4 or 16; undefined with any other number of them. */
+/** The address of 4 or 16 bytes; undefined for any other number of them. */
 export function addressFromBytes(bytes: readonly number[]): Address | undefined {
   if (bytes.length !== 4 && bytes.length !== 16) return undefined;
   return parseAddress(ipaddr.fromByteArray([...bytes]).toString());
 }
 
-/** The bytes of an address, 4 or 16, in network order. */
+/** The 4 or 16 bytes of an address, in network order. */
 export function bytesOf(address: Address): readonly number[] {
-  // ipaddr.js takes ::192.0.2.1 for ::ffff:192.0.2.1
+  // ipaddr.js would parse ::192.0.2.1 as ::ffff:192.0.2.1
   const hex = address.replace(/(?<=:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...quad: string[]) => {
     const [a = 0, b = 0, c = 0, d = 0] = quad.slice(0, 4).map(Number);
     return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
@@ -54,7 +58,10 @@ export function bytesOf(address: Address): readonly number[] {
   return ipaddr.parse(hex).toByteArray();
 }
 
-/** A client is asked about at each recipient, and a SocketAddress is one more thing for the garbage collector each time. */
+/**
+ * Postfix asks about a client at each recipient, and each time a new SocketAddress would burden the
+ * garbage collector.
+ */
 const spelled = new Recent<string>(1_000);
 
 function canonicalIPv6(text: string): string {
@@ -66,7 +73,7 @@ function canonicalIPv6(text: string): string {
   return spelling;
 }
 
-/** A network from `192.0.2.0/24`, `2001:db8::/32` or a bare address; undefined where it is none. */
+/** A network from `192.0.2.0/24`, `2001:db8::/32` or a bare address; undefined for other text. */
 export function parseNetwork(text: string): Network | undefined {
   const [base = "", length, ...rest] = text.split("/");
   const address = parseAddress(base);

@@ -1,29 +1,32 @@
 import type { Address } from "./address.ts";
 import type { Clock, Time } from "../lib/clock.ts";
 
-/** Somebody has just read mail. */
+/** A login at the mail server, to read mail. */
 export interface Login {
-  /** Where from. */
+  /** The client's address. */
   readonly address: Address;
-  /** Who, as the mail server names them; "" where nobody said. At most {@link USER_BYTES} bytes: see {@link cutUser}. */
+  /**
+   * The user, as the mail server names them; "" if unknown. At most {@link USER_BYTES} bytes: see
+   * {@link cutUser}.
+   */
   readonly user: string;
-  /** How: "imap", "pop3", ...; "" where nobody said. */
+  /** The protocol: "imap", "pop3", ...; "" if unknown. */
   readonly service: string;
-  /** When, with a fraction down to microseconds. */
+  /** The time, with a fraction down to microseconds. */
   readonly time: Time;
 }
 
-/** Longer user names are cut at this many bytes of UTF-8: every store can index that much. */
+/** User names are cut at this many bytes of UTF-8, which every store can index. */
 export const USER_BYTES = 255;
 
-/** `user`, cut to {@link USER_BYTES} bytes between two characters. */
+/** `user`, cut to {@link USER_BYTES} bytes at the end of a character. */
 export function cutUser(user: string): string {
   return user.slice(0, new TextEncoder().encodeInto(user, new Uint8Array(USER_BYTES)).read);
 }
 
 /**
- * A clock for logins: `now`, but no time twice, as far as a thousand in a millisecond. Files in the spool are called by a login's time,
- * and by it a store knows one that comes a second time.
+ * A clock for logins: `now`, with up to a thousand different times in a millisecond. The time of a
+ * login names its file in the spool, and tells a store whether it has the login already.
  */
 export function loginClock(now: Clock): Clock {
   let last = NaN;
@@ -36,8 +39,14 @@ export function loginClock(now: Clock): Clock {
   };
 }
 
-/** How long a revocation is kept: no lifetime is longer, and a login that old authorizes nobody. Milliseconds. */
+/**
+ * How long a revocation is kept, in milliseconds: the longest lifetime, after which a login
+ * authorizes nothing.
+ */
 export const REVOCATION_KEPT_MS = 7 * 86_400_000;
 
-/** What became of a login: it is in the store, or in the spool, from where a drain will carry it there. */
+/**
+ * The outcome of a login: "committed" to the store; "spooled", for a drain to write it there;
+ * "excluded"; or "lost".
+ */
 export type Outcome = "committed" | "spooled" | "excluded" | "lost";

@@ -1,6 +1,7 @@
 /**
- * What is known of addresses, for so many of them: like {@link Recent} it forgets what was set longest ago, and is two generations. But
- * the values are numbers in arrays, not objects: fifty thousand authorizations are then 5 MB, not 10.
+ * A table of known addresses, of bounded size. Like {@link Recent} it has two generations, and
+ * forgets the addresses that were set longest ago. Its values are numbers in arrays instead of
+ * objects, so that fifty thousand authorizations take 5 MB, not 10.
  */
 import type { Address } from "../login/address.ts";
 import type { Moment, Time } from "../lib/clock.ts";
@@ -9,13 +10,13 @@ import type { Moment, Time } from "../lib/clock.ts";
 export interface Known {
   /** The last login. */
   readonly lastSeen: Time;
-  /** The same by the clock that nobody sets. */
+  /** The last login by the monotonic clock. */
   readonly moment: Moment;
-  /** The last login may be in the spool only. */
+  /** Whether the last login may be in the spool only. */
   readonly spooled: boolean;
-  /** When it was noted or first learnt, counted in events. */
+  /** The event that noted or first learnt it, as a number. */
   readonly event: number;
-  /** When it was last noted, or answered for by the store. */
+  /** When it was last noted, or confirmed by the store. */
   readonly confirmed: Moment;
 }
 
@@ -24,14 +25,17 @@ export class KnownTable {
   #younger: Generation;
   #older: Generation;
 
-  /** @param limit so many addresses are remembered for certain, twice as many at most */
+  /**
+   * @param limit the number of addresses that are never forgotten; up to twice as many are
+   * remembered
+   */
   constructor(limit: number) {
     this.#limit = limit;
     this.#younger = new Generation(limit);
     this.#older = new Generation(limit);
   }
 
-  /** How many addresses are remembered. */
+  /** The number of addresses that are remembered. */
   get size(): number {
     return this.#younger.size + this.#older.size;
   }
@@ -61,7 +65,7 @@ class Generation {
   readonly #places = new Map<Address, number>();
   readonly #numbers: Float64Array;
   readonly #spooled: Uint8Array;
-  /** Places taken so far; that of what was deleted stays so. */
+  /** The number of places taken, including those of deleted addresses. */
   used = 0;
 
   constructor(limit: number) {

@@ -1,13 +1,16 @@
 /**
- * Who may relay, as far as this daemon knows without asking, and from the store where it does not.
+ * Which addresses may relay, from the daemon's memory, or from the store if memory does not know.
  *
- * What is known was noted here (a login of this host) or learnt from the store (a login of another one). It counts until exactly the
- * lifetime after the last login, by this host's clock and by one that nobody sets: whichever is first. So setting the clock prolongs
- * nothing; nor does sleep, through which only the first one goes on. The store has the last word, since somebody may have revoked it: after {@link CONFIRM_MS} it is
- * asked again, and only while it is away, or where it is one that cannot be asked, does memory go on counting. Two things outlast its "no":
- * - what was noted after the question was put: the answer cannot know of it;
- * - what was noted as spooled, until the store has shown that login, or it was noted as committed or refused: it is still on its
- *   way there.
+ * Memory contains the logins of this host, and those that the store has reported. Each counts for
+ * exactly one lifetime, by this host's clock and by a monotonic one, whichever ends first. So
+ * setting the clock prolongs nothing, and neither does sleep, during which only the first one
+ * advances. After {@link CONFIRM_MS} the store is asked again, because an authorization may have
+ * been revoked; memory goes on counting only while the store is away, or if it cannot be queried.
+ * Two kinds of login outlast the store's "no":
+ *
+ * - a login noted after the question was sent, which the answer cannot know;
+ * - a login noted as spooled, which is still on its way, until the store has it or it is noted as
+ *   committed or refused.
  */
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
@@ -20,30 +23,39 @@ import { AGREE_MS } from "../stores/table/store-clock.ts";
 import type { Store } from "../stores/store.ts";
 import { KnownTable, type Known } from "./known-table.ts";
 
-/** How long an authorization counts before the store is asked whether it still does. Milliseconds. */
+/** How long an authorization counts before the store is asked to confirm it, in milliseconds. */
 const CONFIRM_MS = 5_000;
 
-/** How long the store's "no" counts: a spam run does not reach it. Milliseconds. */
+/** How long the store's "no" counts, so that a spam run does not reach the store. Milliseconds. */
 const UNKNOWN_MS = 1_000;
 
 const AUTHORIZED: Answered = { answer: "authorized", from: "memory" };
 const UNKNOWN: Answered = { answer: "unknown", from: "memory" };
 
-/** When a login was. */
+/** The time of a login. */
 type Seen = Pick<Known, "lastSeen" | "moment">;
 
 export interface KnownOptions {
-  /** As it is now: a reload changes it. What is excluded is always unknown, and the store is never asked about it. */
+  /**
+   * The current configuration, which a reload changes. Excluded addresses are always unknown, and
+   * the store is never asked about them.
+   */
   readonly config: () => Pick<Config, "lifetime" | "exclude">;
-  /** Also as it is now. A handle for lookups alone: on one that is shared they wait behind what else is asked. */
+  /**
+   * The current store. It needs a connection of its own: on a shared one, lookups would wait for
+   * other statements.
+   */
   readonly store: () => Pick<Store, "lookup">;
   readonly now: Clock;
   readonly moment?: MonotonicClock;
-  /** How long a lookup may wait for the store. Milliseconds; default 500. */
+  /** How long a lookup may wait for the store, in milliseconds; default 500. */
   readonly deadline?: number;
-  /** So many addresses of each kind are remembered for certain, twice as many at most. Default 25,000. */
+  /**
+   * The number of addresses of each kind that are never forgotten; up to twice as many are
+   * remembered. Default 25,000.
+   */
   readonly limit?: number;
-  /** Told why the store did not answer a question. Default: nobody is told. */
+  /** Called with the reason why the store did not answer. Default: does nothing. */
   readonly onFailure?: (problem: string) => void;
 }
 
@@ -53,7 +65,7 @@ export class KnownAuthorizations implements Lookup {
   readonly #moment: MonotonicClock;
   readonly #questions: Questions;
   readonly #authorized: KnownTable;
-  /** The moment when the store said "no"; what was noted since counts more. */
+  /** The moment of the store's "no"; logins noted since outweigh it. */
   readonly #unknown: Recent<number>;
   #events = 0;
 
@@ -74,20 +86,21 @@ export class KnownAuthorizations implements Lookup {
     this.#unknown = new Recent(limit);
   }
 
-  /** How many addresses are remembered that may relay, or might until lately. */
+  /** The number of remembered addresses that may relay, or recently could. */
   get size(): number {
     return this.#authorized.size;
   }
 
   /**
-   * Somebody has logged in: authorized from now on. To be called after the login was committed or spooled, and for a spooled one
-   * once more when it was committed. A time in the future counts as now.
+   * Notes a login, which authorizes its address from now on. Call it once the login is committed or
+   * spooled, and for a spooled login again once it is committed. A time in the future counts as
+   * now.
    */
   note({ address, time }: Login, outcome: "committed" | "spooled"): void {
     const seen = this.#seen(time);
     if (this.#isExpired(seen)) return;
     const known = this.#live(address);
-    // an earlier login says nothing about where the last one is
+    // an earlier login does not tell where the last one is
     const isLast =
       known === undefined ||
       seen.lastSeen >= known.lastSeen ||
@@ -100,10 +113,13 @@ export class KnownAuthorizations implements Lookup {
     });
   }
 
-  /** A login that was noted as spooled will never be in the store: it was refused there, or its time is not to be trusted. */
+  /**
+   * Forgets a login that was noted as spooled and will never be in the store: the store refused it,
+   * or its time cannot be trusted.
+   */
   forget({ address, time }: Login): void {
     const known = this.#authorized.get(address);
-    // a file's name holds whole microseconds
+    // the name of a file has whole microseconds
     if (known?.spooled === true && known.lastSeen < time + 1) this.#authorized.delete(address);
   }
 
@@ -132,14 +148,14 @@ export class KnownAuthorizations implements Lookup {
       case "answered":
         return { answer: "unknown", from: "store" };
       case "unsupported":
-        // what is known here is all that can be known
+        // no other source can know more
         return { answer: "unknown", from: "memory" };
       case "away":
         return { answer: "away", from: "memory" };
     }
   }
 
-  /** Takes over what the store knows; `asked` says when the question was put. */
+  /** Learns the store's answer; `asked` is the event at which the question was sent. */
   #learn(address: Address, found: number | undefined, asked: number): void {
     const known = this.#live(address);
     const confirmed = this.#moment();
@@ -157,7 +173,7 @@ export class KnownAuthorizations implements Lookup {
       this.#authorized.set(address, { ...seen, spooled: false, event: asked, confirmed });
       return;
     }
-    // a column of whole seconds, and clocks that agree, leave as much of a difference
+    // whole seconds in the column, and clocks that nearly agree, cause this much difference
     const shown = known.moment - seen.moment <= AGREE_MS;
     this.#authorized.set(address, {
       ...((outlasts || shown) && known.moment > seen.moment ? known : seen),
@@ -167,9 +183,9 @@ export class KnownAuthorizations implements Lookup {
     });
   }
 
-  /** A time by both clocks. The future is now. */
+  /** A time by both clocks. The future counts as now. */
   #seen(time: number): Seen {
-    // read once: between two readings it may tick
+    // read once, because it may advance between two readings
     const now = this.#now();
     return { lastSeen: Math.min(time, now), moment: this.#moment() - Math.max(0, now - time) };
   }

@@ -1,10 +1,10 @@
-/** What a mail server wants to know: may this address relay? */
+/** Whether an address may relay, as a mail server asks. */
 import type { Address } from "../login/address.ts";
 
-/** "away": nothing is known of the address here, and the store cannot be asked. */
+/** "away": the address is unknown here, and the store cannot be asked. */
 export type Answer = "authorized" | "unknown" | "away";
 
-/** Where an answer came from: the store has just said so, or what this daemon has recorded or asked lately. */
+/** The source of an answer: the daemon's memory, or the store just now. */
 export type KnownFrom = "memory" | "store";
 
 export interface Answered {
@@ -13,19 +13,22 @@ export interface Answered {
 }
 
 export interface Lookup {
-  /** Answers at once what is known, and within the deadline it was made with whatever the store does; never rejects. */
+  /**
+   * Answers at once from memory, otherwise within the deadline, whatever the store does; never
+   * rejects.
+   */
   lookup(address: Address): Answered | Promise<Answered>;
 }
 
 /** What the daemon counts of lookups. */
 export interface LookupHooks {
-  /** Told of each lookup, and the seconds it took. */
+  /** Called for each lookup, with its duration in seconds. */
   readonly onAnswer: (address: Address, answered: Answered, seconds: number) => void;
-  /** Told once of a connection that is closed because what it asks is no request. */
+  /** Called once for a connection that is closed because of a malformed request. */
   readonly onMalformed: (why: string) => void;
 }
 
-/** Looks an address up, reports it, and returns what `reply` makes of it. */
+/** Looks an address up, reports the lookup, and returns the `reply` to the answer. */
 export function measured(
   lookup: Lookup,
   address: Address,

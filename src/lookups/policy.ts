@@ -1,21 +1,23 @@
 /**
  * Postfix's policy service: http://www.postfix.org/SMTPD_POLICY_README.html
  *
- * A request is `name=value` lines ended by an empty line; the answer is `action=OK` or `action=DUNNO` and an empty line. Nothing else is
- * ever said: nothing that defers or rejects mail. DUNNO means "no opinion", and the rest of the restriction list decides, so
- * OK belongs in smtpd_relay_restrictions, behind permit_auth_destination and before the reject or defer:
+ * A request is `name=value` lines and an empty line; the answer is `action=OK` or `action=DUNNO`
+ * and an empty line, never an action that defers or rejects mail. DUNNO means "no opinion": the
+ * rest of the restriction list decides. So OK belongs in smtpd_relay_restrictions, after
+ * permit_auth_destination and before the reject or defer:
  *
  *     check_policy_service { unix:/run/popbsmtp/policy, timeout=2s, default_action=DUNNO }
  *
- * In smtpd_recipient_restrictions it would decide nothing about relaying, and would let relay clients past the checks after it.
- * Which protocol_state smtpd asks in is its administrator's choice of list, and no matter here.
+ * In smtpd_recipient_restrictions it would not decide about relaying, and would let relay clients
+ * bypass the checks after it. The protocol_state does not matter: the administrator chooses it with
+ * the list.
  */
 import type { Socket } from "node:net";
 import { parseAddress } from "../login/address.ts";
 import { measured, type Answer, type Lookup, type LookupHooks } from "./lookup.ts";
 import { MalformedRequest, NOTHING, serveRequests } from "./requests.ts";
 
-/** A request may be this long. Bytes; Postfix's own are below 10,000. */
+/** The longest request, in bytes; Postfix's are below 10,000. */
 const REQUEST_BYTES = 64 * 1024;
 
 const OK = "action=OK\n\n";
@@ -25,18 +27,18 @@ const LF = 0x0a;
 const CR = 0x0d;
 const EQUALS = 0x3d;
 
-/** Of "request" and "client_address". */
+/** The lengths of "request" and "client_address". */
 const NAME_LENGTHS = [7, 14];
 
-/** What of a request counts here. */
+/** The attributes of a request that matter here. */
 interface PolicyRequest {
   request?: string;
   client_address?: string;
 }
 
 /**
- * Answers one connection of Postfix's. A request that is not about an address is answered DUNNO. One that is none at all, or that does
- * not end, closes the connection: with default_action=DUNNO Postfix takes that for DUNNO.
+ * Serves one connection of Postfix. A request without an address is answered DUNNO. A malformed or
+ * endless request closes the connection, which Postfix treats as default_action=DUNNO.
  */
 export function servePolicy(socket: Socket, lookup: Lookup, hooks: LookupHooks): void {
   const reader = new PolicyReader();
@@ -64,19 +66,20 @@ function reply(answer: Answer): string {
   return answer === "authorized" ? OK : DUNNO;
 }
 
-/** Puts requests together from what comes in. */
+/** Assembles requests from the bytes that arrive. */
 class PolicyReader {
   #request: PolicyRequest = {};
-  /** Length of the request so far, without #rest. */
+  /** The length of the request so far, without #rest. */
   #length = 0;
-  /** A line that is not complete. */
+  /** An incomplete line. */
   #rest = NOTHING;
 
   *read(chunk: Buffer): Generator<PolicyRequest> {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     let start = 0;
     let equals = -1;
-    // byte by byte: of some thirty short lines two are of interest, and indexOf() costs more than it saves on each
+    // byte by byte: only two of some thirty short lines matter, and on short lines indexOf() costs
+    // more than it saves
     for (let end = 0; end < bytes.length; end++) {
       const byte = bytes[end];
       if (byte === EQUALS && equals < 0) equals = end;
@@ -89,7 +92,7 @@ class PolicyReader {
       equals = -1;
     }
     if (this.#length + bytes.length - start > REQUEST_BYTES) this.#count(bytes.length - start);
-    // copied: a part would keep all of what came in alive while the client is idle
+    // copied: a view would keep the whole chunk in memory while the client is idle
     this.#rest = start === bytes.length ? NOTHING : Buffer.from(bytes.subarray(start));
   }
 
@@ -105,7 +108,7 @@ class PolicyReader {
     if (!NAME_LENGTHS.includes(equals - start)) return;
     const name = bytes.toString("latin1", start, equals);
     if (name !== "request" && name !== "client_address") return;
-    // Postfix sends each once: said twice, it says nothing
+    // Postfix sends each attribute once; if it occurs twice, neither counts
     const value = bytes.toString("latin1", equals + 1, end);
     this.#request[name] = this.#request[name] === undefined ? value : "";
   }

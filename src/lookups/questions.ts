@@ -1,35 +1,40 @@
-/** Asks the store about addresses so that neither suffers: not the store from a flood, not who asks from a store that is away. */
+/**
+ * Sends questions to the store: protects the store from a flood of them, and lookups from a store
+ * that is away.
+ */
 import type { Address } from "../login/address.ts";
 import type { MonotonicClock, Time } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import { PartlyAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import type { Store } from "../stores/store.ts";
 
-/** After a failure the store is asked one question in so many milliseconds until it has answered one. */
+/**
+ * After a failure, one question is sent in this time until the store has answered. Milliseconds.
+ */
 const BACK_OFF_MS = 1_000;
 
-/** So many questions may be open; a store that is slower than that is as good as away. */
+/** The most open questions; a store that is slower than that counts as away. */
 const OPEN_QUESTIONS = 1_000;
 
 export interface QuestionsOptions {
-  /** As it is now: a reload changes it. */
+  /** The current store, which a reload changes. */
   readonly store: () => Pick<Store, "lookup">;
   readonly moment: MonotonicClock;
-  /** How long a question may take. Milliseconds. */
+  /** How long to wait for an answer, in milliseconds. */
   readonly deadline: number;
-  /** Told why the store did not answer a question. */
+  /** Called with the reason why the store did not answer. */
   readonly onFailure: (problem: string) => void;
 }
 
-/** Takes what the store knows: the last login, undefined where the address may not relay. */
+/** Receives the store's answer: the last login, undefined if the address may not relay. */
 export type Learn = (lastSeen: Time | undefined) => void;
 
-/** "unsupported": the store is one that cannot be asked, now or ever. */
+/** "unsupported": this store can never be queried. */
 export type Asked = "answered" | "away" | "unsupported";
 
 export class Questions {
   readonly #options: QuestionsOptions;
-  /** What is being asked, and whether the answer came in time. */
+  /** The open questions, and whether each was answered in time. */
   readonly #open = new Map<Address, Promise<Asked>>();
   #failedAt: number | undefined;
 
@@ -38,8 +43,9 @@ export class Questions {
   }
 
   /**
-   * Asks the store, unless somebody is asking the same already. "answered" once it has and `learn` was called (the first
-   * asker's); "away" where it does not answer within the deadline, or has failed lately. An answer that comes later is still learnt.
+   * Asks the store, unless the same question is open already. "answered" once `learn` has been
+   * called (that of the first caller); "away" if the store does not answer within the deadline, or
+   * has failed recently. A late answer is still learnt.
    */
   ask(address: Address, learn: Learn): Promise<Asked> {
     const open = this.#open.get(address);
@@ -69,14 +75,14 @@ export class Questions {
     if (this.#failedAt === undefined) return true;
     const moment = this.#options.moment();
     if (moment - this.#failedAt < BACK_OFF_MS) return false;
-    // this one finds out for all; the next one is due only later
+    // this question probes for all; the next one is due later
     this.#failedAt = moment;
     return true;
   }
 
   #why(error: unknown): Asked {
     if (error instanceof UnsupportedError) return "unsupported";
-    // those of several stores that are there may go on being asked
+    // of several stores, those that work may be asked again
     if (error instanceof PartlyAwayError) this.#failedAt = undefined;
     else this.#failed(reasonOf(error));
     return "away";

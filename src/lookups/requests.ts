@@ -1,55 +1,65 @@
 /**
- * A connection on which a mail server asks one thing after the other.
+ * A connection on which a mail server sends requests.
  *
- * Requests may come pipelined and in any pieces. They are answered one at a time and in order: the next one is not looked at, and in
- * the end nothing more is read, before the last answer has gone out. So whoever asks without reading the answers fills his own
- * buffers, not ours, and a connection that is idle costs a socket and a few objects.
+ * Requests may be pipelined, and arrive in any pieces. They are answered one at a time and in
+ * order: until the last answer has been sent, the next request is not parsed, and eventually no
+ * more is read. So a client that does not read its answers fills its own buffers, not the daemon's,
+ * and an idle connection costs a socket and a few objects.
  */
 import type { Socket } from "node:net";
 import type { LookupHooks } from "./lookup.ts";
 
-/** What a reader keeps of a request where there is nothing to keep. */
+/** The rest of a request when there is none. */
 export const NOTHING: Buffer = Buffer.alloc(0);
 
-/** What came in is no request: `message` says why. What follows it on the connection cannot be understood either. */
+/** A malformed request, with the reason. The bytes after it cannot be understood either. */
 export class MalformedRequest extends Error {
   override name = "MalformedRequest";
 }
 
 export interface Protocol<Request> {
-  /** The requests that are complete with `chunk`. Keeps what is not. @throws MalformedRequest */
+  /**
+   * The requests that `chunk` completes. Keeps an incomplete one.
+   *
+   * @throws MalformedRequest
+   */
   readonly requests: (chunk: Buffer) => Iterator<Request>;
-  /** The bytes to answer with; at once where nobody has to be asked. Never rejects. */
+  /** The answer; at once if it is known. Never rejects. */
   readonly answer: (request: Request) => string | Promise<string>;
-  /** What is said before the connection is closed on a malformed request. Default: nothing. */
+  /**
+   * The last answer before a connection is closed because of a malformed request. Default: none.
+   */
   readonly lastWords?: (problem: MalformedRequest) => string;
 }
 
-/** Answers one connection until the client closes it. To end it earlier, destroy the socket. */
+/** Serves one connection until the client closes it. To end it earlier, destroy the socket. */
 export function serveRequests<Request>(
   socket: Socket,
   protocol: Protocol<Request>,
   { onMalformed }: Pick<LookupHooks, "onMalformed">,
 ): void {
-  // Exim shuts its side down after the request, and waits for the answer
+  // Exim closes its side after the request, and waits for the answer
   socket.allowHalfOpen = true;
-  // a client that is gone is no event
+  // a client that disconnects is no error
   socket.on("error", () => socket.destroy());
   const conversation = new Conversation(socket, protocol, onMalformed);
   socket.on("data", (chunk: Buffer) => conversation.receive(chunk));
   socket.on("end", () => conversation.end());
 }
 
-/** With events, not an async iterator: at 20,000 answers a second, promises were a third of what they cost. */
+/**
+ * With events, not an async iterator: at 20,000 answers a second, promises took a third of the
+ * time.
+ */
 class Conversation<Request> {
   readonly #socket: Socket;
   readonly #protocol: Protocol<Request>;
   readonly #onMalformed: (why: string) => void;
-  /** What has come in and is still to be answered; undefined: nothing. */
+  /** Requests that have arrived and are not answered yet; undefined: none. */
   #requests: Iterator<Request> | undefined;
-  /** The client says nothing more. */
+  /** Whether the client has closed its side. */
   #hasEnded = false;
-  /** The kernel has not taken the last answer yet. */
+  /** Whether the kernel has not accepted the last answer yet. */
   #isFull = false;
 
   constructor(socket: Socket, protocol: Protocol<Request>, onMalformed: (why: string) => void) {
@@ -63,13 +73,13 @@ class Conversation<Request> {
     if (!this.#answerAll(this.#requests)) this.#socket.pause();
   }
 
-  /** The client's end may come, paused or not, before all that it asked is answered. */
+  /** The client may close its side, even of a paused socket, before all requests are answered. */
   end(): void {
     this.#hasEnded = true;
     if (this.#requests === undefined) this.#socket.end();
   }
 
-  /** False where there is something to wait for, which then calls {@link #goOn}. */
+  /** False if an answer is pending, which then calls {@link #goOn}. */
   #answerAll(requests: Iterator<Request>): boolean {
     try {
       for (;;) {
@@ -102,14 +112,14 @@ class Conversation<Request> {
     else this.#socket.resume();
   }
 
-  /** Whether the kernel has taken it. */
+  /** Whether the kernel has accepted the answer. */
   #say(answer: string): boolean {
     this.#socket.write(answer, "latin1", this.#taken);
     this.#isFull = this.#socket.writableLength > 0;
     return !this.#isFull;
   }
 
-  /** Called after each answer, also after those that were taken at once. */
+  /** Called after each answer, also after those that were accepted at once. */
   readonly #taken = (): void => {
     if (!this.#isFull || this.#socket.writableLength > 0) return;
     this.#isFull = false;

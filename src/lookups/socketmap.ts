@@ -1,25 +1,27 @@
 /**
- * The socket map of sendmail (op.me, "socket") and Postfix (socketmap_table(5)); Exim can put its requests together, too.
+ * The socket map of sendmail (op.me, "socket") and Postfix (socketmap_table(5)); Exim can build its
+ * requests, too.
  *
- * Requests and replies are netstrings (https://cr.yp.to/proto/netstrings.txt): `<length>:<map> <key>,` asks, `<length>:<reply>,` answers:
+ * Requests and replies are netstrings (https://cr.yp.to/proto/netstrings.txt): `<length>:<map>
+ * <key>,` and `<length>:<reply>,`:
  *
- *     OK OK             the address may relay. One value serves all: Postfix's access(5) calls it OK, and rules of sendmail's
- *                       cf and Exim's ACLs compare with whatever it is
- *     NOTFOUND          it may not, or the key is no address: mail servers ask for names, too
- *     TEMP <reason>     nothing is known of it here, and the store cannot be asked
- *     PERM <reason>     no request; then the connection is closed
+ *     OK OK             the address may relay. One value serves all: Postfix's access(5) calls it OK,
+ *                       and rules of sendmail and ACLs of Exim compare with any value
+ *     NOTFOUND          it may not, or the key is not an address: mail servers look up names, too
+ *     TEMP <reason>     the address is unknown here, and the store cannot be asked
+ *     PERM <reason>     the request is malformed; the daemon closes the connection
  *
- * There is one map, whatever name it is asked by.
+ * The name of the map is ignored.
  *
- * TEMP is what the protocol wants, and makes Postfix say 451: permit_auth_destination goes before the map, and inbound mail
- * never asks it. The policy service (policy.ts) has no such edge.
+ * The protocol requires TEMP, which makes Postfix answer 451: put permit_auth_destination before
+ * the map, so that inbound mail never asks it. The policy service (policy.ts) has no such drawback.
  */
 import type { Socket } from "node:net";
 import { parseAddress } from "../login/address.ts";
 import { measured, type Answer, type Lookup, type LookupHooks } from "./lookup.ts";
 import { MalformedRequest, NOTHING, serveRequests } from "./requests.ts";
 
-/** A map's name and a key may be this long together. Bytes. */
+/** The longest map name and key together, in bytes. */
 const REQUEST_BYTES = 10_000;
 
 const COLON = 0x3a;
@@ -27,12 +29,12 @@ const COMMA = 0x2c;
 
 const REPLIES: Readonly<Record<Answer, string>> = {
   authorized: netstring("OK OK"),
-  // with the blank: socketmap_table(5)
+  // the blank is required: socketmap_table(5)
   unknown: netstring("NOTFOUND "),
   away: netstring("TEMP the store is away"),
 };
 
-/** Answers one connection. What is no request is answered PERM and closes it. */
+/** Serves one connection. A malformed request is answered PERM, and closes it. */
 export function serveSocketmap(socket: Socket, lookup: Lookup, hooks: LookupHooks): void {
   const reader = new NetstringReader();
   serveRequests(
@@ -56,7 +58,7 @@ function netstring(text: string): string {
   return `${text.length}:${text},`;
 }
 
-/** Puts netstrings together from what comes in. */
+/** Assembles netstrings from the bytes that arrive. */
 class NetstringReader {
   #rest = NOTHING;
 
@@ -72,12 +74,12 @@ class NetstringReader {
       yield request;
       start = end + 1;
     }
-    // copied: a part would keep all of what came in alive while the client is idle
+    // copied: a view would keep the whole chunk in memory while the client is idle
     this.#rest = start === bytes.length ? NOTHING : Buffer.from(bytes.subarray(start));
   }
 }
 
-/** Where the colon after a netstring's length is; -1 where it has not come yet. */
+/** The position of the colon after a netstring's length; -1 if it has not arrived yet. */
 function lengthEnd(bytes: Buffer, start: number): number {
   const colon = bytes.subarray(start, start + 6).indexOf(COLON);
   const digits = bytes.toString("latin1", start, colon < 0 ? start + 6 : start + colon);

@@ -1,4 +1,4 @@
-/** Calls one RPC server over UDP, as RPC's clients do: a call that is not answered is sent again. */
+/** Calls an RPC server over UDP, and repeats calls without an answer, as RPC clients do. */
 import { randomInt } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
@@ -6,20 +6,26 @@ import { noAnswerWithin, withDeadline } from "../lib/deadline.ts";
 import { reasonOf, codeOf } from "../lib/errors.ts";
 import { decodeReply, encodeCall, MalformedMessage, type Call, type Reply } from "./message.ts";
 
-/** How long after a call it is sent again, at first; then twice as long, and so on. Milliseconds. */
+/**
+ * How long to wait before a call is repeated, in milliseconds. The time doubles after each
+ * repetition.
+ */
 const AGAIN_MS = 250;
 
-/** Where a server is. */
+/** The address of a server. */
 export interface RpcServer {
-  /** An IPv4 address. */
+  /** IPv4. */
   readonly address: string;
   readonly port: number;
 }
 
-/** Why a call was not answered, for people: "nobody listens there", "no answer within 3 s". */
+/**
+ * The reason why a call was not answered, for people: "nobody listens there", "no answer within 3
+ * s".
+ */
 export class RpcError extends Error {
   override name = "RpcError";
-  /** accept_stat, where the server has answered that it will not. */
+  /** accept_stat, if the server rejected the call. */
   readonly code: number | undefined;
   constructor(
     message: string,
@@ -30,7 +36,7 @@ export class RpcError extends Error {
   }
 }
 
-/** Nothing came back in time: the same again would take as long. */
+/** No answer arrived in time; another attempt would take as long. */
 export class NoAnswerError extends RpcError {
   override name = "NoAnswerError";
 }
@@ -45,10 +51,10 @@ export class RpcClient implements Disposable {
   readonly #waiting = new Map<number, Waiting>();
   #xid = randomInt(0x1_0000_0000);
 
-  /** @throws RpcError where the network cannot be used */
+  /** @throws RpcError if the network cannot be used */
   static async open({ address, port }: RpcServer): Promise<RpcClient> {
     const socket = createSocket("udp4");
-    // so that nobody else's answers come in, and it is heard of where nobody listens
+    // a connected socket receives no other host's datagrams, and reports a closed port
     socket.connect(port, address);
     try {
       await once(socket, "connect");
@@ -62,7 +68,7 @@ export class RpcClient implements Disposable {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.on("message", (bytes) => this.#receive(bytes));
-    // ECONNREFUSED: it does not say to which call
+    // ECONNREFUSED, which could belong to any of the calls
     socket.on("error", (cause) => this.#fail(new RpcError(explain(cause), { cause })));
   }
 
@@ -96,7 +102,7 @@ export class RpcClient implements Disposable {
     }
   }
 
-  /** Calls that are not answered by then fail. */
+  /** Fails the calls that are still unanswered. */
   [Symbol.dispose](): void {
     this.#fail(new RpcError("closed"));
     this.#socket.close();
@@ -107,7 +113,7 @@ export class RpcClient implements Disposable {
       const reply = decodeReply(bytes);
       this.#waiting.get(reply.xid)?.resolve(reply);
     } catch (error) {
-      // not from who was asked, or from one who cannot answer: as good as none
+      // a malformed answer counts as none
       if (!(error instanceof MalformedMessage)) throw error;
     }
   }
@@ -117,7 +123,7 @@ export class RpcClient implements Disposable {
   }
 }
 
-/** Throws RpcError where a reply has no result. */
+/** Throws RpcError if a reply has no result. */
 export function resultOf(reply: Reply): Buffer {
   if ("result" in reply) return reply.result;
   throw new RpcError(reply.trouble, { code: reply.code });

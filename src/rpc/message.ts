@@ -1,20 +1,21 @@
 /**
- * Messages of ONC RPC (RFC 5531). All of it is words of four bytes, most significant first (XDR, RFC 4506):
+ * The messages of ONC RPC (RFC 5531), which consist of words of four bytes, most significant byte
+ * first (XDR, RFC 4506):
  *
  *     call    xid, 0, 2, program, version, procedure, credential, verifier, argument
- *     reply   xid, 1, 0, verifier, 0, result          accepted, and done
- *             xid, 1, 0, verifier, 1 to 5, ...        accepted, and not done: see {@link Trouble}
+ *     reply   xid, 1, 0, verifier, 0, result          accepted and executed
+ *             xid, 1, 0, verifier, 1 to 5, ...        accepted, but failed: see {@link Trouble}
  *             xid, 1, 1, ...                          denied
  *
- * A credential or verifier is its flavour, its length, and so many bytes, filled up to whole words.
+ * A credential or a verifier is a flavour, a length, and that many bytes, padded to whole words.
  */
 
-/** What does not follow this protocol: the message says why. Nothing can be answered. */
+/** A violation of the protocol, with the reason. There is no answer to such a message. */
 export class MalformedMessage extends Error {
   override name = "MalformedMessage";
 }
 
-/** What of a call is of interest. */
+/** A call, without its credential and verifier. */
 export interface Call {
   readonly xid: number;
   readonly program: number;
@@ -23,7 +24,7 @@ export interface Call {
   readonly argument: Buffer;
 }
 
-/** Why an accepted call was not done: accept_stat, without its SUCCESS. */
+/** accept_stat without SUCCESS: why an accepted call failed. */
 export const TROUBLE = {
   noProgram: 1,
   noVersion: 2,
@@ -43,20 +44,20 @@ const RPC_MISMATCH = 0;
 const AUTH_ERROR = 1;
 const AUTH_REJECTED = 2;
 
-/** AUTH_NONE and AUTH_SYS. The others begin with an exchange of their own. */
+/** AUTH_NONE and AUTH_SYS. The other flavours begin with an exchange of their own. */
 const FLAVORS = [0, 1];
 
-/** Of a credential or verifier. Bytes; RFC 5531, 8.2 */
+/** The longest credential or verifier in bytes: RFC 5531, 8.2. */
 const AUTH_BYTES = 400;
 
-/** Words, as they are sent. */
+/** Encodes words. */
 export function words(...numbers: readonly number[]): Buffer {
   const bytes = Buffer.alloc(numbers.length * 4);
   for (const [index, number] of numbers.entries()) bytes.writeUInt32BE(number >>> 0, index * 4);
   return bytes;
 }
 
-/** Nobody says who they are. */
+/** Anonymous. */
 const AUTH_NONE = words(0, 0);
 
 export function encodeCall({ xid, program, version, procedure, argument }: Call): Buffer {
@@ -65,9 +66,9 @@ export function encodeCall({ xid, program, version, procedure, argument }: Call)
 }
 
 /**
- * Reads a call, or says what to answer to one that this cannot understand.
+ * Parses a call, or returns the denial of a call in another version of RPC.
  *
- * @throws MalformedMessage where it is none
+ * @throws MalformedMessage if it is not a call
  */
 export function decodeCall(bytes: Buffer): Call | { readonly denied: Buffer } {
   const message = new Words(bytes);
@@ -89,18 +90,21 @@ export function encodeResult(xid: number, result: Buffer): Buffer {
   return Buffer.concat([words(xid, REPLY, 0), AUTH_NONE, words(SUCCESS), result]);
 }
 
-/** @param versions with {@link TROUBLE.noVersion}: the lowest and the highest there are */
+/** @param versions for {@link TROUBLE.noVersion}: the lowest and the highest version */
 export function encodeTrouble(xid: number, trouble: Trouble, versions: readonly number[]): Buffer {
   const rest = trouble === TROUBLE.noVersion ? words(...versions) : words();
   return Buffer.concat([words(xid, REPLY, 0), AUTH_NONE, words(trouble), rest]);
 }
 
-/** What a server makes of a call: its result, or in words why there is none, with accept_stat where it has come to that. */
+/**
+ * The reply of a server: the result, or why there is none, in words and, for an accepted call, as
+ * accept_stat.
+ */
 export type Reply =
   | { readonly xid: number; readonly result: Buffer }
   | { readonly xid: number; readonly trouble: string; readonly code: number | undefined };
 
-/** @throws MalformedMessage where it is no reply */
+/** @throws MalformedMessage if it is not a reply */
 export function decodeReply(bytes: Buffer): Reply {
   const message = new Words(bytes);
   const xid = message.next();
@@ -125,7 +129,7 @@ const WHAT: Readonly<Record<number, string>> = {
   [TROUBLE.systemError]: "has trouble of its own",
 };
 
-/** A message, word by word. Each method throws MalformedMessage where it has ended. */
+/** Reads a message word by word. Each method throws MalformedMessage at the end. */
 class Words {
   readonly #bytes: Buffer;
   #at = 0;
@@ -138,7 +142,7 @@ class Words {
     return this.#take(4).readUInt32BE();
   }
 
-  /** Passes over a credential or verifier, and returns its flavour. */
+  /** Skips a credential or a verifier, and returns its flavour. */
   auth(): number {
     const [flavor, length] = [this.next(), this.next()];
     if (length > AUTH_BYTES) throw new MalformedMessage("a credential that is too long");

@@ -1,6 +1,6 @@
 /**
- * RPC messages on a stream (RFC 5531, 11): a message is one or more fragments, each behind a word with its length, whose highest
- * bit marks the last one.
+ * RPC messages on a stream (RFC 5531, 11): a message is one or more fragments. A word with its
+ * length precedes each fragment, and the highest bit marks the last.
  */
 import { MalformedMessage, words } from "./message.ts";
 
@@ -11,19 +11,22 @@ export function encodeRecord(message: Buffer): Buffer {
   return Buffer.concat([words(LAST + message.length), message]);
 }
 
-/** Puts messages together from what comes in. */
+/** Assembles messages from the bytes that arrive. */
 export class RecordReader {
   readonly #limit: number;
   #pending: Buffer = Buffer.alloc(0);
   #fragments: Buffer[] = [];
   #length = 0;
 
-  /** @param limit how long a message may be. Bytes */
+  /** @param limit the longest message, in bytes */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  /** The messages that are complete with `chunk`. Throws MalformedMessage; the stream is then of no use any more. */
+  /**
+   * The messages that `chunk` completes. Throws MalformedMessage, after which the stream is
+   * unusable.
+   */
   *read(chunk: Buffer): Generator<Buffer> {
     let bytes = Buffer.concat([this.#pending, chunk]);
     while (bytes.length >= 4) {
@@ -33,7 +36,7 @@ export class RecordReader {
       if (this.#length + length > this.#limit) {
         throw new MalformedMessage(`longer than ${this.#limit} bytes`);
       }
-      // without end they would keep this busy, and say nothing
+      // an endless series of empty fragments would cost time, and carry no data
       if (length === 0 && !isLast) throw new MalformedMessage("an empty fragment");
       if (bytes.length < 4 + length) break;
       this.#fragments.push(bytes.subarray(4, 4 + length));
@@ -41,7 +44,7 @@ export class RecordReader {
       bytes = bytes.subarray(4 + length);
       if (isLast) yield this.#complete();
     }
-    // copied: a part would keep all of what came in alive while the client is idle
+    // copied: a view would keep the whole chunk in memory while the client is idle
     this.#pending = Buffer.from(bytes);
   }
 

@@ -1,6 +1,7 @@
 /**
- * rpcbind, once called the portmapper: who knows at which port of a host an RPC program is. Asked in version 2 over UDP (RFC 1833, 3),
- * as the clients of DRAC do; told in version 3 over its Unix socket, where it knows who somebody is: so that one need not be root.
+ * A client of rpcbind, formerly the portmapper, which knows the ports of RPC programs. Queries use
+ * version 2 over UDP (RFC 1833, 3), as DRAC clients do. Registrations use version 3 over the Unix
+ * socket, where rpcbind knows the user of a client, so that registering does not require root.
  */
 import { connect } from "node:net";
 import { reasonOf } from "../lib/errors.ts";
@@ -19,18 +20,18 @@ const TRANSPORTS = { udp: 17, tcp: 6 } as const;
 const SET = 1;
 const UNSET = 2;
 
-/** Where rpcbind(8) listens for this host's programs. */
+/** The socket of this host's rpcbind(8). */
 const SOCKET = "/run/rpcbind.sock";
 
-/** How long rpcbind may take to be told something. Milliseconds. */
+/** How long to wait for rpcbind to confirm a registration, in milliseconds. */
 const TELL_MS = 3_000;
 
-/** Of rpcbind's replies to what it is told. Bytes; a boolean takes 28 in all. */
+/** The longest reply to a registration, in bytes; a boolean takes 28 in all. */
 const REPLY_BYTES = 1_024;
 
 export type Transport = keyof typeof TRANSPORTS;
 
-/** A version of a program, by one of the ways to it. */
+/** A version of a program over one transport. */
 export interface Mapping {
   readonly program: number;
   readonly version: number;
@@ -38,7 +39,7 @@ export interface Mapping {
 }
 
 /**
- * The port of a program at a host, undefined where none is registered.
+ * The port of a program; undefined if it is not registered.
  *
  * @param address the host's, IPv4
  * @param deadline milliseconds
@@ -61,12 +62,18 @@ export async function portOf(
   throw new RpcError("answers with what is no port");
 }
 
-/** Registers a port of this host. False: another one is registered. Throws RpcError where there is no rpcbind. */
+/**
+ * Registers a port of this host. False if another port is registered. Throws RpcError without an
+ * rpcbind.
+ */
 export function register(mapping: Mapping, port: number): Promise<boolean> {
   return tell(SET, mapping, `0.0.0.0.${port >> 8}.${port & 0xff}`);
 }
 
-/** Takes a registration back, whatever its port is. False: there is none, or it is somebody else's. Throws RpcError. */
+/**
+ * Removes the registration of any port. False if there is none, or it is another user's. Throws
+ * RpcError.
+ */
 export function unregister(mapping: Mapping): Promise<boolean> {
   return tell(UNSET, mapping, "");
 }
@@ -86,7 +93,7 @@ async function tell(
   return result.length === 4 && result.readUInt32BE() === 1;
 }
 
-/** Length, bytes, and zeros up to a whole word. */
+/** The length, the bytes, and zeros to complete the last word. */
 function encodeString(text: string): Buffer {
   const bytes = Buffer.from(text);
   return Buffer.concat([words(bytes.length), bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)]);

@@ -1,4 +1,4 @@
-/** Answers RPC calls to one program, wherever they come from. */
+/** Answers calls to one RPC program, over any transport. */
 import {
   decodeCall,
   encodeResult,
@@ -8,23 +8,24 @@ import {
   type Call,
 } from "./message.ts";
 
-/** A program. */
+/** An RPC program. */
 export interface Program {
   readonly number: number;
-  /** The lowest and the highest version; all in between are there. */
+  /** The lowest and the highest version; those between exist too. */
   readonly versions: readonly [number, number];
   /**
-   * Does a procedure of a version that there is, and returns its result; undefined where there is no such procedure.
+   * Executes a procedure of an existing version, and returns its result; undefined if the procedure
+   * does not exist.
    *
-   * @throws MalformedMessage where the argument is none of the procedure's
+   * @throws MalformedMessage if the argument does not fit the procedure
    */
   readonly call: (call: Call) => Promise<Buffer> | undefined;
 }
 
 /**
- * The reply to a message, undefined where none can be given.
+ * The reply to a message; undefined if there can be none.
  *
- * @param onMalformed told of what does not follow the protocol
+ * @param onMalformed called for a violation of the protocol
  */
 export async function answerCall(
   message: Buffer,

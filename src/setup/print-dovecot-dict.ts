@@ -3,7 +3,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { masterServiceLines, PROTOCOLS } from "./print-dovecot.ts";
 import { plainWords } from "../lib/plain-words.ts";
 
-/** Releases of Dovecot that are configured differently. */
+/** Releases of Dovecot whose configurations differ. */
 export const DOVECOT_RELEASES = ["2.2", "2.3", "2.4"] as const;
 
 export type DovecotRelease = (typeof DOVECOT_RELEASES)[number];
@@ -14,14 +14,14 @@ export interface DictForm {
   readonly group: string;
 }
 
-/** Where the plugin finds the daemon, below Dovecot's base_dir. */
+/** The daemon's socket for the plugin, in Dovecot's base_dir. */
 const LISTENER = "popbsmtp-dict";
 
 /**
- * For Dovecot 2: its master starts the daemon, and its last_login plugin tells of logins.
+ * For Dovecot 2: its master starts the daemon, and its last_login plugin reports logins.
  *
  * @param program the words that start popbsmtp
- * @param user whom the daemon becomes by itself
+ * @param user the user that the daemon changes to
  */
 export function dovecotDictLines(
   program: readonly string[],
@@ -44,7 +44,7 @@ export function dovecotDictLines(
   ];
 }
 
-/** For Dovecot 2, where somebody else starts the daemon and holds its socket. */
+/** For Dovecot 2, if another program starts the daemon, which has its own socket. */
 export function dovecotDictSocketLines(
   socket: Endpoint | undefined,
   { release, group }: DictForm,

@@ -2,13 +2,14 @@ import { endpointName, type ServeConfig } from "../config/config.ts";
 import { plainWords } from "../lib/plain-words.ts";
 import { CRON_PATH } from "./print-cron.ts";
 
-/** Whose logins are recorded: the names of Dovecot's services, and of popbsmtp's. */
+/** The names of Dovecot's services, and of popbsmtp's. */
 type Protocol = "imap" | "pop3";
 
 export const PROTOCOLS: readonly Protocol[] = ["imap", "pop3"];
 
 /**
- * For the start of a program in Node. "0" and "unlimited" both mean no limit, but Dovecot 2.4 refuses the one, and 2.3 the other.
+ * For a program in Node. "0" and "unlimited" both mean no limit, but Dovecot 2.4 rejects the one,
+ * and 2.3 the other.
  */
 const NO_LIMIT = "vsz_limit = 1T";
 
@@ -16,7 +17,7 @@ const NO_LIMIT = "vsz_limit = 1T";
  * The daemon as a service of Dovecot's master.
  *
  * @param program the words that start popbsmtp
- * @param user whom the daemon becomes by itself
+ * @param user the user that the daemon changes to
  * @param listeners its sockets
  */
 export function masterServiceLines(
@@ -42,10 +43,10 @@ export function masterServiceLines(
 }
 
 /**
- * For Dovecot 2: its master starts the daemon, and its imap and pop3 processes tell it of each login.
+ * For Dovecot 2: its master starts the daemon, and its imap and pop3 processes report each login.
  *
  * @param program the words that start popbsmtp
- * @param user whom the daemon becomes by itself
+ * @param user the user that the daemon changes to
  */
 export function dovecotServiceLines(program: readonly string[], user: string): readonly string[] {
   return [
@@ -63,7 +64,7 @@ export function dovecotServiceLines(program: readonly string[], user: string): r
   ];
 }
 
-/** For Dovecot 2, where the daemon is somebody else's to start, and has sockets of its own. */
+/** For Dovecot 2, if another program starts the daemon, which has its own sockets. */
 export function dovecotSocketLines(serve: Pick<ServeConfig, "imap" | "pop3">): readonly string[] {
   return [
     "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2, where systemd runs the daemon: popbsmtp print systemd. Set that up",
@@ -80,11 +81,11 @@ function mailService(name: Protocol, socket: string): readonly string[] {
 }
 
 /**
- * For Dovecot 2, without a daemon: script-login runs the wrapper after each login
+ * For Dovecot 2 without a daemon: script-login runs the wrapper after each login
  * (https://doc.dovecot.org/admin_manual/post_login_scripting/).
  *
  * @param program the words that start popbsmtp
- * @param user whom the wrapper and the drain it starts run as
+ * @param user the user of the wrapper, and of the drain that it starts
  */
 export function dovecotWrapperLines(program: readonly string[], user: string): readonly string[] {
   return [
@@ -113,7 +114,7 @@ function wrapperService(
   ];
 }
 
-/** For Dovecot 1, which starts the wrapper in place of the mail program, as root. */
+/** For Dovecot 1, which runs the wrapper as root in place of the mail program. */
 export function dovecot1Lines(program: readonly string[]): readonly string[] {
   return [
     "# For Dovecot 1, in /etc/dovecot/dovecot.conf: it starts popbsmtp, which records the login and becomes imap or pop3. Debian",

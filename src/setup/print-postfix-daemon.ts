@@ -3,10 +3,13 @@ import { endpointName, type Endpoint, type ServeConfig } from "../config/config.
 import { whyUnguarded } from "../config/unguarded.ts";
 import { ConfigError } from "../lib/errors.ts";
 
-/** queue_directory, and where a chrooted smtpd is: postconf(5), master(5). */
+/** queue_directory, the root of a chrooted smtpd: postconf(5), master(5). */
 const QUEUE = "/var/spool/postfix";
 
-/** The restriction that asks the daemon's policy service; undefined where it listens nowhere for it. */
+/**
+ * The restriction that asks the daemon's policy service; undefined if the daemon has no endpoint
+ * for it.
+ */
 export function policyRestriction({ policy }: Pick<ServeConfig, "policy">): string | undefined {
   const endpoint = best(policy);
   return endpoint && policyService(endpoint);
@@ -69,7 +72,10 @@ function chrootLines(key: string): readonly string[] {
   ];
 }
 
-/** Of several endpoints one that a chrooted smtpd can reach, and at which no other local user can listen. */
+/**
+ * Of several endpoints, preferably one that a chrooted smtpd can reach, and that no other local
+ * user can take over.
+ */
 function best(endpoints: readonly Endpoint[]): Endpoint | undefined {
   const reachable = endpoints.filter(isReachable);
   const guarded = reachable.find((endpoint) => whyUnguarded(endpoint) === undefined);
@@ -90,7 +96,10 @@ function isReachable(endpoint: Endpoint): boolean {
   return !("path" in endpoint) || endpoint.path.startsWith(`${QUEUE}/`);
 }
 
-/** Postfix's programs start in the queue directory: relative to it a path is right with the chroot and without. */
+/**
+ * Postfix's programs run in the queue directory, so a path relative to it is right with and without
+ * the chroot.
+ */
 function address(endpoint: Endpoint): string {
   if (!("path" in endpoint)) return `inet:${endpointName(endpoint)}`;
   const { path } = endpoint;

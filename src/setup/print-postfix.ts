@@ -1,16 +1,16 @@
 import type { ServerStoreConfig, SslConfig, TableStoreConfig } from "../config/config.ts";
 import { ConfigError } from "../lib/errors.ts";
 
-/** Where the map file is to be. */
+/** The path of the map file. */
 const MAP_PATH = "/etc/postfix/popbsmtp.cf";
 
-/** Debian's file of the authorities that the system trusts: libpq and Postfix want it named. */
+/** Debian's file of trusted certificate authorities, which libpq and Postfix have to be given. */
 const SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt";
 
 /**
  * The map file: pgsql_table(5), mysql_table(5), sqlite_table(5).
  *
- * @param query the driver's, with %s where Postfix puts the key
+ * @param query the driver's query, with %s for the key
  */
 export function mapLines(store: TableStoreConfig, query: string): readonly string[] {
   return [
@@ -44,8 +44,9 @@ export function mainLines(driver: TableStoreConfig["driver"]): readonly string[]
 }
 
 /**
- * The map as main.cf names it. Which keys Postfix asks a pipemap for goes by its first table (dict_pipe.c), and of a regexp table it
- * asks for whole addresses only; this one hands addresses on to the second, and nothing else.
+ * The map, as main.cf names it. The first table of a pipemap decides which keys Postfix looks up
+ * (dict_pipe.c), and in a regexp table it looks up whole addresses only. This one passes addresses,
+ * and nothing else, to the second table.
  */
 export function relayMap(driver: TableStoreConfig["driver"], path: string = MAP_PATH): string {
   return `pipemap:{ regexp:{{/^([0-9a-f.:]+)$$/ $$1}}, proxy:${driver}:${path} }`;
@@ -81,7 +82,7 @@ function postfixHost(host: string, port: number): string {
   return host.startsWith("/") ? `unix:${host}` : `inet:${host}:${port}`;
 }
 
-/** Postfix strips blanks around a value and has no quotes. */
+/** Postfix strips blanks around a value, and has no quotes. */
 function plainPassword(password: string): string {
   if (password.trim() === password) return password;
   throw new ConfigError([
@@ -90,8 +91,9 @@ function plainPassword(password: string): string {
 }
 
 /**
- * The database's name. What Postfix has no parameter for, the port of a Unix socket and TLS, libpq also takes here, in a connection
- * string (PQsetdbLogin); a port in `hosts` is the stronger one.
+ * The name of the database. In its place libpq takes a connection string (PQsetdbLogin), with the
+ * settings for which Postfix has no parameter: the port of a Unix socket, and TLS. A port in
+ * `hosts` takes precedence.
  */
 function conninfo({ database, hosts, port, ssl }: ServerStoreConfig): string {
   const settings: [string, string][] = [];
@@ -108,7 +110,7 @@ function conninfo({ database, hosts, port, ssl }: ServerStoreConfig): string {
     .join(" ");
 }
 
-/** Postfix uses TLS where an authority is named. */
+/** Postfix uses TLS if an authority is configured. */
 function mysqlTlsLines(ssl: SslConfig | undefined): readonly string[] {
   if (ssl === undefined) return [];
   return [

@@ -10,7 +10,10 @@ import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { plainWords } from "../lib/plain-words.ts";
 
-/** What the daemon is asked at a socket; each has a unit of its own, since a unit has one name and one mode for all its sockets. */
+/**
+ * The daemon's sockets. Each has a unit of its own, because a unit has one name and one mode for
+ * all its sockets.
+ */
 export const SOCKETS = [
   "dict",
   "imap",
@@ -23,7 +26,7 @@ export const SOCKETS = [
 
 type SocketName = (typeof SOCKETS)[number];
 
-/** All the units, to be put into their files. */
+/** All units, to be put into their files. */
 export function unitLines(config: Config, program: readonly string[]): readonly string[] {
   const names = SOCKETS.filter((name) => endpoints(config.serve, name).length > 0);
   const units = names.map((name) => `popbsmtp-${name}.socket`).join(" ");
@@ -39,7 +42,8 @@ export function unitLines(config: Config, program: readonly string[]): readonly 
 }
 
 /**
- * The daemon: systemd.service(5), systemd.exec(5). It is never root: systemd has opened its sockets.
+ * The daemon's unit: systemd.service(5), systemd.exec(5). The daemon is never root, because systemd
+ * opens its sockets.
  *
  * @param program the words that start popbsmtp
  */
@@ -84,7 +88,7 @@ export function serviceUnit(config: Config, program: readonly string[]): readonl
   ];
 }
 
-/** Sockets that exist before the daemon, and while it is started again: systemd.socket(5). */
+/** Sockets that exist before the daemon starts and while it restarts: systemd.socket(5). */
 export function socketUnit(serve: ServeConfig, name: SocketName): readonly string[] {
   const places = endpoints(serve, name);
   if (places.length === 0) {
@@ -110,7 +114,7 @@ export function socketUnit(serve: ServeConfig, name: SocketName): readonly strin
   ];
 }
 
-/** Whoever connects to a socket that tells of logins can authorize any address. */
+/** A process that connects to a socket for logins can authorize any address. */
 function permissions({ dictGroup = DOVECOT_GROUP }: ServeConfig, name: SocketName) {
   switch (name) {
     case "dict":
@@ -135,20 +139,23 @@ function endpoints(serve: ServeConfig, name: SocketName): readonly Endpoint[] {
   return [(name === "relay-ctrl" ? serve.relayCtrlUdp : serve[name]) ?? []].flat();
 }
 
-/** Where it writes for a store. */
+/** The directories that the daemon writes to for a store. */
 function directories(store: StoreConfig): readonly string[] {
   if (store.driver === "sqlite") return [dirname(store.path)];
   return store.driver === "relay-ctrl" ? [store.path] : [];
 }
 
-/** Files it reads that may be anywhere. */
+/** Files that the daemon reads, which may be in any directory. */
 function readable({ path, stores, watch }: Config, program: readonly string[]): readonly string[] {
   const sockets = stores.flatMap((store) => ("hosts" in store ? store.hosts : []));
   const logs = watch.inDaemon ? watch.files : [];
   return [...program, ...sockets, ...logs, ...(path === undefined ? [] : [path])];
 }
 
-/** Whether something of popbsmtp's is in a home directory or in /tmp, which are hidden from services otherwise. */
+/**
+ * Whether any of popbsmtp's files is in a home directory or in /tmp, which systemd otherwise hides
+ * from services.
+ */
 function homes(paths: readonly string[]): { readonly home: boolean; readonly temporary: boolean } {
   return {
     home: paths.some((path) => /^\/(?:home|root|run\/user)\//.test(path)),

@@ -1,19 +1,19 @@
-/** Tells of changes in a directory, as far as the kernel has the means. */
+/** Announces changes in a directory, as far as the kernel can. */
 import { watch, type FSWatcher } from "node:fs";
 
-/** What to raise where the kernel has no more of it: inotify(7), under /proc. */
+/** The limits to raise when the kernel runs out: inotify(7), under /proc. */
 const LIMITS: Readonly<Record<string, string>> = {
   EMFILE: "fs.inotify.max_user_instances",
   ENOSPC: "fs.inotify.max_user_watches",
 };
 
-/** Whether somebody has been told that this process has to look for itself. */
+/** Whether `onPolling` has been called in this process. */
 let isTold = false;
 
 export interface DirectoryWatchOptions {
-  /** Told which file has changed; null where that is not known. */
+  /** Called with the file that has changed; null if unknown. */
   readonly onChange: (name: string | null) => void;
-  /** Told, once in this process, that nothing is announced, and what to do about it. */
+  /** Called once in this process if changes are not announced, with what to do about it. */
   readonly onPolling: (reason: string) => void;
 }
 
@@ -29,12 +29,12 @@ export class DirectoryWatch implements Disposable {
     this.renew();
   }
 
-  /** Whether the kernel announces nothing, for want of inotify instances or watches: look often. */
+  /** Whether the kernel announces nothing, for lack of inotify instances or watches: look often. */
   get isPolling(): boolean {
     return this.#isPolling;
   }
 
-  /** Watches the directory that has this name now, if there is one: it may be another one than before. */
+  /** Watches the directory that has this name now, if any, which may have been replaced. */
   renew(): void {
     this[Symbol.dispose]();
     const { onChange } = this.#options;

@@ -1,13 +1,13 @@
 import { statSync } from "node:fs";
 
-/** How often to look at the file. Milliseconds. */
+/** How often to look at the file, in milliseconds. */
 const LOOK_MS = 1_000;
 
 /**
- * Calls `onChange` each time the file at `path` has been changed and then left alone for a second: an editor may empty a file before
- * it writes to it. That the file is missing is no change.
+ * Calls `onChange` when the file at `path` has changed and then stayed the same for a second: an
+ * editor may empty a file before it writes to it. A missing file is no change.
  *
- * @returns ends it
+ * @returns a function that ends it
  */
 export function onFileChange(path: string, onChange: () => void): () => void {
   let known = version(path);
@@ -24,7 +24,7 @@ export function onFileChange(path: string, onChange: () => void): () => void {
   return () => clearInterval(timer);
 }
 
-/** Different for each content that the file has had; undefined while there is none. */
+/** Differs for each content of the file; undefined while there is no file. */
 function version(path: string): string | undefined {
   try {
     const { ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true });

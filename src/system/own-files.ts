@@ -1,6 +1,6 @@
 /**
- * What may be trusted in a spool into which others can put files, too (mode 1733): what belongs to this process's user. It stays where
- * it is, since the directory is sticky.
+ * Files and directories that can be trusted in a spool in which other users can create files (mode
+ * 1733): those of this process's user, which others cannot replace, since the directory is sticky.
  */
 import {
   closeSync,
@@ -14,10 +14,13 @@ import {
 } from "node:fs";
 import { hasCode } from "../lib/errors.ts";
 
-/** More than any file that is read whole may hold. */
+/** The largest file that is read whole, in bytes. */
 const BYTES = 4096;
 
-/** Makes a directory where it is missing. Throws where what is there is a link, or may be changed by others. */
+/**
+ * Creates a directory if it is missing. Throws if its name belongs to a link, or to a directory
+ * that other users can change.
+ */
 export function ownDirectory(path: string, mode: number): void {
   try {
     mkdirSync(path, { mode });
@@ -34,7 +37,7 @@ export function ownDirectory(path: string, mode: number): void {
   }
 }
 
-/** Whether there is a directory, and nobody else may change what is in it. */
+/** Whether a directory exists, and other users cannot change its contents. */
 export function isOwnDirectory(path: string): boolean {
   const stats = lstatSync(path, { throwIfNoEntry: false });
   return (
@@ -42,14 +45,20 @@ export function isOwnDirectory(path: string): boolean {
   );
 }
 
-/** What is in a file of this process's user; nothing where it is no file, or another user's. Neither follows a link nor waits for a FIFO. */
+/**
+ * The contents of a file of this process's user; empty if it is not a file, or another user's.
+ * Neither follows links nor waits for a FIFO.
+ */
 export function readOwnFile(path: string): Buffer {
   const stats = lstatSync(path);
   if (!stats.isFile() || stats.uid !== process.geteuid?.()) return Buffer.alloc(0);
   return readFileSync(path, { flag: flags.O_RDONLY | flags.O_NOFOLLOW | flags.O_NONBLOCK });
 }
 
-/** What is in a small file, whoever wrote it. Throws where it is no file; neither follows a link nor waits for a FIFO's other end. */
+/**
+ * The contents of a small file of any user. Throws if it is not a file; neither follows links nor
+ * waits for a FIFO.
+ */
 export function readSmallFile(path: string): string {
   const file = openSync(path, flags.O_RDONLY | flags.O_NOFOLLOW | flags.O_NONBLOCK);
   try {

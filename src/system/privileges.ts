@@ -1,27 +1,30 @@
 /**
- * Who this process is, and how root becomes somebody else.
+ * The user of this process, and how root becomes another user.
  *
- * Root never works in a directory in which somebody else can put links, FIFOs or files of theirs in its way. That is all there is to it;
- * what follows says how each part keeps to it. test/integration/links.test.ts attacks them.
+ * Root never works in a directory in which another user can put links, FIFOs or files in its way.
+ * The list shows how each part obeys this rule; test/integration/links.test.ts attacks them.
  *
- * - Configuration, password files, dracd.allow, Postfix's map file: read by root, before anything else. They and their
- *   directories are root's (`doctor` looks).
- * - drain, purge, list, check, allow, revoke, watch, relay --ask: dropPrivileges(), then the spool, the mail log and the store. All
- *   these go through enter() in commands/context.ts.
- * - schema install: root makes the directories that are missing, where nobody else can interfere (stores/home.ts, system/roots-way.ts), and
- *   gives them away by their descriptors; then dropPrivileges(). The SQLite file with its journals, and relay-ctrl's directory, are
- *   only ever opened by their owner.
- * - serve: root binds sockets (daemon/sockets/socket-file.ts), then becomeAccount(), then spool, logs and stores.
- * - doctor: looks into others' directories with asAccount() only.
- * - `user = "root"`: then root stays root, and refuses a spool (spool/lock.ts) or a SQLite file's directory (stores/sqlite/sqlite-driver.ts)
- *   that others can change. In relay-ctrl's, which may be everybody's, it only creates (O_EXCL), renames and unlinks, and opens
- *   for reading with O_NOFOLLOW.
- * - start.ts, which Node runs first: reads compiled code from the spool, with O_NOFOLLOW, and believes only a file that is this user's and
- *   0600; it writes some at the exit, as the configured user.
- * - The wrapper under Dovecot 1 is root, and bash cannot say O_NOFOLLOW: see bin/launcher/.
+ * - Configuration, password files, dracd.allow, Postfix's map file: root reads them before anything
+ *   else. The files and their directories are root's (`doctor` checks).
+ * - drain, purge, list, check, allow, revoke, watch, relay --ask: dropPrivileges(), then the spool,
+ *   the mail log and the store. All of these go through enter() in commands/context.ts.
+ * - schema install: root creates missing directories where no other user can interfere
+ *   (stores/home.ts, system/roots-way.ts), and gives them away by their descriptors; then
+ *   dropPrivileges(). Only their owner opens the SQLite file with its journals, and relay-ctrl's
+ *   directory.
+ * - serve: root binds sockets (daemon/sockets/socket-file.ts), then becomeAccount(), then the
+ *   spool, logs and stores.
+ * - doctor: looks into directories of other users only with asAccount().
+ * - `user = "root"`: root stays root, and rejects a spool (spool/lock.ts) or a SQLite file's
+ *   directory (stores/sqlite/sqlite-driver.ts) that others can change. In relay-ctrl's directory,
+ *   which may be writable by all, it only creates (O_EXCL), renames and unlinks files, and opens
+ *   them for reading with O_NOFOLLOW.
+ * - start.ts, which Node runs first: reads compiled code from the spool with O_NOFOLLOW, and trusts
+ *   only a file of this user with mode 0600; it writes the code at exit, as the configured user.
+ * - The wrapper under Dovecot 1 is root, and bash has no O_NOFOLLOW: see bin/launcher/.
  *
- * A spool into which everybody may put logins (mode 1733) is the same to its owner as that owner's would be to root: there only what
- * belongs to this user is trusted (system/own-files.ts).
+ * In a spool to which all users may write (mode 1733), the spool's owner is in the position of
+ * root: it trusts only its own files there (system/own-files.ts).
  */
 import { userInfo } from "node:os";
 import { ConfigError, EX, PopbsmtpError, hasCode, codeOf } from "../lib/errors.ts";
@@ -40,20 +43,22 @@ declare global {
 export interface Account {
   readonly uid: number;
   readonly gid: number;
-  /** Undefined where only the numbers are known: then it has no groups but `gid`. */
+  /** Undefined if only the numbers are known: then the account has no groups but `gid`. */
   readonly name?: string;
 }
 
-/** Whom root becomes where the configuration does not say, in this order. */
+/** The accounts that root may become without the configuration, in this order. */
 const FALLBACKS = ["popbsmtp", "nobody"] as const;
 
 /**
- * Becomes the configured user, for good: groups, group, user. Does nothing where this process is not root, or is meant to stay it.
+ * Becomes the configured user for good: groups, group, user. Does nothing if this process is not
+ * root, or `user` is root.
  *
- * Call it after the configuration and its password files were read, and before the spool or the store is touched.
+ * Call it after reading the configuration and its password files, and before touching the spool or
+ * the store.
  *
- * @param group the group to be in front, which new files belong to. Default: the user's own
- * @throws ConfigError where there is no such user
+ * @param group the primary group, to which new files belong. Default: the user's own
+ * @throws ConfigError if the user does not exist
  */
 export function dropPrivileges(user: string, group?: number): void {
   if (!isRoot()) return;
@@ -62,10 +67,10 @@ export function dropPrivileges(user: string, group?: number): void {
 }
 
 /**
- * Becomes an account for good: groups, group, user. Only root may.
+ * Becomes an account for good: groups, group, user. Only root can.
  *
- * @param group as of {@link dropPrivileges}
- * @throws PopbsmtpError (77) where the kernel does not let this process
+ * @param group as for {@link dropPrivileges}
+ * @throws PopbsmtpError (77) if the kernel does not permit it
  */
 export function becomeAccount(account: Account, group = account.gid): void {
   const { uid, name = `user id ${uid}` } = account;
@@ -79,8 +84,9 @@ export function becomeAccount(account: Account, group = account.gid): void {
 }
 
 /**
- * Does `work` with the rights of an account and no others, and is root again afterwards: so the kernel itself says what that account
- * may do, and no link leads further than that. Where this process is not root it stays what it is.
+ * Does `work` with the rights of an account and no others, and is root again afterwards. So the
+ * kernel decides what the account may do, and links lead no further than that. A process other than
+ * root keeps its user.
  */
 export function asAccount<T>(account: Account, work: () => T): T {
   if (!isRoot() || process.geteuid?.() !== 0) return work();
@@ -103,12 +109,12 @@ function takeGroups({ name, gid }: Account): void {
   else process.initgroups?.(name, gid);
 }
 
-/** Whether this process is root, who may become and give files to anybody. */
+/** Whether this process is root, which can become any user and give files away. */
 export function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
-/** The configured user's account. Only root may ask. Throws ConfigError where there is none. */
+/** The configured user's account. Only root may ask. Throws ConfigError if it does not exist. */
 export function accountOf(user: string): Account {
   const account = findAccount(user);
   if (account !== undefined) return account;
@@ -117,7 +123,7 @@ export function accountOf(user: string): Account {
   ]);
 }
 
-/** The account to become where the configured one is not known. Only root may ask. */
+/** The account to use if the configured one is unknown. Only root may ask. */
 export function fallbackAccount(): Account {
   for (const user of FALLBACKS) {
     const account = findAccount(user);
@@ -126,7 +132,10 @@ export function fallbackAccount(): Account {
   return { uid: 65_534, gid: 65_534 };
 }
 
-/** A group's number, or undefined where there is none of this name. Only root may ask. See {@link findAccount}. */
+/**
+ * The number of a group; undefined if it does not exist. Only root may ask. See {@link
+ * findAccount}.
+ */
 export function findGroup(group: string): number | undefined {
   const own = process.getegid?.();
   try {
@@ -143,9 +152,11 @@ export function findGroup(group: string): number | undefined {
 }
 
 /**
- * The user and group of an account, from wherever the system has its accounts, or undefined. Only root may ask.
+ * The user and group of an account, from any of the system's sources; undefined if it does not
+ * exist. Only root may ask.
  *
- * Node has no getpwnam(3), but becoming somebody by name, and asking who that is, goes through the same name service.
+ * Node lacks getpwnam(3), but becoming a user by name, and asking for the current user, use the
+ * same name service.
  */
 export function findAccount(user: string): Account | undefined {
   if (!hasAccount(user)) return undefined;
@@ -158,13 +169,13 @@ export function findAccount(user: string): Account | undefined {
   }
 }
 
-/** Whether there is such a user. Anybody may ask. */
+/** Whether a user exists. Any user may ask. */
 export function hasAccount(user: string): boolean {
   const self = process.geteuid?.();
   try {
     process.seteuid?.(user);
   } catch (error) {
-    // it is looked up before the kernel is asked, which says EPERM to all but root
+    // Node looks the name up first; the kernel then answers EPERM to all but root
     const code = codeOf(error);
     if (code === "ERR_UNKNOWN_CREDENTIAL") return false;
     if (code !== "EPERM") throw error;

@@ -1,8 +1,8 @@
-/** Whether a process is alive, and is the one that was meant: process ids are used again. */
+/** Whether a process is alive, and is the one that was meant: process ids are reused. */
 import { readFileSync } from "node:fs";
 import { hasCode } from "../lib/errors.ts";
 
-/** Whether there is such a process. */
+/** Whether the process exists. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -22,7 +22,10 @@ export function isSameProcess(pid: number, startTime: string | undefined): boole
   }
 }
 
-/** Field 22 of proc(5)'s stat: with the process id, it tells one process from any other since boot. Throws where there is none. */
+/**
+ * Field 22 of proc(5)'s stat: together with the process id, it identifies a process since boot.
+ * Throws if the process does not exist.
+ */
 export function processStartTime(pid: number): string | undefined {
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
   const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

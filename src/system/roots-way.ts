@@ -1,12 +1,13 @@
 import { lstatSync, readlinkSync, statSync, type Stats } from "node:fs";
 import { dirname, join } from "node:path";
 
-/** As many as the kernel follows: path_resolution(7). */
+/** The number of links that the kernel follows: path_resolution(7). */
 const LINKS = 40;
 
 /**
- * The real path of a directory that root can go to without being led astray: nobody else can put a link, or another directory, in the
- * place of any part of it. Undefined where somebody can. What is in the directory itself may be anybody's.
+ * The real path of a directory that root can reach safely: no other user can put a link or another
+ * directory in the place of any component. undefined if one can. The contents of the directory may
+ * be any user's.
  */
 export function rootsWayTo(directory: string): string | undefined {
   const names = namesOf(directory);
@@ -36,9 +37,10 @@ function namesOf(path: string): string[] {
 }
 
 /**
- * Why root does not work in a directory, or undefined: it may. Where others can put links, root would follow them.
+ * The reason why root must not work in a directory; undefined if it may. Root would follow the
+ * links of other users.
  *
- * @param setting what names the directory, in the configuration
+ * @param setting the key that names the directory in the configuration
  */
 export function whyNotForRoot(directory: string, setting: string): string | undefined {
   const stats = statSync(directory, { throwIfNoEntry: false });
@@ -51,13 +53,13 @@ export function whyNotForRoot(directory: string, setting: string): string | unde
   );
 }
 
-/** Whether only root makes and removes files in a directory. */
+/** Whether only root can create and remove files in a directory. */
 export function isRootsOwn(directory: string): boolean {
   const { uid, mode } = lstatSync(directory);
   return uid === 0 && (mode & 0o022) === 0;
 }
 
-/** In a sticky directory nobody but root moves what is root's. */
+/** In a sticky directory, only root can rename root's files. */
 function isSafe(parent: Stats, child: Stats): boolean {
   if (parent.uid !== 0) return false;
   return (parent.mode & 0o022) === 0 || ((parent.mode & 0o1000) !== 0 && child.uid === 0);

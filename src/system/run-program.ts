@@ -1,10 +1,10 @@
 import { execFile, type ExecFileException } from "node:child_process";
 import { noAnswerWithin } from "../lib/deadline.ts";
 
-/** Where administrators' programs are, whatever PATH says. */
+/** The directories of administrators' programs, whatever PATH contains. */
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** A program that hangs is not waited for any longer. Milliseconds. */
+/** How long to wait for a program, in milliseconds. */
 const TIMEOUT_MS = 5_000;
 
 /** What became of a program. */
@@ -12,7 +12,10 @@ export interface ProgramResult {
   /** Its exit status was 0. */
   readonly ok: boolean;
   readonly stdout: string;
-  /** Why it could not be started, or the last line of stderr, which is where the reason is; "" where it said nothing. */
+  /**
+   * Why it could not be started, or the last line of stderr, which is where the reason is; "" where
+   * it said nothing.
+   */
   readonly complaint: string;
 }
 
@@ -23,7 +26,9 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Runs a program, without a shell, for five seconds at most; undefined where it is not installed. */
+/**
+ * Runs a program, without a shell, for five seconds at most; undefined where it is not installed.
+ */
 export function runProgram(
   program: string,
   args: readonly string[],

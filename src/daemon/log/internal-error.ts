@@ -1,17 +1,17 @@
 import { basename } from "node:path";
 import type { Log } from "./log.ts";
 
-/** So many calls of a stack fit on a line of the log. */
+/** The calls of a stack that fit on a line of the log. */
 const FRAMES = 8;
 
 /**
- * Logs what nobody has caught, and goes on, until it is disposed of.
+ * Logs uncaught exceptions, and keeps the daemon running, until disposed of.
  *
- * One connection or one part of the daemon may be the worse for it. A daemon that ended would refuse the logins in hand, and
- * every login after them where nobody starts it again; only a signal ends it.
+ * One connection or one part of the daemon may be broken then. But if the daemon exited, it would
+ * reject the current logins, and every later one unless it is restarted; so only a signal ends it.
  */
 export function survivingErrors(log: Log): Disposable {
-  // of promises, too: Node makes an exception of a rejection that nobody handles
+  // includes unhandled rejections, which Node turns into exceptions
   const tell = (error: unknown) => {
     log.error("internal-error", {
       reason: error instanceof Error ? error.message : String(error),
@@ -22,7 +22,7 @@ export function survivingErrors(log: Log): Disposable {
   return { [Symbol.dispose]: () => void process.off("uncaughtException", tell) };
 }
 
-/** `name file:line:column`, the innermost call first. */
+/** `name file:line:column`, innermost call first. */
 function frames({ stack = "" }: Error): readonly string[] {
   const calls = Array.from(stack.matchAll(/^ +at (?:(?:async )?(\S+) \()?(.*?)\)?$/gm));
   return calls

@@ -1,24 +1,35 @@
-/** What a log line looks like. Nothing that a client controls can end it, begin another, or make a terminal do something. */
+/**
+ * The format of a log line. Nothing that a client controls can end a line, begin another, or act on
+ * a terminal.
+ */
 import { fstatSync } from "node:fs";
 import type { Clock } from "../../lib/clock.ts";
 import { printable } from "../../lib/terminal.ts";
 import type { Fields, Level } from "./log.ts";
 
-/** A line, with its newline, of an event's text. */
+/** Formats the text of an event as a line, with its newline. */
 export type LineStyle = (level: Level, text: string) => string;
 
-/** A value takes at most so many characters: then what a client makes long does not push the other fields out. */
+/**
+ * The longest value, in characters, so that a client's long value does not displace other fields.
+ */
 const VALUE_CHARACTERS = 300;
 
-/** All the fields take at most so many: a line then stays below 4,096 bytes, which a pipe takes whole or not at all. pipe(7) */
+/**
+ * The longest text, in characters, so that a line stays below 4,096 bytes, which a pipe takes whole
+ * or not at all: pipe(7).
+ */
 const TEXT_CHARACTERS = 950;
 
-/** What may stand there without quotes: no space, nothing unprintable, and nothing that has a meaning in key=value. */
+/**
+ * Values that need no quotes: no space, nothing unprintable, and no character that is special in
+ * key=value.
+ */
 const BARE = /^[^\s"=\\\p{C}\p{Zl}\p{Zp}]+$/u;
 
 /**
- * `event key=value key="a value"`, in the order of `fields`. Values are quoted where they have to be, with the escapes of JSON; "..."
- * at the end of one says that it was longer, at the end of the line that there were more fields.
+ * `event key=value key="a value"`, in the order of `fields`. Values are quoted if necessary, with
+ * JSON's escapes; "..." marks a value, or at the end a line, that has been cut.
  */
 export function eventText(event: string, fields: Fields): string {
   let text = event;
@@ -49,37 +60,46 @@ const SYSLOG_PRIORITY: Readonly<Record<Level, number>> = {
   error: 3,
 };
 
-/** For the journal, which knows the time and takes the level in front. sd-daemon(3) */
+/** For the journal, which adds the time and parses the level: sd-daemon(3). */
 export const journalLine: LineStyle = (level, text) => `<${SYSLOG_PRIORITY[level]}>${text}\n`;
 
 const DOVECOT_TYPE: Readonly<Record<Level, number>> = { debug: 0, info: 1, warning: 2, error: 3 };
 
-/** For Dovecot's log process: 0x01, the level plus one as a byte, the process id. dovecot 2.3 and 2.4, src/lib/failures.c */
+/**
+ * For Dovecot's log process: 0x01, the level plus one as a byte, the process id. See dovecot 2.3
+ * and 2.4, src/lib/failures.c.
+ */
 export function dovecotLine(pid: number): LineStyle {
   return (level, text) => `\u0001${String.fromCharCode(DOVECOT_TYPE[level] + 1)}${pid} ${text}\n`;
 }
 
-/** For a file or a terminal: the time (RFC 3339, UTC) and the level in front. `now`: milliseconds since 1970. */
+/**
+ * For a file or a terminal: the time (RFC 3339, UTC), the level, the text. `now`: milliseconds
+ * since 1970.
+ */
 export function plainLine(now: Clock): LineStyle {
   return (level, text) => `${new Date(now()).toISOString()} ${level} ${text}\n`;
 }
 
 export interface Surroundings {
   readonly env: NodeJS.ProcessEnv;
-  /** This process' id. */
+  /** The id of this process. */
   readonly pid: number;
   readonly now: Clock;
-  /** What is written to. Default: stderr. */
+  /** The descriptor of the log. Default: stderr. */
   readonly descriptor?: number;
 }
 
-/** The style for whoever started this process: Dovecot's master, systemd, or anybody else. */
+/** The style for the reader of the log: Dovecot's master, systemd, or any other. */
 export function lineStyle({ env, pid, now, descriptor = 2 }: Surroundings): LineStyle {
   if (env["LOG_SERVICE"] === "1") return dovecotLine(pid);
   return isJournal(env["JOURNAL_STREAM"], descriptor) ? journalLine : plainLine(now);
 }
 
-/** The variable alone proves nothing: it is inherited by whoever is started with another stderr. systemd.exec(5) */
+/**
+ * The variable alone proves nothing: a child process inherits it even if its stderr is another.
+ * systemd.exec(5)
+ */
 function isJournal(stream: string | undefined, descriptor: number): boolean {
   const { dev, ino } = fstatSync(descriptor);
   return stream === `${dev}:${ino}`;

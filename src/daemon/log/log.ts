@@ -1,9 +1,9 @@
-/** The daemon's log: one line per event, on stderr, as key=value. */
+/** The daemon's log: one line an event, on stderr, as key=value. */
 import { eventText, type LineStyle } from "./log-line.ts";
 
 export type Level = "debug" | "info" | "warning" | "error";
 
-/** What an event carries besides its name; undefined values are left out. */
+/** The fields of an event; those that are undefined are left out. */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export interface Log {
@@ -14,54 +14,59 @@ export interface Log {
 }
 
 export interface LogOptions {
-  /** The least level that is written. */
+  /** The lowest level that is written. */
   readonly level: Level;
-  /** What a line looks like to whoever reads it. */
+  /** The format of a line for the reader of the log. */
   readonly style: LineStyle;
-  /** Takes a line, with its newline; false: it could not be written and is lost. */
+  /** Writes a line, with its newline; false: it could not be written and is lost. */
   readonly write: (line: string) => boolean;
 }
 
-/** The log, and what only its owner does with it. */
+/** The log with the operations of its owner. */
 export interface OwnedLog extends Log {
-  /** The least level that is written; a reload may change it. */
+  /** The lowest level that is written; a reload may change it. */
   level: Level;
-  /** Writes the sums of repeated lines that are still owed: for the end. */
+  /** Writes the summaries that are still pending, at the end. */
   flush(): void;
 }
 
 const RANK: Readonly<Record<Level, number>> = { debug: 0, info: 1, warning: 2, error: 3 };
 
-/** How many different warnings or errors of one event are written in a window. */
+/** The most different warnings or errors of one event in a window. */
 const BURST = 10;
 
-/** A window is at first this long, and doubles for as long as there is something to sum up in it. Milliseconds. */
+/** The length of a window, which doubles while there is something to summarise. Milliseconds. */
 const WINDOW_MS = { first: 1_000, last: 60_000 };
 
-/** What is told of again and again while all is well. Any other event at level info may end what is still to be summed up. */
+/**
+ * Events that recur while all is well. Any other event at level info may end a condition that is
+ * still to be summarised.
+ */
 const ROUTINE: ReadonlySet<string> = new Set(["login", "purged"]);
 
 /**
- * A log that an outage does not fill the disk with. A warning or an error is written at once; the same line again within a second,
- * or more than ten of one event, are counted, and the last of them is written when the time is up, with `repeated=` so many.
- * While that goes on it is written every 2, 4, ... 60 seconds. Lines come in the order of what they report: what was counted is
- * written before an event that may end it (`store-back`).
+ * A log that an outage cannot flood. It writes a warning or an error at once. It counts the same
+ * line again within a second, or more than ten different lines of one event, and when the time is
+ * up writes the last of them with `repeated=N`. While they continue, it writes one every 2, 4, ...
+ * 60 seconds. The lines keep their order: a summary is written before an event that may end its
+ * condition (`store-back`).
  *
- * Nothing here waits or throws: lines that cannot be written are counted, and told when others can be again.
+ * No call waits or throws: lines that cannot be written are counted, and reported once writing
+ * works again.
  */
 export function createLog(options: LogOptions): OwnedLog {
   return new LineLog(options);
 }
 
-/** The lines of one event lately. */
+/** The recent lines of one event. */
 interface Series {
   readonly level: Level;
-  /** Written in this window. */
+  /** Lines written in this window. */
   written: Set<string>;
-  /** Not written in this window, and the last of them. */
+  /** The number of lines not written in this window, and the last of them. */
   held: number;
   last: string;
-  /** How long the window is. Milliseconds. */
+  /** The length of the window, in milliseconds. */
   window: number;
 }
 
@@ -69,7 +74,7 @@ class LineLog implements OwnedLog {
   level: Level;
   readonly #style: LineStyle;
   readonly #write: (line: string) => boolean;
-  /** By event, of which there are as many as this program has names for. */
+  /** By event, whose number is bounded by the program's. */
   readonly #series = new Map<string, Series>();
   #lost = 0;
 

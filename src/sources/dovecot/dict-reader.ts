@@ -2,13 +2,13 @@
  * A parser for the requests of a dict client: lines of tab-escaped fields, which begin with the
  * letter of the command.
  *
- *     H<major> <minor> <value type> <user> <dict>    first; majors 2, 3 and 4 (Dovecot 2.2, 2.3, 2.4)
+ *     H<major> <minor> <value type> <user> <dict>    first; major 2, 3 or 4: Dovecot 2.2, 2.3, 2.4
  *     B<id> [<user> [<expire seconds>]]              begins a transaction
  *     S<id> <key> <value>                            sets a key in it
  *     U<id> <key>, A<id> <key> <difference>, P<id> <key> <value>, T<id> <seconds> <nanoseconds>,
  *         V<id> <yes or no>                          other operations
  *     R<id>                                          rolls it back
- *     C<id>, D<id>                                   commits it, with an answer; D: clients before 2.2.25
+ *     C<id>, D<id>                                   commits it, with an answer; D: before 2.2.25
  *     L<key> [<user>], I<flags> ...                  lookup, iteration
  *
  * See dovecot/core: src/lib-dict/dict-client.c of 2.2 and 2.3, src/lib-dict-extra/dict-client.c of
