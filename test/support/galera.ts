@@ -50,7 +50,6 @@ export async function startGalera(size = 3): Promise<Galera> {
           port,
           options: Object.entries(settings).map(([key, value]) => `--${key}=${value}`),
           firstOptions: isFirst ? ["--wsrep-new-cluster"] : [],
-          joinsCluster: !isFirst,
         }),
       ),
     );

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import mysql, { type Connection, type RowDataPacket } from "mysql2/promise";
-import { serverAccount } from "./accounts.ts";
+import { serverAccount, type Account } from "./accounts.ts";
+import { dataDirectory } from "./data-directory.ts";
 import { DATABASE, PASSWORD, USER, type DatabaseServer } from "./database-server.ts";
 import { freePort } from "./free-port.ts";
 import { runOk } from "./run.ts";
@@ -17,8 +18,6 @@ export interface MariadbOptions {
   /** More options for mariadbd: for each start, or only for the first one. Default: none. */
   readonly options?: readonly string[];
   readonly firstOptions?: readonly string[];
-  /** The database and its account come from the other nodes of its cluster. Default false. */
-  readonly joinsCluster?: boolean;
   /** Makes it a replica of this server, which has to have a log (--log-bin) and the account copy. Default: of none. */
   readonly replicaOf?: DatabaseServer;
 }
@@ -34,7 +33,6 @@ export async function startMariadb({
   env,
   options = [],
   firstOptions = [],
-  joinsCluster = false,
   replicaOf: primary,
 }: MariadbOptions = {}): Promise<DatabaseServer> {
   const owner = serverAccount("mysql");
@@ -43,18 +41,7 @@ export async function startMariadb({
   const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
   const data = join(path, "data");
   const socket = join(path, "socket");
-  // not /tmp: a server that starts deletes the temporary tables of others that it finds there
-  const temporary = `--tmpdir=${path}`;
-  // by default it writes a log of 96 MB first
-  const sizes = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"];
-  await runOk(
-    "mariadb-install-db",
-    ["--no-defaults", `--datadir=${data}`, temporary, "--skip-test-db"].concat(
-      ["--skip-name-resolve", "--auth-root-authentication-method=normal"],
-      sizes,
-    ),
-    { cwd: path, uid: owner?.uid, gid: owner?.gid },
-  );
+  await newDatabase(data, owner);
 
   const connect = async <T>(
     database: string,
@@ -84,7 +71,7 @@ export async function startMariadb({
   const spawn = (more: readonly string[] = []) =>
     startServerProcess(
       "mariadbd",
-      ["--no-defaults", "--skip-name-resolve", temporary, ...sizes].concat(
+      ["--no-defaults", "--skip-name-resolve", temporaryIn(path), ...SIZES].concat(
         Object.entries(settings).map(([key, value]) => `--${key}=${value}`),
         options,
         more,
@@ -105,14 +92,6 @@ export async function startMariadb({
       await connection.query(
         `CHANGE MASTER TO MASTER_HOST='${primary.host}', MASTER_PORT=${String(primary.port)}, MASTER_USER='copy', MASTER_USE_GTID=slave_pos; START SLAVE`,
       );
-    });
-  } else if (!joinsCluster) {
-    await connect("mysql", async (connection) => {
-      await connection.query(`CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4`);
-      for (const host of ["%", "localhost"]) {
-        await connection.query(`CREATE USER '${USER}'@'${host}' IDENTIFIED BY '${PASSWORD}'`);
-        await connection.query(`GRANT ALL ON ${DATABASE}.* TO '${USER}'@'${host}'`);
-      }
     });
   }
   const resources = stack.move();
@@ -137,4 +116,35 @@ export async function startMariadb({
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+// by default it writes a log of 96 MB first
+const SIZES = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"];
+
+/** Not /tmp: a server that starts deletes the temporary tables of others that it finds there. */
+function temporaryIn(path: string): string {
+  return `--tmpdir=${path}`;
+}
+
+async function newDatabase(path: string, owner: Account | undefined): Promise<void> {
+  const install = ["--skip-test-db", "--skip-name-resolve", ...SIZES].concat(
+    "--auth-root-authentication-method=normal",
+  );
+  // until then, it knows of no accounts
+  const sql = `FLUSH PRIVILEGES;
+CREATE DATABASE ${DATABASE} CHARACTER SET utf8mb4;
+${["%", "localhost"].map((host) => `CREATE USER '${USER}'@'${host}' IDENTIFIED BY '${PASSWORD}';\nGRANT ALL ON ${DATABASE}.* TO '${USER}'@'${host}';\n`).join("")}`;
+  await dataDirectory(path, {
+    owner,
+    key: [await runOk("mariadbd", ["--no-defaults", "--version"]), ...install, sql],
+    make: async (data, scratch) => {
+      const as = { cwd: scratch, uid: owner?.uid, gid: owner?.gid };
+      const place = ["--no-defaults", `--datadir=${data}`, temporaryIn(scratch)];
+      await runOk("mariadb-install-db", [...place, ...install], as);
+      await runOk("mariadbd", [...place, "--bootstrap", "--skip-name-resolve", ...SIZES], {
+        ...as,
+        stdin: sql,
+      });
+    },
+  });
 }

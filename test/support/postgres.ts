@@ -1,7 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Client } from "pg";
-import { serverAccount } from "./accounts.ts";
+import { serverAccount, type Account } from "./accounts.ts";
+import { dataDirectory } from "./data-directory.ts";
 import { DATABASE, PASSWORD, USER, type DatabaseServer } from "./database-server.ts";
 import { freePort } from "./free-port.ts";
 import { runOk } from "./run.ts";
@@ -37,21 +38,8 @@ export async function startPostgres({
   await using stack = new AsyncDisposableStack();
   const { path } = stack.use(temporaryDirectory({ owner, mode: 0o755 }));
   const data = join(path, "data");
-  const initdb = ["--no-sync", "--username=postgres", "--auth-local=trust"].concat([
-    "--auth-host=scram-sha-256",
-    "--encoding=UTF8",
-    "--locale=C.UTF-8",
-    `--pgdata=${data}`,
-  ]);
-  const copy = ["--no-sync", "--write-recovery-conf", "--checkpoint=fast", `--pgdata=${data}`];
-  const [program, args] =
-    primary === undefined
-      ? ["initdb", initdb]
-      : [
-          "pg_basebackup",
-          [...copy, `--host=${primary.socket}`, `--port=${primary.port}`, "--username=postgres"],
-        ];
-  await runOk(join(programs, program), args, { cwd: path, uid: owner?.uid, gid: owner?.gid });
+  if (primary === undefined) await newCluster(programs, data, owner);
+  else await copyOf(primary, programs, data, owner);
 
   const connect = async <T>(database: string, use: (client: Client) => Promise<T>): Promise<T> => {
     const client = new Client({ host: path, port, database, user: "postgres", ssl: false });
@@ -85,11 +73,6 @@ export async function startPostgres({
 
   let server = await spawn();
   stack.defer(() => server.end("SIGQUIT"));
-  if (primary === undefined)
-    await connect("postgres", async (client) => {
-      await client.query(`CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'`);
-      await client.query(`CREATE DATABASE ${DATABASE} OWNER ${USER}`);
-    });
   const resources = stack.move();
   return {
     host,
@@ -113,6 +96,50 @@ export async function startPostgres({
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+async function newCluster(
+  programs: string,
+  path: string,
+  owner: Account | undefined,
+): Promise<void> {
+  const postgres = join(programs, "postgres");
+  const initdb = ["--no-sync", "--username=postgres", "--auth-local=trust"].concat([
+    "--auth-host=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+  ]);
+  // single-user mode reads a statement a line
+  const sql = `CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'
+CREATE DATABASE ${DATABASE} OWNER ${USER}
+`;
+  await dataDirectory(path, {
+    owner,
+    key: [await runOk(postgres, ["--version"]), ...initdb, sql],
+    make: async (data, scratch) => {
+      const as = { cwd: scratch, uid: owner?.uid, gid: owner?.gid };
+      await runOk(join(programs, "initdb"), [...initdb, `--pgdata=${data}`], as);
+      const said = await runOk(postgres, ["--single", "-D", data, "postgres"], {
+        ...as,
+        stdin: sql,
+      });
+      if (said.includes("ERROR")) throw new Error(said);
+    },
+  });
+}
+
+async function copyOf(
+  primary: DatabaseServer,
+  programs: string,
+  data: string,
+  owner: Account | undefined,
+): Promise<void> {
+  const options = ["--no-sync", "--write-recovery-conf", "--checkpoint=fast", `--pgdata=${data}`];
+  await runOk(
+    join(programs, "pg_basebackup"),
+    [...options, `--host=${primary.socket}`, `--port=${primary.port}`, "--username=postgres"],
+    { cwd: dirname(data), uid: owner?.uid, gid: owner?.gid },
+  );
 }
 
 /** Debian keeps each version's programs in a directory of its own, not on PATH. */
