@@ -16,6 +16,7 @@ import { NetworkSources } from "./network/network-sources.ts";
 import { writeProblems } from "./problems.ts";
 import { AGAIN_MS, become, LAST_ANSWERS_MS, type Service } from "./service.ts";
 import { spoolDepth, storeReadings } from "./metrics/spool-depth.ts";
+import { hostReadings, keepHosts, logHosts } from "./store-hosts.ts";
 
 /** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
 const PATIENCE_MS = 1_000;
@@ -95,6 +96,7 @@ async function begin(config: Config, flaws: readonly string[], service: Service)
   try {
     if (account !== undefined) become(service, account);
     const metrics = createMetrics();
+    logHosts(config, log);
     const daemon = await Daemon.start({ config, openStore, replaces, log, metrics, now });
     return {
       service,
@@ -140,6 +142,7 @@ function answer({ service, daemon, network, metrics }: Work): void {
         known: daemon.known,
         spool: await spoolDepth(daemon.config.spool, now()),
         stores: await storeReadings(daemon.config, now()),
+        hosts: hostReadings(daemon.config),
       }),
   });
   listeners.start((socket, role) => {
@@ -189,11 +192,13 @@ async function reload({ service, daemon, network }: Work): Promise<void> {
   systemd?.reloading();
   try {
     const config = await load();
+    keepHosts(daemon.config, config);
     await listeners.change(config.serve, () =>
       network.change(config.serve, () => daemon.reconfigure(config)),
     );
     log.level = config.serve.logLevel;
     log.info("reloaded");
+    logHosts(config, log);
   } catch (error) {
     log.error("reload-refused", { reason: reasonOf(error) });
   }

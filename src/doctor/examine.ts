@@ -22,6 +22,7 @@ import { ok, problem, warning, type Area, type Finding } from "./findings/findin
 import { mailLogFindings } from "./dovecot/mail-log-check.ts";
 import { nodeFindings } from "./host/node-check.ts";
 import { postfixFindings } from "./postfix/postfix-check.ts";
+import { hostsFindings } from "./host/hosts-check.ts";
 import { findSecrets, type Secrets } from "./host/secrets.ts";
 import { spoolFindings } from "./host/spool-check.ts";
 import { storeFindings } from "./host/store-check.ts";
@@ -170,7 +171,8 @@ async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
   const writer = await scope.openStore(alone, "writer");
   const purger = await scope.openStore(alone, "purger");
   try {
-    return await storeFindings(subject, store, { writer, purger, version: SCHEMA_VERSION });
+    const stores = { writer, purger, version: SCHEMA_VERSION };
+    return [...(await storeFindings(subject, store, stores)), ...(await hostsFindings(store))];
   } finally {
     await writer.close();
     await purger.close();

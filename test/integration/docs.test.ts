@@ -167,6 +167,7 @@ test("every metric is documented, and no other", () => {
     known: 0,
     spool: { logins: 0, oldestSeconds: 0 },
     stores: [],
+    hosts: [{ store: "", host: "", isCurrent: true, isUp: true }],
   });
   const names = Array.from(text.matchAll(/^# TYPE (\S+)/gm), ([, name = ""]) => name);
   assert.ok(names.length > 10);

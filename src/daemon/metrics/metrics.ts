@@ -41,6 +41,19 @@ export interface Readings {
   readonly spool: SpoolDepth | undefined;
   /** What is to be said of each of several stores; empty where there is one. */
   readonly stores: readonly StoreReading[];
+  /** The same of each of several hosts of one store. */
+  readonly hosts: readonly HostReading[];
+}
+
+/** One of several hosts of a store. */
+export interface HostReading {
+  /** Where the store is. */
+  readonly store: string;
+  readonly host: string;
+  /** Whether logins and lookups go there. */
+  readonly isCurrent: boolean;
+  /** Whether it took writes when it was last tried; undefined where it has not been. */
+  readonly isUp: boolean | undefined;
 }
 
 /** Metrics that Prometheus can read. */
@@ -216,7 +229,8 @@ class PrometheusMetrics implements RenderedMetrics {
   }
 }
 
-function renderReadings({ version, node, driver, known, spool, stores }: Readings): string {
+function renderReadings(readings: Readings): string {
+  const { version, node, driver, known, spool, stores, hosts } = readings;
   const spools = [
     { labels: {}, spool },
     ...stores.map((each) => ({ labels: { store: each.store }, spool: each.spool })),
@@ -232,9 +246,33 @@ function renderReadings({ version, node, driver, known, spool, stores }: Reading
       "How long ago the oldest of these was; 0 without any.",
       spools.map(({ labels, spool: depth }) => ({ labels, value: depth?.oldestSeconds })),
     ),
+    ...(hosts.length === 0 ? [] : [renderHosts(hosts)]),
     gauge("popbsmtp_known_authorizations", "Authorizations kept in memory.", known),
     gauge("popbsmtp_build_info", "What is running.", 1, { version, node, driver }),
   ].join("");
+}
+
+function renderHosts(hosts: readonly HostReading[]): string {
+  const samples = (value: (host: HostReading) => boolean | undefined) =>
+    hosts.map((each) => {
+      const is = value(each);
+      return {
+        labels: { store: each.store, host: each.host },
+        value: is === undefined ? undefined : Number(is),
+      };
+    });
+  return (
+    gauges(
+      "popbsmtp_store_host_up",
+      "Whether this host of the store's database took writes when it was last tried.",
+      samples(({ isUp }) => isUp),
+    ) +
+    gauges(
+      "popbsmtp_store_host_current",
+      "Whether logins and lookups go to this host of the store's database.",
+      samples(({ isCurrent }) => isCurrent),
+    )
+  );
 }
 
 /** By the names that Prometheus' own clients use: dashboards know them. */

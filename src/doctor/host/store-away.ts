@@ -23,7 +23,7 @@ export function awayFinding(
   // unlike a server, a file does not come back by itself
   if ("path" in store) return problem(text, `namei -l ${shellWord(store.path)}`);
   return {
-    ...problem(`${text}: ${meanwhile(daemon)}`, ...("hosts" in store ? [lookAfter(store)] : [])),
+    ...problem(`${text}: ${meanwhile(daemon)}`, ...adviceOnOnlyHost(store)),
     outage: "store",
   };
 }
@@ -96,9 +96,16 @@ function meanwhile(daemon: number | undefined): string {
     : "logins wait in the spool until it is back; popbsmtp serve has them in memory and lets them relay, while a map that asks the database itself answers 451";
 }
 
+/** Of several hosts each has a finding of its own (hosts-check.ts). */
+function adviceOnOnlyHost(store: StoreConfig): readonly string[] {
+  const [host, ...others] = "hosts" in store ? store.hosts : [];
+  return "hosts" in store && host !== undefined && others.length === 0
+    ? [lookAfter(store, host)]
+    : [];
+}
+
 /** How to examine the server. */
-function lookAfter({ driver, hosts, port }: ServerStoreConfig): string {
-  const [host = ""] = hosts;
+export function lookAfter({ driver, port }: ServerStoreConfig, host: string): string {
   const unit = driver === "pgsql" ? "postgresql" : "mariadb";
   if (/^(?:\/|127\.|::1$|localhost$)/.test(host)) {
     return `systemctl restart ${unit}    # journalctl -u '${unit}*' says why it ended`;

@@ -18,6 +18,8 @@ const SESSION = [
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 
+type Variable = RowDataPacket & { readonly Value: string };
+
 /** How to connect to MySQL or MariaDB with `mysql2`, and what their errors mean. */
 export function driver(config: ServerStoreConfig, account: Account): Driver<Link> {
   return {
@@ -59,6 +61,16 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
         "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_status' AND Value LIKE 'non-%'",
       );
       return status.length > 0 ? "takes no writes (a Galera node that is not Primary)" : undefined;
+    },
+    identity: async (link) => {
+      const [cluster] = await link.query<Variable[]>(
+        "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_state_uuid' AND Value <> ''",
+      );
+      const [server] = await link.query<Variable[]>(
+        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('group_replication_group_name', 'server_uid', 'server_uuid') AND Value <> ''",
+      );
+      // in the order of their names: a group's comes first
+      return [...cluster, ...server][0]?.Value;
     },
     isWorking: async (link, { threadId }) => {
       const [rows] = await link.query<RowDataPacket[]>(

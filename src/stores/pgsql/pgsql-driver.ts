@@ -50,12 +50,20 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Clie
       }
     },
     readOnly: async (client) => {
-      const { rows } = await client.query<{ transaction_read_only: string }>(
-        "SHOW transaction_read_only",
+      const { rows } = await client.query<{ standby: boolean; read_only: string }>(
+        "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only",
       );
-      return rows[0]?.transaction_read_only === "on"
-        ? "takes no writes (a standby, or default_transaction_read_only is on)"
+      const [row] = rows;
+      if (row?.standby === true) return "takes no writes (a standby)";
+      return row?.read_only === "on"
+        ? "takes no writes (default_transaction_read_only is on)"
         : undefined;
+    },
+    identity: async (client) => {
+      const { rows } = await client.query<{ started: string }>(
+        "SELECT pg_postmaster_start_time()::text AS started",
+      );
+      return rows[0]?.started;
     },
     isWorking: async (client, { processID }) => {
       const { rowCount } = await client.query(

@@ -39,6 +39,11 @@ export interface Driver<Link> {
   connect(host: string, timeout: number, lost: () => void): Promise<Link>;
   /** Why the server at the other end takes no writes; undefined where it does. */
   readOnly(link: Link): Promise<string | undefined>;
+  /**
+   * Tells servers apart: the same for two ways to one server, and for the nodes of a cluster that all take writes;
+   * undefined where the server does not say.
+   */
+  identity(link: Link): Promise<string | undefined>;
   /** Whether the server is working on a statement of `other`'s, another connection to it. */
   isWorking(link: Link, other: Link): Promise<boolean>;
   /** Makes the server give up the statement of `other`'s. */

@@ -19,6 +19,15 @@ export interface HostState {
   readonly problem: string | undefined;
 }
 
+/** The host in use has changed. Hosts are named as messages name them. */
+export interface HostChange {
+  readonly host: string;
+  /** The one before; undefined at first. */
+  readonly from: string | undefined;
+  /** Why that one is in use no more; at first, why others were passed over. Undefined: there is nothing to say. */
+  readonly reason: string | undefined;
+}
+
 interface Failure {
   readonly problem: string;
   readonly at: number;
@@ -38,6 +47,9 @@ export class Hosts {
   readonly #moment: MonotonicClock;
   readonly #failures = new Map<string, Failure>();
   #current: string | undefined;
+  /** The one in use, or the last that was. */
+  #last: string | undefined;
+  #followers: ((change: HostChange) => void)[] = [];
 
   constructor(config: ServerStoreConfig, moment = monotonicClock) {
     this.#config = config;
@@ -78,14 +90,48 @@ export class Hosts {
 
   /** Connections go to this host from now on. */
   use(host: string): void {
+    const from = this.#last;
     this.#current = host;
+    this.#last = host;
     this.#failures.delete(host);
+    if (host === from) return;
+    const change = this.#change(host, from);
+    for (const tell of this.#followers) tell(change);
+  }
+
+  /** Goes on with the host that `before`, the same hosts as another configuration has them, was using. */
+  goOnWith(before: Hosts): void {
+    const host = before.#last;
+    if (host === undefined || !this.#config.hosts.includes(host)) return;
+    this.#current = host;
+    this.#last = host;
+  }
+
+  /** Tells which host is in use, where one is, and from then on when another one is. */
+  follow(tell: (change: HostChange) => void): void {
+    this.#followers.push(tell);
+    if (this.#last !== undefined) tell(this.#change(this.#last, undefined));
   }
 
   /** A host did not answer, or does not take writes. */
   fail(host: string, problem: string): void {
     this.#failures.set(host, { problem, at: this.#moment() });
     if (this.#current === host) this.#current = undefined;
+  }
+
+  #change(host: string, from: string | undefined): HostChange {
+    const place = (each: string) => placeOfHost(this.#config, each);
+    const reasons = this.#config.hosts.flatMap((each) => {
+      const { problem } = this.#failures.get(each) ?? {};
+      if (problem === undefined) return [];
+      if (from === undefined) return [`${place(each)}: ${problem}`];
+      return each === from ? [problem] : [];
+    });
+    return {
+      host: place(host),
+      from: from === undefined ? undefined : place(from),
+      reason: reasons.length === 0 ? undefined : reasons.join("; "),
+    };
   }
 }
 

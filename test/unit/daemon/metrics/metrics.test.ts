@@ -11,6 +11,7 @@ const READINGS: Readings = {
   known: 3,
   spool: { logins: 2, oldestSeconds: 1.5 },
   stores: [],
+  hosts: [],
 };
 
 /** What Prometheus reads in it. */
@@ -155,6 +156,22 @@ test("of several stores each is up or not, and has its own logins waiting, by it
   assert.equal(value("popbsmtp_spool_logins", { store: "pgsql db" }), 7);
   assert.equal(value("popbsmtp_spool_oldest_seconds", { store: "pgsql db" }), 60);
   assert.equal(value("popbsmtp_spool_logins", { store: "sqlite /x" }), undefined);
+});
+
+test("of several hosts each is in use or not, and takes writes or not where it was tried", () => {
+  const store = "pgsql a,b,c:5432/mail popbsmtp";
+  const value = scraped(undefined, {
+    ...READINGS,
+    hosts: [
+      { store, host: "a:5432", isCurrent: false, isUp: false },
+      { store, host: "b:5432", isCurrent: true, isUp: true },
+      { store, host: "c:5432", isCurrent: false, isUp: undefined },
+    ],
+  });
+  const all = (name: string) =>
+    ["a:5432", "b:5432", "c:5432"].map((host) => value(name, { store, host }));
+  assert.deepEqual(all("popbsmtp_store_host_up"), [0, 1, undefined]);
+  assert.deepEqual(all("popbsmtp_store_host_current"), [0, 1, 0]);
 });
 
 test("who tells of logins and may not, and what is none of these, is counted by protocol", () => {

@@ -84,7 +84,8 @@ test("a store that is away keeps nobody whom the daemon remembers from relaying"
     schemaVersion: () => Promise.reject(new StoreAwayError("store: pgsql db.example.org: gone")),
   };
   const stores = { writer: away, purger: away, version: 2 };
-  const [finding] = await storeFindings({ ...subject, daemon: 4711 }, pgsql, stores);
+  const only = { ...pgsql, hosts: ["db.example.org"] };
+  const [finding] = await storeFindings({ ...subject, daemon: 4711 }, only, stores);
   assert.match(finding?.text ?? "", /popbsmtp serve has them in memory and lets them relay/);
   assert.match(finding?.advice[0] ?? "", /^pg_isready -h db\.example\.org -p 5432 /);
 });

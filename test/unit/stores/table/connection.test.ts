@@ -35,6 +35,7 @@ function recorder(
       return await Promise.resolve(link);
     },
     readOnly: ({ host }) => Promise.resolve(readOnly.includes(host) ? "read only" : undefined),
+    identity: ({ host }) => Promise.resolve(host),
     isWorking: () => Promise.resolve(true),
     cancel: ({ host }) => {
       calls.push(`cancel ${host}`);

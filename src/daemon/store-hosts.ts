@@ -1,0 +1,42 @@
+/** The several hosts of a store's database, as the daemon tells of them. */
+import type { Config, ServerStoreConfig, StoreConfig } from "../config/config.ts";
+import { placeOf } from "../config/place.ts";
+import { Hosts } from "../stores/table/hosts.ts";
+import type { Log } from "./log/log.ts";
+import type { HostReading } from "./metrics/metrics.ts";
+
+/** Logs which host of each store is in use: at first, and whenever it is another one. */
+export function logHosts({ stores }: Pick<Config, "stores">, log: Log): void {
+  for (const store of withSeveralHosts(stores)) {
+    Hosts.of(store).follow(({ host, from, reason }) => {
+      const fields = { store: placeOf(store), host, from, reason };
+      if (from === undefined) log.info("store-host", fields);
+      else log.warning("store-host", fields);
+    });
+  }
+}
+
+/** What is known of each host, for the metrics. */
+export function hostReadings({ stores }: Pick<Config, "stores">): readonly HostReading[] {
+  return withSeveralHosts(stores).flatMap((store) =>
+    Hosts.of(store).states.map(({ place, isCurrent, problem }) => ({
+      store: placeOf(store),
+      host: place,
+      isCurrent,
+      isUp: isCurrent ? true : problem === undefined ? undefined : false,
+    })),
+  );
+}
+
+/** A reload goes on with the hosts in use: the first in the list may be an old primary that is back, and behind. */
+export function keepHosts(before: Pick<Config, "stores">, after: Pick<Config, "stores">): void {
+  const old = new Map(withSeveralHosts(before.stores).map((store) => [placeOf(store), store]));
+  for (const store of withSeveralHosts(after.stores)) {
+    const same = old.get(placeOf(store));
+    if (same !== undefined) Hosts.of(store).goOnWith(Hosts.of(same));
+  }
+}
+
+function withSeveralHosts(stores: readonly StoreConfig[]): readonly ServerStoreConfig[] {
+  return stores.filter((store) => "hosts" in store).filter(({ hosts }) => hosts.length > 1);
+}
