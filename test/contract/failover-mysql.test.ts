@@ -8,6 +8,8 @@ import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startGalera, type Galera } from "../support/galera.ts";
 import { startMariadb } from "../support/mariadb.ts";
+import { isWhole, nodeKilled, quorumLost, startGaleraSite } from "../support/mysql-trials.ts";
+import { SMALL, trialTable } from "../support/trial.ts";
 import { waitUntil } from "../support/wait-until.ts";
 import { LIFETIME, serverConfig } from "./subject.ts";
 
@@ -151,19 +153,15 @@ describe("of three Galera nodes", () => {
     }
   });
 
+  it("a daemon's logins go on when the node in use is killed, and after the quorum was lost", async (t) => {
+    await isWhole(galera.nodes);
+    await using site = await startGaleraSite(galera);
+    const outcomes = [await nodeKilled(SMALL, site), await quorumLost(SMALL, site)];
+    t.diagnostic(trialTable(outcomes));
+  });
+
   it("purges on all of them at once and logins meanwhile all succeed", async () => {
-    await waitUntil(
-      "all to be ready",
-      async () => {
-        const states = await Promise.all(
-          galera.nodes.map((node) =>
-            node.query("SHOW STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_ready')"),
-          ),
-        );
-        return states.every((rows) => rows.map((row) => row["Value"]).join() === "3,ON");
-      },
-      { timeout: 30_000 },
-    );
+    await isWhole(galera.nodes);
     await first.query(
       "INSERT INTO popbsmtp SELECT concat('old', seq), '', 'imap', '2020-01-01', '2020-01-01', 1 FROM seq_1_to_20000",
     );

@@ -1,12 +1,16 @@
 /** Two PostgreSQL servers in `host`, each with tables of its own: what a login became is in the one that was there. */
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { get, IncomingMessage } from "node:http";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { parseExposition, valueOf } from "../unit/daemon/metrics/exposition-parser.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { install, type Installation, type Row } from "../support/installation.ts";
 import { assertRecorded, startLoad, type Load } from "../support/post-login-load.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { askPolicy, startServe, type Serve } from "../support/serve.ts";
+import { useHosts } from "../support/trial.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 const SECOND = "127.0.0.2";
@@ -31,10 +35,27 @@ describe("of two PostgreSQL servers in `host`, under load", () => {
     await box.popbsmtp("schema", "install");
     await box.popbsmtp("allow", ONLY_IN_SECOND);
     useHosts(box, [first.host, second.host]);
-    serve = stack.use(await startServe(box));
+    serve = stack.use(await startServe(box, `metrics = "${metrics()}"`));
     load = stack.use(startLoad(serve.imap));
   });
   after(() => stack.disposeAsync());
+
+  const metrics = () => join(box.directory, "metrics");
+  /** A metric of the first host and of the second. */
+  const ofBoth = async (name: string) => {
+    const text = await scrape(metrics());
+    const [store, port] = [/store="([^"]*)"/.exec(text)?.[1], String(first.port)];
+    const samples = parseExposition(text);
+    return [first, second].map(({ host }) =>
+      valueOf(samples, name, { store: store ?? "", host: `${host}:${port}` }),
+    );
+  };
+  /** What the log says of the host in use. */
+  const changes = () =>
+    serve
+      .log()
+      .split("\n")
+      .filter((line) => line.includes(" store-host "));
 
   /** Resolves when logins that came after now are in the server's table. */
   const goesInto = async (server: DatabaseServer) => {
@@ -46,6 +67,8 @@ describe("of two PostgreSQL servers in `host`, under load", () => {
     await goesInto(first);
     assert.equal(await count(second), 1);
     assert.equal(await askPolicy(serve.policy, ONLY_IN_SECOND), "DUNNO");
+    assert.deepEqual(await ofBoth("popbsmtp_store_host_up"), [1, undefined]);
+    assert.deepEqual(await ofBoth("popbsmtp_store_host_current"), [1, 0]);
   });
 
   it("the second takes them once the first is gone", async () => {
@@ -58,6 +81,18 @@ describe("of two PostgreSQL servers in `host`, under load", () => {
         serve.log().includes(` user=${last.user} service=imap outcome=committed`)
       );
     });
+  });
+
+  it("the log says so once, with both names and the reason; the metrics show it", async () => {
+    const [begun = "", changed = "", ...others] = changes();
+    assert.match(begun, / info store-host store="pgsql .*" host=127\.0\.0\.1:\d+$/);
+    assert.match(
+      changed,
+      / warning store-host store="pgsql .*" host=127\.0\.0\.2:\d+ from=127\.0\.0\.1:\d+ reason=".+"$/,
+    );
+    assert.deepEqual(others, []);
+    assert.deepEqual(await ofBoth("popbsmtp_store_host_up"), [0, 1]);
+    assert.deepEqual(await ofBoth("popbsmtp_store_host_current"), [0, 1]);
   });
 
   it("lookups are answered by the second, too", async () => {
@@ -74,6 +109,12 @@ describe("of two PostgreSQL servers in `host`, under load", () => {
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'popbsmtp'",
     );
     await goesInto(second);
+  });
+
+  it("a reload goes on with the second, though the first is up", async () => {
+    assert.match(await serve.reload(), /reloaded/);
+    await goesInto(second);
+    assert.deepEqual(await ofBoth("popbsmtp_store_host_current"), [0, 1]);
   });
 
   it("the first takes them again once the second is gone", async () => {
@@ -95,9 +136,14 @@ describe("of two PostgreSQL servers in `host`, under load", () => {
   });
 });
 
-function useHosts({ config }: Installation, hosts: readonly string[]): void {
-  const text = readFileSync(config, "utf8");
-  writeFileSync(config, text.replace(/^host = .*/m, `host = ${JSON.stringify(hosts)}`));
+/** What Prometheus is told at a Unix socket. */
+async function scrape(socketPath: string): Promise<string> {
+  const request = get({ socketPath, path: "/metrics" });
+  const [response] = await once(request, "response");
+  assert.ok(response instanceof IncomingMessage);
+  let text = "";
+  for await (const chunk of response) text += String(chunk);
+  return text;
 }
 
 async function count(server: DatabaseServer): Promise<number> {

@@ -70,8 +70,13 @@ export interface Installation extends AsyncDisposable {
  * tables. What its wrappers start ends with it.
  *
  * @param top lines for the top of the configuration
+ * @param shared a server that is somebody else's to dispose of. Default: one of its own
  */
-export async function install(driver: Driver | "relay-ctrl", top = ""): Promise<Installation> {
+export async function install(
+  driver: Driver | "relay-ctrl",
+  top = "",
+  shared?: DatabaseServer,
+): Promise<Installation> {
   requireRoot("a program that becomes somebody else");
   const user = account("nobody");
   await using stack = new AsyncDisposableStack();
@@ -79,7 +84,9 @@ export async function install(driver: Driver | "relay-ctrl", top = ""): Promise<
   const [config, spool] = [join(directory, "popbsmtp.toml"), join(directory, "spool")];
   const database = join(directory, "db", driver === "relay-ctrl" ? "allow" : "popbsmtp.db");
   const server =
-    driver === "sqlite" || driver === "relay-ctrl" ? undefined : stack.use(await START[driver]());
+    driver === "sqlite" || driver === "relay-ctrl"
+      ? undefined
+      : (shared ?? stack.use(await START[driver]()));
   const program = layOut(directory, user);
   mkdirSync(spool, { mode: 0o700 });
   chownSync(spool, user.uid, user.gid);

@@ -33,6 +33,7 @@ auth_type = trust
 auth_file = ${join(path, "users")}
 pool_mode = transaction
 default_pool_size = 2
+server_login_retry = 1
 `,
   );
   const ready = async () => {

@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly every?: number;
   /** What the users' names begin with: different loads need different ones. Default "user". */
   readonly name?: string;
+  /** Which address the login of this number comes from. Default: one of 192.0.2.0/24, in turns. */
+  readonly address?: (number: number) => string;
 }
 
 /** Logins that come in all the time, each of another user. */
@@ -34,21 +36,24 @@ export interface Load extends AsyncDisposable {
 }
 
 /** Logs in through the daemon's socket, in place of Dovecot's imap processes. */
-export function startLoad(path: string, { every = 5, name = "user" }: LoadOptions = {}): Load {
+export function startLoad(
+  path: string,
+  { every = 5, name = "user", address = (number) => `192.0.2.${number % 256}` }: LoadOptions = {},
+): Load {
   const made: Made[] = [];
   const failed: string[] = [];
   const open = new Set<Promise<void>>();
   let count = 0;
-  const attempt = async (address: string, user: string) => {
+  const attempt = async (from: string, user: string) => {
     try {
-      made.push(await logIn(path, address, user));
+      made.push(await logIn(path, from, user));
     } catch (error) {
       failed.push(String(error));
     }
   };
   const timer = setInterval(() => {
     const number = count++;
-    const login = attempt(`192.0.2.${number % 256}`, `${name}${number}`);
+    const login = attempt(address(number), `${name}${number}`);
     open.add(login);
     void login.finally(() => open.delete(login));
   }, every);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { appendFileSync, chownSync, existsSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Client } from "pg";
 import { serverAccount, type Account } from "./accounts.ts";
@@ -20,6 +20,11 @@ export interface PostgresOptions {
   readonly standbyOf?: DatabaseServer;
 }
 
+export interface PostgresServer extends DatabaseServer {
+  /** Starts it again, after `stop`, as a standby of this server, which was its standby until then. */
+  startAsStandbyOf(primary: DatabaseServer): Promise<void>;
+}
+
 /**
  * A PostgreSQL server of its own: {@link DatabaseServer} says what is in it.
  *
@@ -31,7 +36,7 @@ export async function startPostgres({
   port: wanted,
   env,
   standbyOf: primary,
-}: PostgresOptions = {}): Promise<DatabaseServer> {
+}: PostgresOptions = {}): Promise<PostgresServer> {
   const programs = programDirectory();
   const owner = serverAccount("postgres");
   const port = wanted ?? (await freePort());
@@ -92,6 +97,14 @@ export async function startPostgres({
     kill9: () => server.kill(),
     stop: () => server.end("SIGINT"),
     start: async () => {
+      server = await spawn();
+    },
+    startAsStandbyOf: async ({ socket, port: its }) => {
+      const primaryInfo = `host=${socket} port=${String(its)} user=postgres`;
+      appendFileSync(join(data, "postgresql.auto.conf"), `primary_conninfo = '${primaryInfo}'\n`);
+      const signal = join(data, "standby.signal");
+      writeFileSync(signal, "");
+      if (owner !== undefined) chownSync(signal, owner.uid, owner.gid);
       server = await spawn();
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
