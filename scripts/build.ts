@@ -20,7 +20,7 @@ if (major === undefined || minor === undefined) {
 }
 const REQUIREMENT = `needs Node ${major}.${minor} or later`;
 
-/** The bash half's files. */
+/** The files of the launcher. */
 const LAUNCHER = "bin/launcher";
 
 // ECMAScript 5, so that any Node can parse it and report the version that is needed
@@ -96,7 +96,7 @@ const packDrivers: Plugin = {
   },
 };
 
-/** Of a package.json, ours and mysql2's, only the version is needed. */
+/** Only the version of a package.json is needed. */
 const onlyVersion: Plugin = {
   name: "only-version",
   setup: (build) => {
@@ -120,7 +120,7 @@ async function bundle(options: BuildOptions): Promise<string> {
   return file.text;
 }
 
-/** The bash half without its comments and indentation. */
+/** The launcher without its comments and indentation. */
 function launcher(): string {
   const [shebang = "", opening, ...program] = readdirSync(LAUNCHER)
     .toSorted()

@@ -1,6 +1,7 @@
 /**
- * Compiles sql/ into src/stores/table/schema-sql.ts, so that the single-file executable needs no other files.
- * The module is committed, and test/unit/stores/table/schema-sql.test.ts fails where it is not up to date.
+ * Compiles sql/ into src/stores/table/schema-sql.ts, because the single-file executable cannot read
+ * other files. The module is committed; test/unit/stores/table/schema-sql.test.ts fails if it is
+ * outdated.
  */
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,7 +10,7 @@ import { fileURLToPath } from "node:url";
 const SQL = new URL("../sql/", import.meta.url);
 const MODULE = fileURLToPath(new URL("../src/stores/table/schema-sql.ts", import.meta.url));
 
-/** What is in sql/ now, for each driver: schema versions 1, 2, ... and the accounts. */
+/** The contents of sql/ for each driver: schema versions 1, 2, ... and the accounts. */
 export function readSql(): Record<string, { versions: string[]; roles: string }> {
   return Object.fromEntries(
     readdirSync(SQL).map((driver) => {

@@ -1,17 +1,20 @@
 #!/bin/bash -p
 # shellcheck disable=SC2034,SC2125
 p_javascript=''/*
-# popbsmtp [--config FILE] [--wait MS | --no-wait] [--no-drain] [--service S] [--export NAME] PROGRAM [ARG]...
+# popbsmtp [--config FILE] [--wait MS | --no-wait] [--no-drain] [--service S] [--export NAME]
+#     PROGRAM [ARG]...
 #
-# Records the login that the environment describes and becomes PROGRAM. bash alone does that, without a fork: only a shell's exec
-# keeps descriptors and the process id, bash (unlike dash) keeps variables whose names are not identifiers, and bash starts under
-# Dovecot's limit of 256 MiB of address space, where Node cannot. A user waits behind this program to read their mail: whatever
-# fails is reported in one line on stderr, and the exec follows.
+# Records the login that the environment describes, and executes PROGRAM. bash does that alone,
+# without a fork: only a shell's exec keeps descriptors and the process id; bash, unlike dash, keeps
+# variables whose names are not identifiers; and bash starts within Dovecot's limit of 256 MiB of
+# address space, where Node cannot. A user waits for this program to read their mail: any failure is
+# reported in one line on stderr, and the exec follows.
 #
-# This page is what nearly every login needs, and nothing else. Parsing is most of its cost; functions and `case` are the dearest,
-# comments are free. Whatever is unusual falls through to 2-unusual.bash. All variables of this program begin with p_.
+# This page is what nearly every login needs, and nothing else. Parsing takes most of the time;
+# functions and `case` cost most, comments nothing. 2-unusual.bash handles the other cases. The
+# names of all variables begin with p_.
 
-# The options, up to PROGRAM: the first word with a "/" in it, or the one after "--"
+# The options, up to PROGRAM: the first word that contains a "/", or the word after "--"
 p_config=/etc/popbsmtp/popbsmtp.toml p_spool=/var/spool/popbsmtp p_wait=200 p_starts_drain=1 p_service= p_export= p_relay= p_complaint=
 p_relayclient=${RELAY_CTRL_RELAYCLIENT-} p_words=("$@")
 while [[ ${1-} == -?* && $1 != -- || ${1-} == relay ]]; do
@@ -37,7 +40,7 @@ p_program=
 [[ ${1-} != *"/"* ]] || p_program=$1
 [[ ${1-} != -- ]] || { shift && p_program=${1-}; }
 
-# Where the spool is: a line of its own at the top of the configuration, above any section
+# The spool's path: a line of its own at the top of the configuration, above any section
 if [[ -f $p_config && -r $p_config ]]; then
   while read -r p_line || [[ -n $p_line ]]; do
     case $p_line in
@@ -53,7 +56,8 @@ elif [[ $p_config != /etc/popbsmtp/popbsmtp.toml || -e $p_config ]]; then
   p_complaint="$p_config: cannot be read by this user; taking $p_spool for the spool"
 fi
 
-# bash has variables of its own that hide, drop or change those of the environment: with one of them, the exec takes more care
+# bash has variables of its own that hide, drop or change those of the environment; if one of them
+# is set, the exec needs more care
 p_environ=() p_special=
 [[ ! -r /proc/self/environ ]] || mapfile -d '' -t p_environ </proc/self/environ
 printf -v p_joined ^%s "${p_environ[@]}"
@@ -63,7 +67,8 @@ case $p_joined in
     *^PWD=* | *^OLDPWD=* | *^SHLVL=* | ^) p_special=1 ;;
 esac
 
-# The login. Only the characters of the address are checked here: its canonical spelling is the drain's business
+# The login. Only the characters of the address are checked here; the drain finds its canonical
+# spelling
 p_address=${IP:-${TCPREMOTEIP-}} p_user=${USER-}
 p_plain=${p_address#::ffff:}
 [[ $p_plain == *[:%]* ]] || p_address=$p_plain
@@ -71,20 +76,21 @@ p_service=${p_service:-${p_program##*[/]}} p_file= p_written= p_alive= p_waited=
 if [[ $p_program && $p_address == *[.:]* && -O $p_spool && -z $p_relay$p_special$p_export$p_complaint\
 ${DUMP_CAPABILITY+1}${AUTHENTICATED+1}${AUTHUSER+1}${DOMAIN-}${p_wait//[0-9]}${p_wait:4}${p_address//[0-9A-Fa-f.:]}${p_address:45} ]]
 then
-  # a file system may be full, and a file limited in its size: neither may end this process
+  # neither a full file system nor a file size limit may end this process
   trap '' XFSZ
-  # the time of the login in microseconds, and this process: a name of its own
+  # the time of the login in microseconds, and the process id, are a unique name
   set -C
   p_file=$p_spool/${EPOCHREALTIME/[!0-9]/}.$$
   {
     printf '1\0%s\0%s\0%s\0\n' "$p_address" "${p_service:0:32}" "${p_user:0:1024}" >"$p_file" && p_written=1
-    # .drain is a link to /proc/PID/fd/N of the drain, where it has .lock open for as long as it is alive
+    # .drain is a link to /proc/PID/fd/N, where the drain keeps .lock open while it is alive
     if [[ $p_written && $p_spool/.drain -ef $p_spool/.lock ]]; then
       p_alive=1
-      # The drain removes the file when the login is committed, or says in .away why it cannot be. It also writes a line into one of
-      # the FIFOs in .ack, chosen by process id, so that a look every 10 ms is enough. Reading from a FIFO that is open for writing,
-      # too, is a sleep without a process, and counting sleeps is a clock that nobody can set. A line counts for a millisecond,
-      # since a local user may be able to write them without end.
+      # The drain removes the file when the login is committed, or writes to .away why it cannot
+      # commit. It also writes a line into one of the FIFOs in .ack, chosen by process id, so that a
+      # look every 10 ms is enough. Reading from a FIFO that this process has also open for writing
+      # is a sleep without a child process, and counting sleeps is a clock that cannot be set. A
+      # line counts as one millisecond, since a local user may be able to write any number of them.
       [[ $p_wait == 0 ]] || while [[ -e $p_file && ! -s $p_spool/.away ]] && ((p_waited < p_wait)); do
         read -rt 0.01 -u 9
         ((p_waited += $? ? 10 : 1))
@@ -93,7 +99,8 @@ then
   } 2>/dev/null
   if [[ $p_alive && ( $p_wait == 0 || ! -e $p_file ) && ! -s $p_spool/.notice ]]; then
     trap - XFSZ
-    # neither was in the environment. exec counts SHLVL down and exports it, but no element of an array
+    # neither was in the environment; exec decrements SHLVL and exports it, but not an element of an
+    # array
     unset PWD SHLVL
     declare -n SHLVL='p_environ[0]'
     exec "$@"

@@ -1,13 +1,13 @@
-# A login with something unusual about it, or one that the page before could not finish.
+# An unusual login, or one that 1-login.bash could not finish.
 
-# Finds out who has logged in from where. Fails where there is no login to record.
+# Finds the user and the address of the login. Fails if there is no login to record.
 identify() {
-  # Dovecot 1 asks imap for its capabilities once, when it starts. Courier's AUTHENTICATED is empty until somebody has logged in;
-  # its old versions, which set the other two, do not set it at all
+  # Dovecot 1 starts imap once to ask for its capabilities. Courier's AUTHENTICATED is empty until a
+  # user has logged in; its old versions, which set the other two variables, do not set it at all
   [[ -z ${DUMP_CAPABILITY+set} && -n ${AUTHENTICATED-somebody} ]] || return
   [[ ${AUTHUSER+${AUTHARGV0+.${AUTHENTICATED-}}} != . ]] || return
   p_user=${AUTHENTICATED-${USER-}}
-  # checkpassword and its like; in Dovecot's environment this would be any field of the userdb
+  # set by checkpassword programs; in Dovecot's environment, DOMAIN could be any field of the userdb
   [[ -z ${DOMAIN-} || -n ${IP-} || -z $p_user || $p_user == *@* ]] || p_user+=@$DOMAIN
   looks_like_address && return
   p_address=
@@ -15,13 +15,13 @@ identify() {
   return 1
 }
 
-# Whether p_address may be one. Takes off an IPv6 address's zone.
+# Whether p_address may be an address. Removes the zone of an IPv6 address.
 looks_like_address() {
   [[ $p_address != *:*%?* ]] || p_address=${p_address%%[%]*}
   [[ $p_address == *[.:]* && -z ${p_address//[0-9A-Fa-f.:]/}${p_address:45} ]]
 }
 
-# Options that make no sense are reported, and taken for their defaults.
+# Reports invalid options, and uses their defaults.
 check_options() {
   case $p_wait in
     [0-9] | [0-9][0-9] | [0-9][0-9][0-9] | [0-9][0-9][0-9][0-9]) p_wait=$((10#$p_wait)) ;;
@@ -32,9 +32,10 @@ check_options() {
   fi
 }
 
-# In a spool that belongs to somebody else, its owner (or anybody, where the mode is 1733) can put links and FIFOs in this process's
-# way: bash follows the ones, and waits for the others. So there the login's file has a name that nobody can guess, other files are
-# read with dd, and a socket to which nobody writes takes the FIFO's place. src/system/privileges.ts has the rest of this.
+# In a spool of another user, its owner (or any user, with mode 1733) can put links and FIFOs in the
+# way of this process: bash follows links, and waits for FIFOs. So there the login's file has a name
+# that cannot be guessed, dd reads other files, and an idle socket replaces the FIFO. For the other
+# precautions see src/system/privileges.ts.
 
 # Sets the variable $1 to the first line of the file $2.
 read_line() {
@@ -53,7 +54,8 @@ record() {
   if [[ -z $p_file ]]; then
     if [[ ! -O $p_spool ]]; then
       [[ ${SRANDOM:-x} == *[!0-9]* ]] || p_number=$SRANDOM
-      # the drain must be able to read what root writes; the mode of the spool's directory says who may look into it
+      # the drain must be able to read root's file; the mode of the spool's directory protects it
+      # from other users
       { read -r && IFS=$' \t' read -r p_umask p_umask; } </proc/self/status
       umask 022
     fi
@@ -63,19 +65,20 @@ record() {
   fi
   [[ -z $p_written ]] || return 0
   p_trouble="$p_spool: cannot write there: the login from $p_address is not recorded"
-  # a full file system takes files as long as there is nothing in them
+  # a full file system accepts empty files
   [[ ! -e $p_file ]] || /bin/rm -f -- "$p_file"
   return 1
 }
 
-# Waits, as the page before does, until the login has been drained, the store is away, or the time is up.
+# Waits, as 1-login.bash does, until the login has been drained, the store is away, or the time is
+# up.
 await_drain() {
   local p_fifo=$p_spool/.ack/$(($$ % 64)) p_pause=0.01 p_ms=10
   if [[ ! -O $p_spool ]]; then
-    # nothing is sent; nobody says when the file has gone, so this looks more often
+    # this socket never receives anything, so this looks at the file more often
     p_pause=0.002 p_ms=2
     await 9<>/dev/udp/127.0.0.1/9 || await /bin/sleep $p_pause
-  # the first drain ever makes the FIFOs
+  # the first drain creates the FIFOs
   elif [[ -p $p_fifo ]]; then
     await 9<>"$p_fifo"
   else
@@ -93,8 +96,8 @@ await() {
   return 0
 }
 
-# Sets p_trouble to what a drain has to say, or where the login waits, and not only because the machine is busy or a drain has just
-# been started.
+# Sets p_trouble to the report of a drain, or to where the login waits, unless the machine is merely
+# busy or a drain has just been started.
 explain() {
   local p_since
   if [[ -e $p_file && -s $p_spool/.away ]]; then
@@ -108,7 +111,8 @@ explain() {
   fi
 }
 
-# Whether a login in the spool is so old that a drain should have taken it; cron may start one a minute. Sets p_since.
+# Whether a login in the spool is so old that a drain should have written it; cron may start one a
+# minute. Sets p_since.
 waiting_for_long() {
   local p_entries=("$p_spool"/[0-9]*.*) p_oldest
   p_oldest=${p_entries[0]##*[/]}
@@ -117,8 +121,9 @@ waiting_for_long() {
   ((p_since >= (${#p_starts_drain} ? 10 : 150)))
 }
 
-# Becomes PROGRAM, with the variables in p_set as well. bash has variables of its own that hide, drop, change or add to those of the
-# environment: where one of them is in it, env(1) restores everything at the price of one more exec.
+# Executes PROGRAM, with the variables in p_set added. bash has variables of its own that hide,
+# drop, change or add to those of the environment: if one of them is set, env(1) restores the
+# environment at the price of one more exec.
 become() {
   local p_entry p_exact= p_pwd= p_shlvl=
   [[ -z $p_complaint$p_trouble ]] || printf 'popbsmtp: %s\n' "$p_complaint${p_complaint:+${p_trouble:+; }}$p_trouble" >&2
@@ -142,15 +147,15 @@ become() {
     for p_entry in "${!p_environ[@]}"; do
       [[ ${p_environ[p_entry]} == [!=]*=* ]] || unset 'p_environ[p_entry]'
     done
-    # with the variables among the arguments alone (-c), env may be started with nearly as many of them as PROGRAM may; where not
-    # even so, PROGRAM is better off with a few changed ones than not started
+    # with the variables as arguments only (-c), env accepts nearly as many of them as PROGRAM; if
+    # that fails, PROGRAM had better start with a few changed variables than not at all
     shopt -s execfail
     # shellcheck disable=SC2093 # goes on where that fails
     exec -c /usr/bin/env -i -- "${p_environ[@]}" "${p_set[@]}" "$@"
     shopt -u execfail
   fi
   [[ -n $p_pwd ]] || export -n PWD
-  # exec counts SHLVL down and exports it, but no element of an array
+  # exec decrements SHLVL and exports it, but not an element of an array
   [[ -n $p_shlvl ]] || unset SHLVL
   [[ -n $p_shlvl ]] || declare -gn SHLVL='p_environ[0]'
   ((${#p_set[@]} == 0)) || export "${p_set[@]}"

@@ -1,6 +1,7 @@
-# A login whose spool nobody seems to drain.
+# A login in a spool without a running drain.
 
-# Sets p_node to the Node to run: the one that the installation may name here, one beside this file, or one on PATH.
+# Sets p_node to the Node to run: the one that an installation may name here, one next to this file,
+# or one on PATH.
 find_node() {
   p_node=
   [[ -z $p_node ]] || return 0
@@ -14,7 +15,8 @@ find_node() {
   p_node=$(type -P node)
 }
 
-# Raises the limits of memory as far as that is allowed. Fails where Node does not start in what there is, and sets p_limit to that.
+# Raises the memory limits as far as permitted. Fails if Node cannot start within them, and sets
+# p_limit to the limit.
 make_room() {
   local p_resource p_least
   for p_resource in v:1500000 d:700000; do
@@ -25,8 +27,9 @@ make_room() {
   done
 }
 
-# Whether the drain is alive, by the table of processes: not everybody may look at another user's descriptors. Its process id may
-# have gone to another process; the file .pid has its start time, too (proc(5), stat, field 22).
+# Whether the drain is alive, according to the process table: a user may not be able to read another
+# user's descriptors. The process id may have been reused, so .pid also contains the start time
+# (proc(5), stat, field 22).
 is_alive() {
   local p_line= p_pid p_start p_stat
   read_line p_line "$p_spool/.pid"
@@ -37,15 +40,15 @@ is_alive() {
   [[ $1 != Z && ${20} == "$p_start" ]]
 }
 
-# Leaves word why nobody drains, where a drain does when the store is away: this login's wrapper and the next ones report it
-# instead of waiting. Under `set -C`, and under a name that nobody can guess: what is written is a new file, also for root whose spool
-# is another user's.
+# Records why no drain is running, in the file in which a drain reports that the store is away:
+# wrappers report it instead of waiting. With `set -C` and a name that cannot be guessed, even root
+# in another user's spool writes to a new file.
 leave_word() {
   local p_new=$p_spool/.away.$$${SRANDOM-}
   printf '%s\n' "$1" >"$p_new" && /bin/mv -fT -- "$p_new" "$p_spool/.away"
 } 2>/dev/null
 
-# What to do where the mail server's limits leave no room for Node.
+# What to do if the mail server's limits do not let Node start.
 advice_on_room() {
   case $p_program:${IP+dovecot} in
     *"/script-login:"*) printf -v "$1" '%s' 'set vsz_limit = 1T for this service, or run popbsmtp serve' ;;
@@ -54,8 +57,8 @@ advice_on_room() {
   esac
 }
 
-# Becomes a drain that has nothing of this process: no descriptor, no variable, no terminal, and as much memory as it may have.
-# Runs in a process of its own that is nobody's child.
+# Becomes a drain that inherits nothing from this process: no descriptor, no variable, no terminal,
+# and as much memory as permitted. Runs in a process of its own that has no parent here.
 become_drain() {
   local p_advice p_other
   PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
@@ -86,17 +89,18 @@ become_drain() {
   exec -c "$@"
 }
 
-# Starts a drain, at most one every second or two however many log in at once: it is up to whoever creates this second's file.
+# Starts a drain, at most one every second or two, however many users log in at once: the login that
+# creates the file of this second starts it.
 start_drain() {
   local p_second=${p_file##*[/]}
   p_second=${p_second%??????.*}
   p_claim=$p_spool/.start-$p_second
   [[ ! -e $p_spool/.start-$((p_second - 1)) ]] || return
   if [[ -O $p_spool ]]; then
-    # printf, not ":": where that cannot open its file a bash in POSIX mode ends
+    # printf, not ":", which ends a bash in POSIX mode if the file cannot be opened
     printf '' >"$p_claim" || return
   else
-    # links are made where nothing is, and through no other link
+    # ln creates a link only where nothing exists, and does not follow links
     /bin/ln -sT . "$p_claim" || return
   fi
   (become_drain &)
@@ -109,11 +113,11 @@ if [[ -n $p_program && -z $p_relay ]]; then
       explain
     elif [[ -z $p_starts_drain ]]; then
       explain
-    # not by EUID: that may be the environment's, and anything
+    # not by EUID, which may come from the environment
     elif [[ ! -O $p_spool && ! -O / ]]; then
       p_trouble="nobody drains $p_spool, and this user does not own it: run popbsmtp drain as its owner"
     else
-      # where starting drains has not helped so far, this login does not wait for another attempt
+      # if starting drains has not helped so far, this login does not wait for another attempt
       explain
       start_drain
       if [[ -z $p_trouble ]]; then

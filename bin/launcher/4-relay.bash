@@ -1,17 +1,17 @@
 # popbsmtp relay [--relayclient VALUE] [--wait MS] [--config FILE] PROGRAM [ARG]...
 #
-# Becomes PROGRAM, qmail-smtpd for one, with RELAYCLIENT in its environment where the client may relay. A client waits to send mail,
-# perhaps to this very host: if anything fails it may not relay, and that is all. The lookup is done by another process, which can be
-# killed when it takes too long, whatever it hangs on.
+# Executes PROGRAM, for example qmail-smtpd, with RELAYCLIENT in its environment if the client may
+# relay. A client is waiting to send mail, perhaps to this host: after any failure it may not relay,
+# but PROGRAM runs. Another process does the lookup, and can be killed when it takes too long.
 
-# Takes the next quoted string out of p_line, into p_value. Fails at a comment, or where there is none.
+# Moves the next quoted string of p_line to p_value. Fails at a comment, or if there is none.
 next_string() {
   [[ $p_line =~ ^[^\"\'#]*(\"[^\"]*\"|\'[^\']*\')(.*)$ ]] || return
   p_value=${BASH_REMATCH[1]:1:-1} p_line=${BASH_REMATCH[2]}
 }
 
-# Sets p_daemon to a port of the daemon's, HOST/PORT, and p_protocol to what is spoken there; p_relay_ctrl to relay-ctrl's directory,
-# where that is a store. TOML can say more than this understands; Node finds the rest.
+# Sets p_daemon to a port of the daemon, HOST/PORT, and p_protocol to its protocol; p_relay_ctrl to
+# relay-ctrl's directory, if that is a store. This understands a part of TOML; Node finds the rest.
 find_daemon() {
   local p_line p_value p_section= p_key= p_driver= p_path=
   while read -r p_line || [[ -n $p_line ]]; do
@@ -28,7 +28,7 @@ find_daemon() {
       case $p_section.$p_key in
         serve.policy | serve.socketmap)
           [[ $p_value =~ ^(127[.][0-9.]+|\[(::1)\]):([0-9]+)$ ]] || continue
-          # of the two, this one can say that the store is away
+          # of the two, only the socketmap can report that the store is away
           [[ -n $p_daemon && $p_protocol == socketmap ]] || p_protocol=$p_key p_daemon=${BASH_REMATCH[2]:-${BASH_REMATCH[1]}}/${BASH_REMATCH[3]}
           ;;
         store.driver) p_driver=$p_value ;;
@@ -57,7 +57,7 @@ ask_daemon() {
   esac
 }
 
-# Has Node ask: the daemon at its other sockets, or the store.
+# Lets Node ask the daemon at its other sockets, or the store.
 ask_node() {
   PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}
   if ! find_node; then
@@ -71,7 +71,7 @@ ask_node() {
   fi
 }
 
-# Sets p_answer to what the process says that writes to standard input. That process is gone when this returns.
+# Sets p_answer to the output of the process that writes to standard input, and ends that process.
 take_answer() {
   local p_process=$!
   IFS= read -r -d '' -t "$p_patience" p_answer
@@ -80,7 +80,7 @@ take_answer() {
   wait "$p_process"
 }
 
-# Whether p_address may relay. Sets p_trouble where nobody can tell.
+# Whether p_address may relay. Sets p_trouble if that is unknown.
 may_relay() {
   local p_answer= p_daemon= p_protocol= p_patience
   printf -v p_patience '%d.%03d' $((p_wait / 1000)) $((p_wait % 1000))
@@ -95,8 +95,8 @@ may_relay() {
   return 1
 }
 
-# Puts the strings that relay-ctrl-allow, or a drain, has written about p_address into p_set, as relay-ctrl-check does; but only those
-# that these write.
+# Adds the strings that relay-ctrl-allow, or a drain, has written about p_address to p_set, as
+# relay-ctrl-check does, but only the variables that these two write.
 add_strings() {
   local p_string p_file=$p_relay_ctrl/$p_address p_count=0
   [[ -n $p_relay_ctrl && -f $p_file && ! -L $p_file ]] || return

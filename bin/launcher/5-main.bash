@@ -1,5 +1,5 @@
-# Everything else is Node's. The daemon stays, and is to be small (see also src/start.ts): one arena (mallopt(3)) is enough for what
-# Node does outside its heap.
+# Node does everything else. The daemon keeps running, and has to stay small (see also
+# src/start.ts): one arena (mallopt(3)) is enough for Node's memory outside its heap.
 p_flags=()
 if [[ ${1-} == serve ]]; then
   export MALLOC_ARENA_MAX=1
