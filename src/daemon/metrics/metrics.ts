@@ -88,51 +88,51 @@ export function createMetrics(): RenderedMetrics {
 class PrometheusMetrics implements RenderedMetrics {
   readonly #logins = new Counter(
     "popbsmtp_logins_total",
-    "Logins, by service and by what became of them: in the store, in the spool, excluded by the configuration, or lost.",
+    "Logins by service and outcome: committed to the store, spooled, excluded by the configuration, or lost.",
   );
   readonly #loginSeconds = new Histogram(
     "popbsmtp_login_seconds",
-    "How long a login was held for its answer.",
+    "Time for which a login was held, in seconds.",
     LOGIN_BOUNDS,
   );
   readonly #batchSize = new Histogram(
     "popbsmtp_batch_size",
-    "Logins committed to the store in one statement, live or from the spool.",
+    "Logins per statement committed to the store, by source: live or spool.",
     SIZE_BOUNDS,
   );
   readonly #batchSeconds = new Histogram(
     "popbsmtp_batch_seconds",
-    "How long the store took to commit such a statement.",
+    "Time that the store took to commit a statement, in seconds, by source: live or spool.",
     BATCH_BOUNDS,
   );
   readonly #batchesFailed = new Counter(
     "popbsmtp_batches_failed_total",
-    "Statements the store did not commit. Their logins are tried again.",
+    "Statements that the store did not commit. Their logins are written again.",
   );
   readonly #lookups = new Counter(
     "popbsmtp_lookups_total",
-    "Lookups answered, by protocol, by answer, and by where it was known.",
+    "Lookups answered, by protocol, by answer, and by where the answer came from: memory or store.",
   );
   readonly #lookupSeconds = new Histogram(
     "popbsmtp_lookup_seconds",
-    "How long a lookup took.",
+    "Time taken to answer a lookup, in seconds, by protocol.",
     LOOKUP_BOUNDS,
   );
   readonly #malformed = new Counter(
     "popbsmtp_malformed_requests_total",
-    "Requests that did not follow their protocol.",
+    "Requests that violated their protocol.",
   );
   readonly #denied = new Counter(
     "popbsmtp_denied_requests_total",
-    "Logins that a host told of which may not.",
+    "Reports of logins from hosts that may not report any, by protocol.",
   );
   readonly #purged = new Counter(
     "popbsmtp_purged_total",
-    "Expired authorizations that this daemon deleted from the store.",
+    "Expired authorizations that this daemon has deleted from the store.",
   );
   readonly #lines = new Counter(
     "popbsmtp_watch_lines_total",
-    "Lines of watched mail logs, by what they are: a login, one that cannot count, other lines of the server's, another program's, or none that can be read.",
+    "Lines of watched mail logs by kind: login, refused (a login that does not count), known (another line of a mail server), other (another program), or unknown (not understood).",
   );
   readonly #families = [
     this.#logins,
@@ -238,17 +238,22 @@ function renderReadings(readings: Readings): string {
   return [
     gauges(
       "popbsmtp_spool_logins",
-      "Logins that wait in the spool; with a store's name, those that wait for that one only.",
+      "Logins that wait in the spool; with the label store, those that wait for this store only.",
       spools.map(({ labels, spool: depth }) => ({ labels, value: depth?.logins })),
     ),
     gauges(
       "popbsmtp_spool_oldest_seconds",
-      "How long ago the oldest of these was; 0 without any.",
+      "Age of the oldest of these logins, in seconds; 0 if there are none.",
       spools.map(({ labels, spool: depth }) => ({ labels, value: depth?.oldestSeconds })),
     ),
     ...(hosts.length === 0 ? [] : [renderHosts(hosts)]),
     gauge("popbsmtp_known_authorizations", "Authorizations kept in memory.", known),
-    gauge("popbsmtp_build_info", "What is running.", 1, { version, node, driver }),
+    gauge(
+      "popbsmtp_build_info",
+      "Versions of popbsmtp and Node, and the driver of the store. Always 1.",
+      1,
+      { version, node, driver },
+    ),
   ].join("");
 }
 
@@ -281,14 +286,14 @@ function renderProcess(): string {
   return [
     counter(
       "process_cpu_seconds_total",
-      "Processor time spent, in seconds.",
+      "User and system CPU time spent, in seconds.",
       (user + system) / 1_000_000,
     ),
     gauge(
       "process_start_time_seconds",
-      "When the process started, in seconds since 1970.",
+      "Start time of the process, in seconds since the Unix epoch.",
       performance.timeOrigin / 1000,
     ),
-    gauge("process_resident_memory_bytes", "Memory in use, in bytes.", process.memoryUsage.rss()),
+    gauge("process_resident_memory_bytes", "Resident memory, in bytes.", process.memoryUsage.rss()),
   ].join("");
 }
