@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { formatDuration, parseDuration, DURATION_SPELLING } from "../lib/duration.ts";
-import { EX, UsageError } from "../lib/errors.ts";
+import { EX, UsageError, errorOf } from "../lib/errors.ts";
 import type { PurgeOptions, Store } from "../stores/store.ts";
 import { drainSpool, enter, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -36,12 +36,16 @@ export function purgeCommand(context: Context): Command {
     .action(async (options: PurgeCommandOptions, command: Command) => {
       const config = await enter(command);
       const olderThan = age(options.olderThan, config.lifetime);
-      try {
-        // an hourly purge also rescues logins that no drain has written
-        await drainSpool(config, context);
-      } finally {
-        // a spool that cannot be drained is reported at the end, and does not prevent the purge
-        await purgeStore(config, { olderThan, optimize: options.optimize === true }, context);
+      const errors: Error[] = [];
+      const keep = (error: unknown) => void errors.push(errorOf(error));
+      // an hourly purge also rescues logins that no drain has written
+      await drainSpool(config, context).catch(keep);
+      // a spool that cannot be drained does not prevent the purge
+      const optimize = options.optimize === true;
+      await purgeStore(config, { olderThan, optimize }, context).catch(keep);
+      if (errors.length > 0) {
+        const { together } = await import("../writers/several-answers.ts");
+        throw together(errors);
       }
     });
 }

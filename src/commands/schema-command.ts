@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
-import { ConfigError, EX, UnsupportedError } from "../lib/errors.ts";
+import { ConfigError, UnsupportedError, EX, errorOf } from "../lib/errors.ts";
 import type { Store } from "../stores/store.ts";
 import { configOf, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -71,7 +71,7 @@ async function installEach(config: Config, context: Context): Promise<readonly E
     try {
       await install(opened, context, made.has(store));
     } catch (error) {
-      errors.push(error instanceof Error ? error : new Error(String(error)));
+      errors.push(errorOf(error));
     } finally {
       await opened.close();
     }

@@ -97,6 +97,11 @@ export class UnsupportedError extends PopbsmtpError {
   }
 }
 
+/** What was thrown, as an error. */
+export function errorOf(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
 /**
  * The reason for an error, in one printable line. If Node tried several addresses of a host, its
  * AggregateError has an empty message, and the reasons are inside.

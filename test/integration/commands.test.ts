@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -149,6 +149,21 @@ test("purge deletes what has expired, and says nothing to cron", async () => {
   assert.match((await popbsmtp("list", "--all")).out, / expired\n$/);
   assert.deepEqual(await popbsmtp("purge", "--optimize"), { status: 0, out: "", err: "" });
   assert.deepEqual(await popbsmtp("list", "--json", "--all"), { status: 0, out: "[]\n", err: "" });
+});
+
+test("purge says what is wrong with the spool and with the store where both are", async () => {
+  await using box = await setup();
+  const spool = join(box.path, "spool");
+  rmSync(spool, { recursive: true });
+  writeFileSync(spool, "");
+  const unpurged = await box.popbsmtp("purge");
+  assert.match(unpurged.err, /^popbsmtp: spool: [^;]* cannot be written to .*\n$/);
+  assert.equal(unpurged.status, 77);
+  rmSync(dirname(box.database), { recursive: true });
+  const { status, out, err } = await box.popbsmtp("purge");
+  assert.match(err, /spool: .* cannot be written to /);
+  assert.match(err, /store: sqlite /);
+  assert.deepEqual([status, out], [75, ""]);
 });
 
 test("purge does not end live authorizations", async () => {
