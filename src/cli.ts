@@ -10,7 +10,7 @@ import manifest from "../package.json" with { type: "json" };
 import { allowCommand } from "./commands/allow-command.ts";
 import { checkCommand } from "./commands/check-command.ts";
 import type { Context } from "./commands/context.ts";
-import { helpSection, type HelpItem } from "./commands/documented-command.ts";
+import { DocumentedCommand, helpSection, type HelpItem } from "./commands/documented-command.ts";
 import { doctorCommand } from "./commands/doctor-command.ts";
 import { drainCommand } from "./commands/drain-command.ts";
 import { listCommand } from "./commands/list-command.ts";
@@ -79,7 +79,22 @@ function ending(help: Help): string {
   ].join("\n");
 }
 
-/** The program: parse() it, and look at `context.exitStatus`. Throws CommanderError where the command line is wrong, or was --help. */
+/**
+ * Runs a command line, and returns its exit status.
+ *
+ * @throws CommanderError where the command line is wrong, or was --help
+ */
+export async function runCommandLine(context: Context, argv: readonly string[]): Promise<number> {
+  const program = createProgram(context);
+  let status: number = EX.OK;
+  program.hook("postAction", (_program, command) => {
+    if (command instanceof DocumentedCommand) ({ status } = command);
+  });
+  assertNamesSomething(program, argv);
+  await program.parseAsync(argv, { from: "user" });
+  return status;
+}
+
 export function createProgram(context: Context): Command {
   const { terminal } = context;
   const program = new Command("popbsmtp")

@@ -1,17 +1,14 @@
 /** From the command line to an exit status. The only place that knows about process.exitCode. */
 import { CommanderError } from "commander";
-import { assertNamesSomething, createProgram } from "./cli.ts";
+import { runCommandLine } from "./cli.ts";
 import type { Context } from "./commands/context.ts";
 import { ConfigError, EX, PopbsmtpError, reasonOf } from "./lib/errors.ts";
 import { printable, processTerminal } from "./lib/terminal.ts";
 
 async function run(argv: readonly string[]): Promise<number> {
-  const context: Context = { terminal: processTerminal(), now: Date.now, exitStatus: EX.OK };
+  const context: Context = { terminal: processTerminal(), now: Date.now };
   try {
-    const program = createProgram(context);
-    assertNamesSomething(program, argv);
-    await program.parseAsync(argv, { from: "user" });
-    return context.exitStatus;
+    return await runCommandLine(context, argv);
   } catch (error) {
     // commander has said it already
     if (error instanceof CommanderError) return error.exitCode === 0 ? EX.OK : EX.USAGE;

@@ -67,7 +67,6 @@ export function programPage(): string {
       color: false,
     },
     now: () => 0,
-    exitStatus: 0,
   });
   const help = program.createHelp();
   return [

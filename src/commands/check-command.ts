@@ -32,10 +32,10 @@ export function checkCommand(context: Context): Command {
     .action(async (text: string, _options: unknown, command: Command) => {
       const address = addressArgument(text);
       const { askDaemon } = await import("./daemon-answer.ts");
-      await withStore(context, command, "writer", async (store, config) => {
+      return withStore(context, command, "writer", async (store, config) => {
         const daemon = () => askDaemon(config.serve, address);
         const mayRelay = await check({ store, daemon }, config, address, context);
-        context.exitStatus = mayRelay ? EX.OK : EX.NO;
+        return mayRelay ? EX.OK : EX.NO;
       });
     });
 }

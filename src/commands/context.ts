@@ -8,12 +8,10 @@ import type { Store } from "../stores/store.ts";
 import type { AllDrained } from "../drain/drain-legs.ts";
 import { printable, type Terminal } from "../lib/terminal.ts";
 
-/** The input and the result of a command. */
+/** The input of a command. */
 export interface Context {
   readonly terminal: Terminal;
   readonly now: Clock;
-  /** The exit status, unless an exception is thrown. Initially 0; EX.NO is a negative answer. */
-  exitStatus: number;
 }
 
 /**
@@ -48,17 +46,20 @@ export async function openConfigured(
   return openStores(config, options);
 }
 
-/** Calls {@link enter}, opens the stores, uses them, and closes them in any case. */
-export async function withStore(
+/**
+ * Calls {@link enter}, opens the stores, uses them, and closes them in any case. Returns the result
+ * of `use`.
+ */
+export async function withStore<Result>(
   { terminal }: Pick<Context, "terminal">,
   command: Command,
   role: "writer" | "purger",
-  use: (store: Store, config: Config) => Promise<void>,
-): Promise<void> {
+  use: (store: Store, config: Config) => Promise<Result>,
+): Promise<Result> {
   const config = await enter(command);
   const store = await openConfigured(config, { role, report: reportTo(terminal) });
   try {
-    await use(store, config);
+    return await use(store, config);
   } finally {
     await store.close();
   }

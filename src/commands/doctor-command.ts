@@ -33,7 +33,7 @@ A problem has to be solved; a warning is for you to judge. The command changes n
     .action(async (_options: unknown, command: Command) => doctor(context, command));
 }
 
-async function doctor(context: Context, command: Command): Promise<void> {
+async function doctor(context: Context, command: Command): Promise<number> {
   const { terminal, now } = context;
   const options = command.optsWithGlobals<Options>();
   const { examine } = await import("../doctor/examine.ts");
@@ -52,5 +52,5 @@ async function doctor(context: Context, command: Command): Promise<void> {
     printArea(area, terminal);
   }
   terminal.print(summary(areas));
-  context.exitStatus = exitStatus(areas);
+  return exitStatus(areas);
 }

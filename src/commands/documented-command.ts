@@ -1,12 +1,17 @@
 import { Command, type Help } from "commander";
+import { EX } from "../lib/errors.ts";
 
 /** How wide `--help` is where standard output is no terminal. */
 const COLUMNS = 80;
+
+/** What commander calls an action with: the arguments, the options, and the command. */
+type ActionArguments = Parameters<Parameters<Command["action"]>[0]>;
 
 /** A command whose `--help` ends with exit statuses and examples. scripts/manual.ts makes popbsmtp(8) of the same. */
 export class DocumentedCommand extends Command {
   readonly #exitStatuses: [status: number, meaning: string][] = [];
   readonly #examples: string[] = [];
+  #status: number = EX.OK;
 
   constructor(name: string) {
     super(name);
@@ -15,6 +20,18 @@ export class DocumentedCommand extends Command {
 
   get exitStatuses(): readonly (readonly [status: number, meaning: string])[] {
     return this.#exitStatuses;
+  }
+
+  /** The exit status that its action has returned; 0 where that returned none. */
+  get status(): number {
+    return this.#status;
+  }
+
+  override action(act: (...args: ActionArguments) => void | number | Promise<void | number>): this {
+    return super.action(async (...args) => {
+      const status = await act(...args);
+      this.#status = typeof status === "number" ? status : EX.OK;
+    });
   }
 
   get examples(): readonly string[] {

@@ -20,10 +20,11 @@ export function revokeCommand(context: Context): Command {
     .example("popbsmtp revoke 192.0.2.1", "popbsmtp revoke --user bob@example.org")
     .action(async (text: string | undefined, options: { user?: string }, command: Command) => {
       const which = revocation(text, options.user);
-      await withStore(context, command, "purger", async (store, config) => {
+      return withStore(context, command, "purger", async (store, config) => {
         await drainIfPossible(config, context);
-        context.exitStatus = (await revoke(store, which, context)) > 0 ? EX.OK : EX.NO;
+        const revoked = await revoke(store, which, context);
         noteHosts(config, context);
+        return revoked > 0 ? EX.OK : EX.NO;
       });
     });
 }

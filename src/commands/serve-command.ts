@@ -41,8 +41,8 @@ It stays in the foreground and logs to standard error. Dovecot's master process,
     });
 }
 
-async function check(context: Context, command: Command): Promise<void> {
-  const { terminal } = context;
+/** Returns the exit status. */
+async function check({ terminal }: Context, command: Command): Promise<number> {
   const config = await configOf(command);
   const { placesOf, startProblems } = await import("../daemon/check.ts");
   for (const { key, endpoint } of placesOf(config)) {
@@ -58,9 +58,11 @@ async function check(context: Context, command: Command): Promise<void> {
   );
   for (const { message } of problems) terminal.note(`popbsmtp: ${printable(message)}`);
   const [first] = problems;
-  if (first === undefined) terminal.print("ok");
+  if (first === undefined) {
+    terminal.print("ok");
+    return EX.OK;
+  }
   // the daemon starts even if a store is away
-  else
-    context.exitStatus =
-      problems.find(({ exitStatus }) => exitStatus !== EX.TEMPFAIL)?.exitStatus ?? first.exitStatus;
+  const worst = problems.find(({ exitStatus }) => exitStatus !== EX.TEMPFAIL) ?? first;
+  return worst.exitStatus;
 }

@@ -18,7 +18,7 @@ function read(file: string): string {
 
 /** The program, whose commands do nothing. */
 function idleProgram(): Command {
-  const program = createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 });
+  const program = createProgram({ terminal: recorder(), now: () => 0 });
   for (const command of commandsOf(program)) {
     if (command.commands.length === 0) command.action(() => {});
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { assertNamesSomething, createProgram } from "../../src/cli.ts";
+import { assertNamesSomething, createProgram, runCommandLine } from "../../src/cli.ts";
 import type { Context } from "../../src/commands/context.ts";
 import { loadConfig } from "../../src/config/reading/load.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
@@ -10,10 +10,10 @@ import { recorder } from "./commands/recorder.ts";
 /** Runs a command line that does not get as far as a store; returns what was said, and what was thrown. */
 async function run(...argv: readonly string[]) {
   const terminal = recorder();
-  const context: Context = { terminal, now: () => 0, exitStatus: 0 };
+  const context: Context = { terminal, now: () => 0 };
   let thrown: unknown;
   try {
-    await createProgram(context).parseAsync(argv, { from: "user" });
+    await runCommandLine(context, argv);
   } catch (error) {
     thrown = error;
   }
@@ -89,11 +89,10 @@ test("what is not there yet is not announced", async () => {
 
 /** Each command that does something, by its words. */
 function commandLines(): readonly (readonly string[])[] {
-  return createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 }).commands.flatMap(
-    (command) =>
-      command.commands.length > 0
-        ? command.commands.map((inner) => [command.name(), inner.name()])
-        : [[command.name()]],
+  return createProgram({ terminal: recorder(), now: () => 0 }).commands.flatMap((command) =>
+    command.commands.length > 0
+      ? command.commands.map((inner) => [command.name(), inner.name()])
+      : [[command.name()]],
   );
 }
 
@@ -114,7 +113,7 @@ test("a misspelled command or option is answered with the nearest one", async ()
 });
 
 test("a command line of options alone is answered in one line", () => {
-  const program = createProgram({ terminal: recorder(), now: () => 0, exitStatus: 0 });
+  const program = createProgram({ terminal: recorder(), now: () => 0 });
   for (const [line, message] of [
     ["--config list", "--config list: the option's value is missing before list"],
     ["--wait 5 --service purge", "--service purge: the option's value is missing before purge"],
