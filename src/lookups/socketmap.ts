@@ -5,8 +5,8 @@
  * Requests and replies are netstrings (https://cr.yp.to/proto/netstrings.txt): `<length>:<map>
  * <key>,` and `<length>:<reply>,`:
  *
- *     OK OK             the address may relay. One value serves all: Postfix's access(5) calls it OK,
- *                       and rules of sendmail and ACLs of Exim compare with any value
+ *     OK OK             the address may relay. One value serves all: Postfix's access(5) calls it
+ *                       OK, and rules of sendmail and ACLs of Exim compare with any value
  *     NOTFOUND          it may not, or the key is not an address: mail servers look up names, too
  *     TEMP <reason>     the address is unknown here, and the store cannot be asked
  *     PERM <reason>     the request is malformed; the daemon closes the connection

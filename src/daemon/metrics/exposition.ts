@@ -1,21 +1,21 @@
 /**
- * Prometheus' text format, version 0.0.4, and what is counted for it.
+ * Prometheus' text format, version 0.0.4, and the types of metrics.
  * https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
  */
 
-/** What the format is called over HTTP. */
+/** The media type of the format. */
 export const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** Names (from this program alone) and values (from anywhere) of labels. */
+/** The names of labels, which are the program's, and their values, which are arbitrary. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** Samples of one name, with what they mean. */
+/** The samples of one name, with their description. */
 export interface Family {
   /** Its lines, each with a newline. */
   render(): string;
 }
 
-/** Something that is counted, by labels, and only ever grows. */
+/** A count by labels, which only increases. */
 export class Counter implements Family {
   readonly #name: string;
   readonly #help: string;
@@ -27,7 +27,7 @@ export class Counter implements Family {
     this.#help = help;
   }
 
-  /** Adds; by 0 makes the sample appear, so that a first event is a change of it that an alert can see. */
+  /** Adds `by`. Adding 0 creates the sample, so that an alert sees the first event as a change. */
   add(labels: Labels, by = 1): void {
     const key = labelText(labels);
     this.#values.set(key, (this.#values.get(key) ?? 0) + by);
@@ -39,7 +39,7 @@ export class Counter implements Family {
   }
 }
 
-/** A distribution by labels: how many observations were at most so much, for a few bounds. */
+/** A distribution by labels: the number of observations up to each bound. */
 export class Histogram implements Family {
   readonly #name: string;
   readonly #help: string;
@@ -81,7 +81,7 @@ export class Histogram implements Family {
   }
 }
 
-/** A value as it is now; undefined: nobody knows it, and there is no sample. */
+/** A current value; undefined: it is unknown, and there is no sample. */
 export function gauge(
   name: string,
   help: string,
@@ -91,7 +91,7 @@ export function gauge(
   return gauges(name, help, [{ labels, value }]);
 }
 
-/** Several of these, with different labels. */
+/** Several gauges of one name, with different labels. */
 export function gauges(
   name: string,
   help: string,
@@ -103,7 +103,7 @@ export function gauges(
   return header(name, help, "gauge") + lines.join("");
 }
 
-/** A count that somebody else keeps. */
+/** A count that is kept elsewhere. */
 export function counter(name: string, help: string, value: number): string {
   return header(name, help, "counter") + sample(name, "", value);
 }

@@ -1,39 +1,39 @@
-/** Answers Prometheus over HTTP, on connections that somebody else accepted. */
+/** Answers Prometheus over HTTP, on connections that are accepted elsewhere. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { reasonOf } from "../../lib/errors.ts";
 import { CONTENT_TYPE } from "./exposition.ts";
 
-/** A connection carries one request and lives at most so long, whatever comes in on it. Milliseconds. */
+/** How long a connection may live, in milliseconds. It carries one request. */
 const CONNECTION_MS = 10_000;
 
 const HEADER_BYTES = 8 * 1024;
 
 export interface MetricsServer {
-  /** Answers what is asked on a connection, and closes it. */
+  /** Answers the request on a connection, and closes it. */
   handle(socket: Socket): void;
 }
 
 export interface MetricsServerOptions {
-  /** The metrics, in Prometheus' text format. Where it fails the answer is a 500. */
+  /** The metrics, in Prometheus' text format. The answer is 500 if this fails. */
   readonly render: () => Promise<string>;
-  /** How long a connection may live. Milliseconds; default 10 s. */
+  /** How long a connection may live, in milliseconds; default 10 s. */
   readonly lifetime?: number;
 }
 
-/** A server for `GET /metrics`. It listens nowhere itself: it is given the connections. */
+/** A server for `GET /metrics`. It does not listen: connections are passed to it. */
 export function createMetricsServer({
   render,
   lifetime = CONNECTION_MS,
 }: MetricsServerOptions): MetricsServer {
   const http = createServer({ maxHeaderSize: HEADER_BYTES }, (request, response) => {
-    // the answer may come too late for a connection that is gone; a body is of no interest
+    // the client may have disconnected before the answer; a body is ignored
     request.resume();
     answer(request, response, render).catch(() => response.destroy());
   });
   return {
     handle: (socket) => {
-      // Node's own timeouts are looked after only where an http.Server listens itself
+      // Node enforces its own timeouts only for an http.Server that listens itself
       const timer = setTimeout(() => socket.destroy(), lifetime).unref();
       socket.once("close", () => clearTimeout(timer));
       http.emit("connection", socket);
@@ -69,9 +69,9 @@ function send(
   response.writeHead(status, {
     "Content-Type": type,
     "Content-Length": Buffer.byteLength(text),
-    // a stop then has no idle connections to wait for
+    // so that a stop need not wait for idle connections
     Connection: "close",
   });
-  // Node leaves the text out where HEAD was asked
+  // Node omits the body in the answer to HEAD
   response.end(text);
 }

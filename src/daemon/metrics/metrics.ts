@@ -1,45 +1,48 @@
-/** What the daemon counts and measures. */
+/** The daemon's counts and measurements. */
 import type { Answer, KnownFrom } from "../../lookups/lookup.ts";
 import type { LineCounts } from "../../sources/mail-log/selector.ts";
 import { Counter, counter, gauge, gauges, Histogram } from "./exposition.ts";
 import type { Outcome } from "../../login/login.ts";
 import type { SpoolDepth, StoreReading } from "./spool-depth.ts";
 
-/** How other hosts tell of logins. */
+/** The protocols in which other hosts report logins. */
 export type Told = "drac" | "relay-ctrl";
 
 export interface Metrics {
-  /** A login came in and was answered after so many seconds; undefined where nobody waits for an answer. */
+  /**
+   * A login was answered after this many seconds; undefined if the client does not wait for an
+   * answer.
+   */
   login(service: string, outcome: Outcome, seconds: number | undefined): void;
-  /** A statement committed (or not) so many logins in so many seconds. */
+  /** A statement committed, or failed to commit, this many logins. */
   batch(source: "live" | "spool", size: number, seconds: number, ok: boolean): void;
-  /** Whether the store answered last. */
+  /** Whether the store's last answer was a success. */
   storeUp(up: boolean): void;
   /** A lookup was answered. */
   lookup(protocol: "policy" | "socketmap", answer: Answer, from: KnownFrom, seconds: number): void;
-  /** A request that was none. */
+  /** A request was malformed. */
   malformed(protocol: "dict" | "post-login" | "policy" | "socketmap" | Told): void;
-  /** Somebody told of a login who may not. */
+  /** A host that may not report logins did so. */
   denied(protocol: Told): void;
-  /** A purge deleted so many rows. */
+  /** A purge deleted this many rows. */
   purged(rows: number): void;
-  /** So many lines of mail logs were what. */
+  /** The numbers of lines of mail logs, by kind. */
   lines(counts: LineCounts): void;
 }
 
-/** What is not counted but read when somebody asks. */
+/** Values that are read when Prometheus asks. */
 export interface Readings {
-  /** Of popbsmtp. */
+  /** popbsmtp's. */
   readonly version: string;
-  /** Of Node. */
+  /** Node's. */
   readonly node: string;
   /** The store's. */
   readonly driver: string;
-  /** Authorizations in memory. */
+  /** The number of authorizations in memory. */
   readonly known: number;
-  /** undefined: the spool cannot be read. */
+  /** undefined if the spool cannot be read. */
   readonly spool: SpoolDepth | undefined;
-  /** What is to be said of each of several stores; empty where there is one. */
+  /** The state of each of several stores; empty for a single one. */
   readonly stores: readonly StoreReading[];
   /** The same of each of several hosts of one store. */
   readonly hosts: readonly HostReading[];
@@ -56,24 +59,24 @@ export interface HostReading {
   readonly isUp: boolean | undefined;
 }
 
-/** Metrics that Prometheus can read. */
+/** Metrics with their output. */
 export interface RenderedMetrics extends Metrics {
-  /** All of them, in Prometheus' text format. */
+  /** All metrics, in Prometheus' text format. */
   render(readings: Readings): string;
 }
 
-/** Bounds in seconds: from what a lookup in memory takes to what Dovecot and Postfix wait. */
+/** Bounds in seconds, from a lookup in memory to the timeouts of Dovecot and Postfix. */
 const LOOKUP_BOUNDS = [
   0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 ];
-/** 0.2 is the default deadline: with a store that answers, all logins are below it. */
+/** 0.2 is the default deadline: while the store answers, all logins are below it. */
 const LOGIN_BOUNDS = [
   0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1, 2.5, 5,
 ];
 const BATCH_BOUNDS = [...LOGIN_BOUNDS, 10, 30];
 const SIZE_BOUNDS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
-/** More services than that are counted as "other": each costs memory, here and in Prometheus. */
+/** Further services are counted as "other": each costs memory, here and in Prometheus. */
 const SERVICES = 20;
 
 const PROTOCOLS = ["policy", "socketmap"] as const;
@@ -178,7 +181,7 @@ class PrometheusMetrics implements RenderedMetrics {
 
   batch(source: "live" | "spool", size: number, seconds: number, ok: boolean): void {
     if (!ok) {
-      // how long a timeout is says nothing of how fast the store is
+      // the length of a timeout does not tell how fast the store is
       this.#batchesFailed.add({});
       return;
     }
@@ -216,7 +219,7 @@ class PrometheusMetrics implements RenderedMetrics {
     return counted + this.#renderStoreUp(readings) + renderReadings(readings) + renderProcess();
   }
 
-  /** Of several stores, each by its name: then an alert says which. */
+  /** One sample for each of several stores, so that an alert names the store. */
   #renderStoreUp({ stores }: Readings): string {
     const up = this.#storeUp === undefined ? undefined : Number(this.#storeUp);
     return gauges(
@@ -280,7 +283,7 @@ function renderHosts(hosts: readonly HostReading[]): string {
   );
 }
 
-/** By the names that Prometheus' own clients use: dashboards know them. */
+/** Under the names that Prometheus' client libraries use, for which dashboards exist. */
 function renderProcess(): string {
   const { user, system } = process.cpuUsage();
   return [

@@ -6,16 +6,16 @@ import { legsOf } from "../../writers/legs.ts";
 import { Spool } from "../../spool/spool.ts";
 import type { Time } from "../../lib/clock.ts";
 
-/** How much waits in a spool. */
+/** The logins that wait in a spool. */
 export interface SpoolDepth {
   readonly logins: number;
-  /** How long ago the oldest was; 0 without any. */
+  /** The age of the oldest; 0 if there is none. */
   readonly oldestSeconds: number;
 }
 
 /**
- * Counts the logins in a spool's directory; undefined where it cannot be read. Reads it bit by bit, so that nobody waits for the
- * counting of a million.
+ * Counts the logins in a spool's directory; undefined if it cannot be read. Reads it in portions,
+ * so that counting a million delays no login.
  */
 export async function spoolDepth(path: string, now: Time): Promise<SpoolDepth | undefined> {
   let logins = 0;
@@ -33,16 +33,16 @@ export async function spoolDepth(path: string, now: Time): Promise<SpoolDepth | 
   return { logins, oldestSeconds: (now - oldest) / 1000 };
 }
 
-/** What is to be said of one of several stores. */
+/** The state of one of several stores. */
 export interface StoreReading {
-  /** Where it is. */
+  /** Its location. */
   readonly store: string;
   readonly isUp: boolean;
-  /** What waits for it alone; undefined where that cannot be read. */
+  /** The logins that wait for this store; undefined if its spool cannot be read. */
   readonly spool: SpoolDepth | undefined;
 }
 
-/** Of several stores, each; nothing where there is one. */
+/** The state of each of several stores; empty for a single one. */
 export function storeReadings(config: Config, now: Time): Promise<readonly StoreReading[]> {
   return Promise.all(
     legsOf(config).flatMap(({ spool, stores }) =>

@@ -1,4 +1,4 @@
-/** Where DRAC's clients call: over UDP, over TCP, and as rpcbind tells them. */
+/** The endpoint of DRAC clients: UDP and TCP, at a port that rpcbind tells them. */
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 import { parseAddress } from "../../login/address.ts";
@@ -14,13 +14,16 @@ import type { Log } from "../log/log.ts";
 import type { NetworkSource, SourceHooks } from "./network-sources.ts";
 import { Registration } from "./registration.ts";
 
-/** So many connections at a time of callers who may not call. At this limit, and that of all, who comes is turned away, and may call over UDP. */
+/**
+ * The most connections of hosts that may not report logins. Beyond this limit, or that of all
+ * connections, a client is disconnected, and may call over UDP.
+ */
 const DENIED = 16;
 
-/** How long a connection may be idle: longer than a busy server is. Milliseconds. */
+/** How long a connection may be idle, in milliseconds: a busy client calls more often. */
 const IDLE_MS = { allowed: 600_000, denied: 5_000 };
 
-/** A call with the longest credentials there may be is shorter. Bytes. */
+/** The longest call, in bytes: one with the longest credentials is shorter. */
 const CALL_BYTES = 1_024;
 
 export class DracListener implements NetworkSource {
@@ -34,7 +37,7 @@ export class DracListener implements NetworkSource {
   #denied = 0;
   #registration: Registration | undefined;
 
-  /** Listens; whoever calls waits until {@link start}. Throws PopbsmtpError (73, 77) where it cannot. */
+  /** Listens; callers wait until {@link start}. Throws PopbsmtpError (73, 77) if it cannot. */
   static async open(
     endpoint: PortEndpoint,
     patience: number,
@@ -65,7 +68,7 @@ export class DracListener implements NetworkSource {
     server.on("connection", (socket) => {
       this.#connections.add(socket);
       socket.once("close", () => this.#connections.delete(socket));
-      // nobody listens for it while it waits
+      // a waiting connection has no other listener for errors
       socket.on("error", () => socket.destroy());
     });
   }
@@ -83,21 +86,21 @@ export class DracListener implements NetworkSource {
     const end = performance.now() + patience;
     const inTime = (work: Promise<unknown>) =>
       withDeadline(work, end - performance.now(), () => undefined);
-    // first: until the socket is closed nobody else gets the port
+    // first, because another process can bind the port only once the socket is closed
     await inTime(Promise.resolve(this.#registration?.end()));
     this.#stop();
     await Promise.all([
       this.#datagrams.close(end - performance.now()),
       inTime(Promise.all(this.#inHand)),
     ]);
-    // the last answer is with the kernel by now; who does not read it is not waited for
+    // the kernel has the last answer by now; a client that does not read it is not waited for
     await turn();
     for (const socket of this.#connections) socket.destroy();
   }
 
   #converse(socket: Socket, { answer, isAllowed, onMalformed }: SourceHooks): void {
     const caller = parseAddress(socket.remoteAddress ?? "");
-    // it has hung up already
+    // the client has disconnected already
     if (caller === undefined) {
       socket.destroy();
       return;
@@ -121,7 +124,7 @@ export class DracListener implements NetworkSource {
           const answering = answer(call, caller);
           this.#inHand.add(answering);
           const reply = await answering.finally(() => this.#inHand.delete(answering));
-          // who sends what is no call is hung up on
+          // a client that violates the protocol is disconnected
           if (reply === undefined) socket.destroy();
           return reply === undefined ? "" : encodeRecord(reply).toString("latin1");
         },
@@ -139,7 +142,7 @@ function* calls(reader: RecordReader, chunk: Buffer): Generator<Buffer> {
   }
 }
 
-/** The port of a server that listens at one. */
+/** The port at which a server listens. */
 function portOf(server: Server): number {
   const address: AddressInfo | string | null = server.address();
   if (address === null || typeof address === "string") throw new Error("a port was listened at");

@@ -1,6 +1,6 @@
 /**
- * Logins that programs on other hosts tell of: DRAC's clients, and relay-ctrl-send. All there is to say whether they may is the
- * address they come from. There are none unless [serve] says so.
+ * Logins that programs on other hosts report: DRAC clients, and relay-ctrl-send. Only their
+ * addresses tell whether they may. Without the keys in [serve], there are none.
  */
 import type { Address, Network } from "../../login/address.ts";
 import { endpointName, type PortEndpoint, type ServeConfig } from "../../config/config.ts";
@@ -17,36 +17,38 @@ import type { Metrics, Told } from "../metrics/metrics.ts";
 import { Missing, named } from "../sockets/missing.ts";
 import type { Clock } from "../../lib/clock.ts";
 
-/** What a source does with what comes in. */
+/** How a source handles a request. */
 export interface SourceHooks {
   readonly answer: Answer;
   readonly isAllowed: (sender: Address) => boolean;
   readonly onMalformed: (why: string) => void;
 }
 
-/** One of them. */
+/** A source. */
 export interface NetworkSource {
   /** For people. */
   readonly where: string;
-  /** From now on what comes in is answered, and first what has come. */
+  /** Answers requests from now on, waiting ones first. */
   start(hooks: SourceHooks): void;
-  /** Answers what has come in, and closes; after so many milliseconds whether or not all is answered. */
+  /**
+   * Answers the requests that have arrived, and closes, after `patience` milliseconds in any case.
+   */
   close(patience: number): Promise<void>;
 }
 
 export interface NetworkSourcesOptions {
-  /** Sockets from systemd. Those for listeners.ts are passed over. */
+  /** Sockets from systemd. Those for listeners.ts are ignored. */
   readonly handed: readonly HandedSocket[];
-  /** How long to wait where another daemon listens, for it to go away. Milliseconds. */
+  /** How long to wait for another daemon to release the endpoint, in milliseconds. */
   readonly patience: number;
-  /** Whether the daemon does without one of them while it cannot listen. */
+  /** Whether the daemon works without a source while it cannot listen. */
   readonly mayMiss: boolean;
   readonly log: Log;
 }
 
-/** What the daemon does for them. */
+/** What the daemon does for the sources. */
 export interface NetworkHooks {
-  /** Records a login, and says whether it is safe. */
+  /** Records a login; true if it is safe. */
   readonly record: (login: Login) => Promise<boolean>;
   readonly now: Clock;
   readonly metrics: Pick<Metrics, "malformed" | "denied">;
@@ -54,7 +56,7 @@ export interface NetworkHooks {
 
 interface Open {
   readonly role: Told;
-  /** As the configuration says it; undefined: it was handed over. */
+  /** As configured; undefined if the socket was handed over. */
   readonly endpoint: string | undefined;
   readonly source: NetworkSource;
 }
@@ -63,7 +65,10 @@ const KEY = { drac: "serve.drac", "relay-ctrl": "serve.relay-ctrl-udp" } as cons
 
 const ANSWER = { drac: answerDrac, "relay-ctrl": answerRelayCtrl };
 
-/** Whether a socket that was handed over is one of these, by its name: systemd calls it by its unit's, unless told otherwise. */
+/**
+ * Whether a socket that was handed over belongs to a network source, by its name. By default
+ * systemd names a socket after its unit.
+ */
 export function isNetworkSource({ name }: HandedSocket): boolean {
   return /(?:^|[^a-z0-9])relay-ctrl(?:\.socket)?$/.test(name);
 }
@@ -76,9 +81,11 @@ export class NetworkSources {
   #hooks: NetworkHooks | undefined;
 
   /**
-   * Listens everywhere. To be called before root's privileges are dropped; what comes in waits until {@link start}.
+   * Listens at all endpoints. To be called before root's privileges are dropped; requests wait
+   * until {@link start}.
    *
-   * @throws PopbsmtpError (73, 77) where a socket cannot be made that must not be missing; then there are none
+   * @throws PopbsmtpError (73, 77) if a socket that must not be missing cannot be created; then
+   * none is
    */
   static async open(serve: ServeConfig, options: NetworkSourcesOptions): Promise<NetworkSources> {
     const sources = new NetworkSources(serve, options);
@@ -113,39 +120,44 @@ export class NetworkSources {
     }
   }
 
-  /** What could not be made, and why. */
+  /** The reasons why sockets are missing. */
   get problems(): readonly string[] {
     return this.#missing.problems;
   }
 
-  /** Whether something could not be made as root, for a reason that has gone, and only root can make it. */
+  /**
+   * Whether root could not create a socket for a reason that has passed, and only root can create
+   * it.
+   */
   get needsRoot(): boolean {
     return this.#missing.needsRoot;
   }
 
-  /** Tries to make what is missing. */
+  /** Tries again to create the missing sockets. */
   async retry(): Promise<void> {
     const made = await this.#missing.retry();
     this.#open = [...this.#open, ...made];
     for (const open of made) this.#start(open);
   }
 
-  /** Where it listens now. */
+  /** The current sockets. */
   get list(): readonly { readonly role: Told; readonly where: string }[] {
     return this.#open.map(({ role, source }) => ({ role, where: source.where }));
   }
 
-  /** From now on logins are taken. */
+  /** Accepts logins from now on. */
   start(hooks: NetworkHooks): void {
     this.#hooks = hooks;
     for (const open of this.#open) this.#start(open);
   }
 
   /**
-   * Does what `serve` says from now on: sockets that stay are not touched.
+   * Changes to the endpoints in `serve`: sockets that stay are not touched.
    *
-   * @param agreed what has to succeed, too: once the new sockets are made, and before the others are closed
-   * @throws PopbsmtpError (73, 77) where a new one cannot be made, or what `agreed` throws; then everything stays as it was
+   * @param agreed must succeed, too; called once the new sockets exist, before the old ones are
+   * closed
+   * @throws PopbsmtpError (73, 77) if a new socket cannot be created, or the error of `agreed`;
+   * then nothing changes
    */
   async change(serve: ServeConfig, agreed = () => Promise.resolve()): Promise<void> {
     const kept = this.#open.filter((open) => open.endpoint === undefined);
@@ -173,7 +185,9 @@ export class NetworkSources {
     for (const open of old) if (!kept.includes(open)) await open.source.close(serve.deadline);
   }
 
-  /** Answers what has come in, and closes; after so many milliseconds whether or not all is answered. */
+  /**
+   * Answers the requests that have arrived, and closes, after `patience` milliseconds in any case.
+   */
   async close(patience: number): Promise<void> {
     await Promise.all(this.#open.map(({ source }) => source.close(patience)));
     this.#open = [];

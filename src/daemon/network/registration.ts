@@ -1,11 +1,11 @@
-/** DRAC's entry at this host's rpcbind, without which no client finds the daemon. */
+/** DRAC's registration at this host's rpcbind, without which clients do not find the daemon. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { reasonOf } from "../../lib/errors.ts";
 import { DRAC_PROGRAM, DRAC_VERSIONS } from "../../rpc/drac-protocol.ts";
 import { register, unregister, type Mapping, type Transport } from "../../rpc/rpcbind.ts";
 import type { Log } from "../log/log.ts";
 
-/** How often to see whether rpcbind still knows: it may have been restarted, or not have been there. Milliseconds. */
+/** How often to check the registration, in milliseconds: rpcbind may start later, or restart. */
 const AGAIN_MS = 10_000;
 
 const MAPPINGS: readonly Mapping[] = DRAC_VERSIONS.flatMap((version) =>
@@ -20,14 +20,14 @@ export class Registration {
   readonly #leave = new AbortController();
   readonly #ended: Promise<void>;
 
-  /** Registers these ports, in the place of others, and sees to it that they stay registered. */
+  /** Registers these ports in place of others, and keeps them registered. */
   constructor(ports: Ports, log: Log) {
     this.#ports = ports;
     this.#log = log;
     this.#ended = this.#keep();
   }
 
-  /** Takes off what is still registered. */
+  /** Removes the remaining registrations. */
   async end(): Promise<void> {
     this.#leave.abort();
     await this.#ended;
@@ -49,7 +49,8 @@ export class Registration {
       try {
         for (const mapping of MAPPINGS) {
           if (await this.#register(mapping)) continue;
-          // at the start it is what a daemon that was killed has left; later, another daemon that has taken over
+          // at the start, it is the registration of a killed daemon; later, that of another daemon
+          // which has taken over
           if (isReplacing) await this.#replace(mapping);
         }
         if (isToSay) this.#log.info("registered", { protocol: "drac", ...this.#ports });
@@ -63,7 +64,7 @@ export class Registration {
     }
   }
 
-  /** True also where this very port was registered before. */
+  /** True also if this port is registered already. */
   #register(mapping: Mapping): Promise<boolean> {
     return register(mapping, this.#ports[mapping.transport]);
   }

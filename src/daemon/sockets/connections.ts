@@ -2,22 +2,26 @@ import type { Socket } from "node:net";
 import { withDeadline } from "../../lib/deadline.ts";
 
 export interface ConnectionLimits {
-  /** Open at a time. For one more, the one that has been idle longest is closed. Default: no limit. */
+  /**
+   * The most open connections. One more closes the one that has been idle longest. Default: no
+   * limit.
+   */
   readonly most?: number;
-  /** How long nothing may come in or go out. Milliseconds. Default: any time. */
+  /** How long a connection may be idle, in milliseconds. Default: no limit. */
   readonly idle?: number;
 }
 
 /**
  * The open connections of one kind.
  *
- * Who opens too many closes their own first: a connection that is in use, or new, is never the one that has been idle longest. So no
- * limit for each peer is needed, which could not be told apart anyway: Node does not say whose a Unix socket's other end is.
+ * A client that opens too many closes its own first: a connection in use, or a new one, is never
+ * the one that has been idle longest. So there is no need for a limit per client, which Node could
+ * not enforce anyway: it does not tell the user at the other end of a Unix socket.
  */
 export class Connections {
   readonly #most: number;
   readonly #idle: number;
-  /** Idle longest first. */
+  /** Longest idle first. */
   readonly #open = new Set<Socket>();
 
   constructor({ most = Infinity, idle = 0 }: ConnectionLimits = {}) {
@@ -40,14 +44,20 @@ export class Connections {
     socket.setTimeout(this.#idle, () => socket.destroy());
   }
 
-  /** From now on it is in use whenever something comes in. To be called by whoever begins to read it. */
+  /**
+   * Counts a connection as in use whenever data arrives. To be called by the code that starts
+   * reading it.
+   */
   follow(socket: Socket): void {
     socket.on("data", () => {
       if (this.#open.delete(socket)) this.#open.add(socket);
     });
   }
 
-  /** Waits until the clients have closed theirs, up to so many milliseconds, and closes the others. */
+  /**
+   * Waits up to `patience` milliseconds for the clients to close their connections, and closes the
+   * others.
+   */
   async end(patience: number): Promise<void> {
     const closed = Array.from(this.#open, (socket) => {
       const { promise, resolve } = Promise.withResolvers<void>();

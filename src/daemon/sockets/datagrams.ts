@@ -1,4 +1,4 @@
-/** A UDP socket where each datagram is asked something, and perhaps answered. */
+/** A UDP socket whose datagrams are requests, some with an answer. */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
@@ -9,19 +9,22 @@ import { ConfigError, reasonOf } from "../../lib/errors.ts";
 import { patiently } from "./endpoint.ts";
 import { listening } from "./listening.ts";
 
-/** So many datagrams may be in hand; those that come then are dropped, and their senders try again. */
+/** The most datagrams in progress; more are dropped, and their senders try again. */
 const IN_HAND = 1_000;
 
-/** A call with the longest credentials there may be is shorter. Bytes. */
+/** The longest datagram, in bytes: a call with the longest credentials is shorter. */
 const DATAGRAM_BYTES = 1_024;
 
-/** The kernel counts a datagram in the receive buffer as at least so many bytes, however short it is. */
+/**
+ * The least number of bytes that the kernel charges a datagram to the receive buffer, however short
+ * it is.
+ */
 const LEAST_BYTES = 512;
 
 /** The answer to a datagram; undefined: none. */
 export type Answer = (datagram: Buffer, sender: Address) => Promise<Buffer | undefined>;
 
-/** Where it is: a port to be bound, or a socket that systemd has bound. */
+/** A port to be bound, or a socket that systemd has bound. */
 export type DatagramPlace = PortEndpoint | { readonly name: string; readonly fd: number };
 
 export class Datagrams {
@@ -30,7 +33,7 @@ export class Datagrams {
   readonly #socket: Socket;
   readonly #onDropped: (why: string) => void;
   #answer: Answer | undefined;
-  /** Datagrams that came before there was an answer. */
+  /** Datagrams that arrived before {@link start}. */
   #early: (readonly [Buffer, RemoteInfo])[] = [];
   #came = 0;
   #isOpen = true;
@@ -39,9 +42,9 @@ export class Datagrams {
   /**
    * Binds the socket; datagrams wait until {@link start}.
    *
-   * @param patience how long to wait where another daemon is, for it to go away. Milliseconds
-   * @param onDropped told why a datagram, or an answer, was not dealt with
-   * @throws PopbsmtpError (73, 77) where it cannot be bound
+   * @param patience how long to wait for another daemon to release the port, in milliseconds
+   * @param onDropped called with the reason why a datagram, or an answer, was dropped
+   * @throws PopbsmtpError (73, 77) if it cannot be bound
    */
   static async bind(
     place: DatagramPlace,
@@ -51,7 +54,7 @@ export class Datagrams {
     const where = "fd" in place ? place.name : endpointName(place);
     const socket = await patiently(patience, async () => {
       const made = createSocket(isIPv6("host" in place ? place.host : "") ? "udp6" : "udp4");
-      // before: with a descriptor it listens at once
+      // first: with a descriptor, it listens at once
       const bound = listening(made, where);
       if ("fd" in place) takeOver(made, place);
       else made.bind({ address: place.host, port: place.port });
@@ -69,24 +72,27 @@ export class Datagrams {
     socket.on("error", ({ message }) => onDropped(message));
   }
 
-  /** The address and port that it has. */
+  /** The address and port that are bound. */
   get place(): PortEndpoint {
     const { address, port } = this.#socket.address();
     return { host: address, port };
   }
 
-  /** From now on datagrams are answered, those that wait first. */
+  /** Answers datagrams from now on, waiting ones first. */
   start(answer: Answer): void {
     this.#answer = answer;
     for (const [datagram, sender] of this.#early) this.#receive(datagram, sender);
     this.#early = [];
   }
 
-  /** Answers what has come, and closes the socket; after so many milliseconds whether or not all is answered. */
+  /**
+   * Answers the datagrams that have arrived, and closes the socket, after `patience` milliseconds
+   * in any case.
+   */
   async close(patience: number): Promise<void> {
     const end = performance.now() + patience;
-    // a sender may have been told that its datagram has arrived. In a flood the socket never falls quiet: then it is what the receive
-    // buffer can have held by now
+    // senders may have been told that these datagrams arrived. In a flood the socket never falls
+    // quiet, so this stops after as many as the receive buffer could hold
     const most = this.#came + this.#socket.getRecvBufferSize() / LEAST_BYTES;
     for (let came = -1; came < this.#came && came < most && performance.now() < end;) {
       came = this.#came;
@@ -121,9 +127,11 @@ export class Datagrams {
     this.#inHand.add(answering);
   }
 
-  /** Resolves when the kernel has it, or will not have it: whoever waits for it asks again. */
+  /**
+   * Resolves when the kernel has accepted or refused the answer: a sender without one tries again.
+   */
   #send(answer: Buffer, { port, address }: RemoteInfo): Promise<void> | undefined {
-    // too late; or the sender says that it is at port 0, where nobody is
+    // too late; or the sender claims port 0, which no socket has
     if (!this.#isOpen || port === 0) return undefined;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#socket.send(answer, port, address, (error) => {

@@ -1,15 +1,18 @@
-/** How the descriptors that this process may have are shared out. Logins have no limit of their own: they need what is left. */
+/**
+ * How the descriptors of this process are shared out. Logins have no limit of their own: they need
+ * the rest.
+ */
 import { readFileSync } from "node:fs";
 
-/** What the program itself has open, with its stores: some forty. */
+/** The descriptors of the program itself, with its stores: some forty. */
 const OWN = 64;
 
-/** Connections at a time. */
+/** The most connections at a time. */
 export interface Share {
   /** To the policy service and the socketmap together. */
   readonly asking: number;
   readonly metrics: number;
-  /** To DRAC, over TCP. */
+  /** To DRAC over TCP. */
   readonly drac: number;
 }
 
@@ -18,7 +21,7 @@ export function descriptorShare(): Share {
   return shareOf(descriptorLimit(readFileSync("/proc/self/limits", "latin1")));
 }
 
-/** @param limit how many descriptors a process may have */
+/** @param limit the most descriptors of a process */
 export function shareOf(limit: number): Share {
   const spare = Math.max(16, limit - OWN);
   const part = (of: number, most: number) => Math.min(most, Math.floor(spare / of));

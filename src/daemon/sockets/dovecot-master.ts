@@ -1,11 +1,15 @@
 /**
- * Being a service of Dovecot's master: `service popbsmtp { executable = /usr/bin/popbsmtp serve }`. dovecot/core,
+ * The daemon as a service of Dovecot's master:
+ * `service popbsmtp { executable = /usr/bin/popbsmtp serve }`. See dovecot/core,
  * src/lib-master/master-interface.h:
  *
- *     descriptor 5      a pipe to the master for status records: process id, GENERATION, available count, three 32-bit integers in
- *                       native byte order in one write(2). The master kills who has sent none 30 s after the start.
- *     descriptor 6      the writing end of a pipe, whose reading end the master closes, or loses with its life, to say: end
- *     descriptors 7...  SOCKET_COUNT listening sockets; from 8 on in Dovecot 2.4.0, from 9 on in 2.4.4
+ *     descriptor 5      a pipe to the master for status records: process id, GENERATION and
+ *                       available count, three 32-bit integers in native byte order in one
+ *                       write(2). The master kills a process that sends none within 30 s
+ *     descriptor 6      the writing end of a pipe. To ask the process to exit, the master closes
+ *                       the reading end, or dies
+ *     descriptors 7...  SOCKET_COUNT listening sockets; in Dovecot 2.4.0 from 8 on, in 2.4.4 from
+ *                       9 on
  */
 import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
@@ -16,21 +20,30 @@ import type { HandedSocket } from "./listeners.ts";
 const STATUS = 5;
 const MASTER_DEAD = 6;
 
-/** Where the listening sockets may begin. */
+/** The first descriptors that may be listening sockets. */
 const FIRST_SOCKETS = [7, 8, 9];
 
-/** Status records are sent at most so often: Dovecot's own services, too, spare the master. Milliseconds. */
+/**
+ * The least time between two status records, in milliseconds: Dovecot's own services spare the
+ * master, too.
+ */
 const STATUS_INTERVAL_MS = 1_000;
 
-/** Dovecot's master, seen from a service of its. */
+/** Dovecot's master, as one of its services sees it. */
 export class DovecotMaster implements Disposable {
-  /** The listening sockets, by the names they have in dovecot.conf. */
+  /** The listening sockets, with their names in dovecot.conf. */
   readonly sockets: readonly HandedSocket[];
-  /** Whom the service's `user` says to become; undefined: root, that is whom popbsmtp's own configuration says. */
+  /**
+   * The account of the service's `user`; undefined: root, so that popbsmtp's own configuration
+   * decides.
+   */
   readonly account: Account | undefined;
   readonly #generation: number;
   readonly #clientLimit: number;
-  /** Resolves when the master wants this process to finish what is in hand and end, or is gone. At a reload another one has been started by then. */
+  /**
+   * Resolves when the master asks this process to finish and exit, or has died. After a reload, a
+   * successor is running by then.
+   */
   readonly ended: Promise<void>;
   readonly #end: Socket;
   #sent: number | undefined;
@@ -38,10 +51,10 @@ export class DovecotMaster implements Disposable {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * What the master has told this process, or undefined where it was not started by one. The variables are removed from `env`.
-   * To be called as root, while it is.
+   * The master that started this process; undefined if none did. Removes its variables from `env`.
+   * To be called while this process is root, if it is.
    *
-   * @throws ConfigError where the service is set up so that it cannot work
+   * @throws ConfigError if the service is set up so that it cannot work
    */
   static from(env: NodeJS.ProcessEnv): DovecotMaster | undefined {
     return env["DOVECOT_CHILD_PROCESS"] === undefined ? undefined : new DovecotMaster(env);
@@ -59,20 +72,23 @@ export class DovecotMaster implements Disposable {
     this.account = takeAccount(env);
     this.sockets = takeSockets(env);
     this.#end = readEnd();
-    // from the start: the master may have closed its end before this process had read a line of its configuration
+    // at once: the master may have closed its end before this process has read its configuration
     this.ended = endOf(this.#end);
     delete env["DOVECOT_CHILD_PROCESS"];
   }
 
-  /** Says to the master that this process is up. */
+  /** Reports to the master that this process runs. */
   attend(): void {
     this.#send();
   }
 
-  /** Says, soon, how many connections are open. `doveadm process status` shows what is left of client_limit. */
+  /**
+   * Reports, soon, the number of open connections. `doveadm process status` shows what is left of
+   * client_limit.
+   */
   connections(open: number): void {
-    // never 0: the master would then take connections out of the socket itself, and close them, which refuses the login. How many
-    // there are at most is for Dovecot's process_limit of imap and pop3 to say.
+    // never 0: the master would then accept connections itself and close them, which rejects the
+    // logins. Dovecot's process_limit for imap and pop3 limits them instead
     this.#available = Math.max(1, this.#clientLimit - open);
     if (this.#sent === undefined || this.#available === this.#sent) return;
     this.#timer ??= setTimeout(() => this.#send(), STATUS_INTERVAL_MS).unref();
@@ -90,13 +106,13 @@ export class DovecotMaster implements Disposable {
       writeSync(STATUS, new Uint32Array([process.pid, this.#generation, this.#available]));
       this.#sent = this.#available;
     } catch {
-      // EAGAIN: the master is busy. EPIPE: it is gone, of which descriptor 6 tells.
+      // EAGAIN: the master is busy. EPIPE: it has died, which descriptor 6 reports
       this.#timer = setTimeout(() => this.#send(), STATUS_INTERVAL_MS).unref();
     }
   }
 }
 
-/** Dovecot leaves it to the service to become its `user`, who may also be root or not be set. */
+/** Dovecot leaves it to the service to become its `user`, which may be root or unset. */
 function takeAccount(env: NodeJS.ProcessEnv): Account | undefined {
   const account = { uid: take(env, "RESTRICT_SETUID", 0), gid: take(env, "RESTRICT_SETGID", 0) };
   return account.uid === 0 ? undefined : account;
@@ -117,7 +133,10 @@ function takeSockets(env: NodeJS.ProcessEnv): readonly HandedSocket[] {
   return names.map((name, index) => ({ name, fd: first + index }));
 }
 
-/** What stands there in a Dovecot with sockets further up is nothing, or something of Node's, which has no sockets of its own. */
+/**
+ * If the sockets begin further up, these descriptors are closed, or are Node's, which are not
+ * sockets.
+ */
 function isSocket(fd: number): boolean {
   try {
     return fstatSync(fd).isSocket();
@@ -127,9 +146,9 @@ function isSocket(fd: number): boolean {
 }
 
 /**
- * A stream that ends when nobody holds the writing end of descriptor 6's pipe any more. Node cannot wait for what poll(2) says of a
- * writing end (POLLERR, once no reader is left); so this process becomes a reader, and lets its own writing end go. Both of the
- * master's ends are closed at the same time.
+ * A stream that ends when the writing end of descriptor 6's pipe is closed everywhere. Node cannot
+ * wait for the poll(2) event of a writing end (POLLERR, once there is no reader). So this process
+ * becomes a reader, and closes its own writing end; the master closes both of its ends together.
  */
 function readEnd(): Socket {
   let fd: number;
@@ -154,7 +173,7 @@ function endOf(pipe: Socket): Promise<void> {
   return promise;
 }
 
-/** The number in a variable, which is then removed. */
+/** The number in a variable, which is removed. */
 function take(env: NodeJS.ProcessEnv, name: string, otherwise?: number): number {
   const text = env[name] ?? otherwise?.toString() ?? "";
   delete env[name];

@@ -1,4 +1,4 @@
-/** One place to listen at, as [serve] names it. */
+/** A server at one endpoint, as [serve] names it. */
 import type { Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { endpointName, type Endpoint, type PortEndpoint } from "../../config/config.ts";
@@ -7,20 +7,20 @@ import { BACKLOG, listening, OccupiedError } from "./listening.ts";
 import { listenAtPath, type SocketFileOptions } from "./socket-file.ts";
 import { portHolders, type Transport } from "./taken.ts";
 
-/** How long to wait between two tries where somebody else listens. Milliseconds. */
+/** How long to wait between two attempts at an occupied endpoint, in milliseconds. */
 const RETRY_MS = 50;
 
 export interface EndpointOptions extends SocketFileOptions {
-  /** How long to wait where another daemon listens, for it to go away. Milliseconds. */
+  /** How long to wait for another daemon to release the endpoint, in milliseconds. */
   readonly patience: number;
 }
 
 /**
- * Makes `server` listen at an endpoint. A Unix socket that nobody answers at any more is replaced.
+ * Makes `server` listen at an endpoint. Replaces a Unix socket that no process answers.
  *
- * @returns what stops it, and takes the socket's file away if it is still this one's
- * @throws OccupiedError where somebody else listens there
- * @throws PopbsmtpError (73, 77) where the socket cannot be made
+ * @returns a function that stops it, and removes the socket's file if it is still this one's
+ * @throws OccupiedError if another process listens there
+ * @throws PopbsmtpError (73, 77) if the socket cannot be created
  */
 export async function listenAt(
   endpoint: Endpoint,
@@ -34,7 +34,7 @@ export async function listenAt(
   );
 }
 
-/** Does `attempt` again, up to so many milliseconds, where somebody else listens. */
+/** Repeats `attempt`, for up to `patience` milliseconds, while the endpoint is occupied. */
 export async function patiently<T>(patience: number, attempt: () => Promise<T>): Promise<T> {
   const end = performance.now() + patience;
   for (;;) {
@@ -47,7 +47,9 @@ export async function patiently<T>(patience: number, attempt: () => Promise<T>):
   }
 }
 
-/** A port below 1024 is root's: to anybody else the kernel does not say that it is occupied, too. */
+/**
+ * Only root can bind a port below 1024: other users get EACCES, even if the port is also occupied.
+ */
 export function deniedOrOccupied(
   error: unknown,
   endpoint: PortEndpoint,

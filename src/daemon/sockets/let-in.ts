@@ -1,8 +1,10 @@
 /**
- * What answers while the daemon cannot tell where to record a login: its configuration is wrong.
+ * Answers logins while the configuration is invalid, so that the daemon does not know where to
+ * record them.
  *
- * Where Dovecot or systemd holds the listening sockets, connections wait in them for a daemon that ends at every start, and after a
- * minute Dovecot refuses the login. So somebody has to let them in.
+ * If Dovecot or systemd holds the listening sockets, connections wait in them while the daemon
+ * exits at every start, and after a minute Dovecot rejects the login. So the daemon lets every user
+ * in.
  */
 import type { Socket } from "node:net";
 import type { Login } from "../../login/login.ts";
@@ -12,10 +14,10 @@ import { isLogin, type Handler, type Role } from "./listeners.ts";
 import type { Log } from "../log/log.ts";
 import type { Clock } from "../../lib/clock.ts";
 
-/** Lets everybody in, and records nothing. */
+/** Lets every user in, and records nothing. */
 export function lettingIn(now: Clock, log: Log): Handler {
   return (socket: Socket, role: Role) => {
-    // a policy service that hangs up is no opinion (default_action)
+    // Postfix treats a policy service that disconnects as default_action
     if (!isLogin(role)) {
       socket.destroy();
       return;

@@ -1,12 +1,16 @@
 /**
- * Where the daemon listens. A role's sockets come from one place: from whoever started it, Dovecot's master (dovecot-master.ts) or
- * systemd (systemd.ts), or, where none was handed over for the role, from the endpoints that [serve] names.
+ * The daemon's listening sockets. Those of a role come from one source: from Dovecot's master
+ * (dovecot-master.ts) or systemd (systemd.ts), or, if neither handed one over, from the endpoints
+ * in [serve].
  *
- * Who may connect to a Unix socket made here:
- *   dict                the owner, and the group of Dovecot's mail processes: whoever connects can authorize any address
- *   imap, pop3          the owner and root, for whoever connects can authorize any address. Dovecot connects as root.
- *   policy, socketmap   anybody on this host: all there is to learn is whether an address may relay
- *   metrics             anybody on this host
+ * Each Unix socket created here admits
+ *
+ *     dict                its owner, and the group of Dovecot's mail processes, since a client can
+ *                         authorize any address
+ *     imap, pop3          its owner and root, since a client can authorize any address; Dovecot
+ *                         connects as root
+ *     policy, socketmap   all users of this host, who learn only whether an address may relay
+ *     metrics             all users of this host
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
@@ -22,24 +26,25 @@ import { Missing, named } from "./missing.ts";
 
 const ROLES = ["dict", "imap", "pop3", "policy", "socketmap", "metrics"] as const;
 
-/** What is asked at a socket. */
+/** The kind of requests at a socket. */
 export type Role = (typeof ROLES)[number];
 
 /**
- * How long a connection that asks about relaying may be idle: longer than an SMTP session (smtpd_timeout, 300 s), since Postfix's smtpd
- * waits for a second (smtpd_policy_service_retry_delay) where it finds one closed in the middle of a session. Milliseconds.
+ * How long a connection for lookups may be idle, in milliseconds: longer than an SMTP session
+ * (smtpd_timeout, 300 s). Otherwise Postfix's smtpd would find it closed in the middle of a
+ * session, and wait for a second (smtpd_policy_service_retry_delay).
  */
 const IDLE_MS = 600_000;
 
-/** Dovecot's default_internal_group, which its imap and pop3 processes are in. */
+/** Dovecot's default_internal_group, to which its imap and pop3 processes belong. */
 export const DOVECOT_GROUP = "dovecot";
 
-/** How long, in the end, those who keep coming in to log in are let in. Milliseconds. */
+/** How long, before the daemon exits, new logins are still let in. Milliseconds. */
 const LETTING_IN_MS = 1_000;
 
-/** A listening socket that was there when this process started. */
+/** A listening socket that was open when this process started. */
 export interface HandedSocket {
-  /** Its name, of which the last word is the role: "popbsmtp-imap". */
+  /** Its name, whose last word is the role: "popbsmtp-imap". */
   readonly name: string;
   readonly fd: number;
 }
@@ -51,20 +56,20 @@ export interface Listener {
 }
 
 export interface ListenersOptions {
-  /** Told of how many connections that tell of logins are open, whenever that changes. */
+  /** Called with the number of open connections that report logins, whenever it changes. */
   readonly onLogins?: (open: number) => void;
   readonly log: Log;
 }
 
-/** How to make the sockets that were not handed over. */
+/** How to create the sockets that were not handed over. */
 export interface OpenOptions extends Omit<EndpointOptions, "mode"> {
-  /** Whether the daemon does without such a socket while it cannot be made. */
+  /** Whether the daemon works without a socket of this role while it cannot be created. */
   readonly mayMiss: (role: Role) => boolean;
 }
 
 /**
- * Serves a connection. It is half-open: where the client has said all it will say (Exim's readsocket does that), it still reads, and
- * it is for the handler to end() the connection.
+ * Serves a connection. It is half-open: it can still be written after the client has closed its
+ * side, as Exim's readsocket does, and the handler has to end() it.
  */
 export type Handler = (socket: Socket, role: Role) => void;
 
@@ -73,13 +78,13 @@ interface Open extends Listener {
   readonly stop: () => void;
 }
 
-/** All the sockets the daemon listens at. Connections wait until {@link Listeners.start}. */
+/** All listening sockets of the daemon. Connections wait until {@link Listeners.start}. */
 export class Listeners {
   readonly #options: ListenersOptions;
   readonly #missing: Missing<Open>;
   #open: readonly Open[] = [];
   #handler: Handler | undefined;
-  /** Connections that came before there was a handler. */
+  /** Connections that arrived before there was a handler. */
   #early: (readonly [Socket, Role])[] = [];
   readonly #logins = new Connections();
   readonly #asking: Connections;
@@ -97,7 +102,7 @@ export class Listeners {
   /**
    * Listens at a socket from Dovecot's master or systemd.
    *
-   * @throws ConfigError where it has no role's name
+   * @throws ConfigError if its name does not contain a role
    */
   async take({ name, fd }: HandedSocket): Promise<void> {
     const role = roleOf(name);
@@ -107,9 +112,11 @@ export class Listeners {
   }
 
   /**
-   * Listens where `serve` says, and there was no socket for handed over. To be called before root's privileges are dropped.
+   * Listens at the endpoints in `serve` for roles without a socket that was handed over. To be
+   * called before root's privileges are dropped.
    *
-   * @throws PopbsmtpError (73, 77) where one cannot be made that must not be missing; then none is
+   * @throws PopbsmtpError (73, 77) if a socket that must not be missing cannot be created; then
+   * none is
    */
   async open(serve: ServeConfig, options: OpenOptions): Promise<void> {
     const made: Open[] = [];
@@ -130,27 +137,30 @@ export class Listeners {
     this.#open = [...this.#open, ...made];
   }
 
-  /** What could not be made, and why. */
+  /** The reasons why sockets are missing. */
   get problems(): readonly string[] {
     return this.#missing.problems;
   }
 
-  /** Whether something could not be made as root, for a reason that has gone, and only root can make it. */
+  /**
+   * Whether root could not create a socket for a reason that has passed, and only root can create
+   * it.
+   */
   get needsRoot(): boolean {
     return this.#missing.needsRoot;
   }
 
-  /** Tries to make what is missing. */
+  /** Tries again to create the missing sockets. */
   async retry(): Promise<void> {
     this.#open = [...this.#open, ...(await this.#missing.retry())];
   }
 
-  /** Where it listens now. */
+  /** The current sockets. */
   get list(): readonly Listener[] {
     return this.#open.map(({ role, where }) => ({ role, where }));
   }
 
-  /** From now on connections are served, those that wait first. */
+  /** Serves connections from now on, waiting ones first. */
   start(handler: Handler): void {
     this.#handler = handler;
     for (const [socket, role] of this.#early) if (!socket.destroyed) this.#serve(socket, role);
@@ -158,10 +168,13 @@ export class Listeners {
   }
 
   /**
-   * Listens where `serve` says from now on: endpoints that stay are not touched, and no role that was handed over is.
+   * Changes to the endpoints in `serve`. Endpoints that stay are not touched, and neither are roles
+   * with a socket that was handed over.
    *
-   * @param agreed what has to succeed, too: once the new ones are made, and before the others are closed
-   * @throws PopbsmtpError (73, 77) where a new one cannot be made, or what `agreed` throws; then everything stays as it was
+   * @param agreed must succeed, too; called once the new sockets exist, before the old ones are
+   * closed
+   * @throws PopbsmtpError (73, 77) if a new socket cannot be created, or the error of `agreed`;
+   * then nothing changes
    */
   async change(serve: ServeConfig, agreed = () => Promise.resolve()): Promise<void> {
     const kept = this.#open.filter((open) => open.handed);
@@ -192,16 +205,17 @@ export class Listeners {
   }
 
   /**
-   * Stops listening, once whoever is logging in right now has been let in, and ends the connections that are open: logins get their
-   * answers; whoever only asks, asks the next daemon.
+   * Stops listening, once the logins that are arriving have been let in, and ends the open
+   * connections: logins get their answers, and lookups go to the next daemon.
    *
-   * @param patience how long those answers may take. Milliseconds
+   * @param patience how long those answers may take, in milliseconds
    */
   async close(patience: number): Promise<void> {
     const end = performance.now() + LETTING_IN_MS;
     for (const { role, stop } of this.#open) if (!isLogin(role)) stop();
     await Promise.all([this.#asking.end(0), this.#metrics.end(0)]);
-    // a socket of Dovecot's that a reload has replaced dies with this process, and those waiting in it would be refused
+    // if a reload of Dovecot has replaced a socket, it disappears with this process, and
+    // connections waiting in it would be rejected
     for (let quiet = 0; quiet < 2 && performance.now() < end;) {
       const before = this.#accepted;
       await turn();
@@ -212,7 +226,7 @@ export class Listeners {
     await this.#logins.end(this.#handler === undefined ? 0 : patience);
   }
 
-  /** Where `serve` wants it to listen, but for the roles that a socket was handed over for. */
+  /** The endpoints in `serve`, except for roles with a socket that was handed over. */
   #wanted(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
     const handed = this.#open.filter((open) => open.handed);
     return endpoints(serve).filter(([role]) => handed.every((open) => open.role !== role));
@@ -229,7 +243,7 @@ export class Listeners {
     const mode = role === "dict" ? 0o660 : isLogin(role) ? 0o600 : 0o666;
     const owner = role === "dict" ? withDovecot(options.owner, serve) : options.owner;
     try {
-      // where nobody listens at it, Dovecot tries for three seconds at each login
+      // if a socket exists but no process listens, Dovecot tries for three seconds at each login
       const mustGo = role === "dict";
       const stop = await listenAt(endpoint, server, { ...options, mode, owner, mustGo });
       return { role, where, handed: false, stop };
@@ -240,14 +254,15 @@ export class Listeners {
 
   #server(role: Role, where: string): Server {
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      // nobody listens for it while it waits, and a client may hang up at any time
+      // a waiting connection has no other listener, and its client may disconnect at any time
       socket.on("error", () => socket.destroy());
       if (isLogin(role)) this.#acceptLogin(socket);
       else this.#kind(role).add(socket);
       if (this.#handler === undefined) this.#early.push([socket, role]);
       else this.#serve(socket, role);
     });
-    // accept(2) fails: too many open files, most likely. It goes on with the next connection.
+    // accept(2) failed, most likely for lack of descriptors; the server continues with the next
+    // connection
     server.on("error", ({ message }) => {
       if (server.listening) this.#options.log.error("accept-failed", { role, where, message });
     });
@@ -274,12 +289,15 @@ export class Listeners {
 
 type LoginRole = "dict" | "imap" | "pop3";
 
-/** Whether logins are told of at this socket. */
+/** Whether clients report logins at this socket. */
 export function isLogin(role: Role | undefined): role is LoginRole {
   return role === "dict" || role === "imap" || role === "pop3";
 }
 
-/** `owner`, with the group of Dovecot's mail processes where there is one. Only root can give a socket to it. */
+/**
+ * `owner`, with the group of Dovecot's mail processes if it exists. Only root can give a socket to
+ * it.
+ */
 function withDovecot(owner: Account | undefined, { dictGroup }: ServeConfig): Account | undefined {
   if (owner === undefined || !isRoot()) return owner;
   const gid = findGroup(dictGroup ?? DOVECOT_GROUP);
@@ -300,7 +318,10 @@ function nameOf(role: Role, endpoint: Endpoint): string {
   return `${role}=${endpointName(endpoint)}`;
 }
 
-/** The role that ends a socket's name; systemd calls one by its unit's name, "popbsmtp-imap.socket", unless told otherwise. */
+/**
+ * The role at the end of a socket's name. By default systemd names a socket after its unit,
+ * "popbsmtp-imap.socket".
+ */
 export function roleNamed(name: string): Role | undefined {
   const word = /[a-z0-9]*$/.exec(name.replace(/\.socket$/, ""))?.[0];
   return ROLES.find((known) => known === word);

@@ -1,13 +1,16 @@
-/** What is the same wherever something listens: how it begins, and what is said where it does not. */
+/** How every server here starts to listen, and the error if that fails. */
 import type { Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import type { Server } from "node:net";
 import { EX, PopbsmtpError, reasonOf, codeOf } from "../../lib/errors.ts";
 
-/** How many connections may wait to be accepted, as far as net.core.somaxconn lets them. A storm of logins waits here. */
+/**
+ * How many connections may wait to be accepted, up to net.core.somaxconn. A storm of logins waits
+ * here.
+ */
 export const BACKLOG = 4096;
 
-/** Somebody or something else is in the place, and may go away. Callers may want to wait for that. */
+/** The endpoint is occupied, perhaps only for a while. Callers may wait. */
 export class OccupiedError extends PopbsmtpError {
   override name = "OccupiedError";
   constructor(message: string, options?: ErrorOptions) {
@@ -15,7 +18,7 @@ export class OccupiedError extends PopbsmtpError {
   }
 }
 
-/** Waits until `server`, told to listen, does so. Rejects with a message that begins with `where` if it cannot. */
+/** Waits until `server` listens. Rejects with a message that begins with `where` if it cannot. */
 export async function listening(server: Server | DatagramSocket, where: string): Promise<void> {
   try {
     await once(server, "listening");
@@ -24,7 +27,7 @@ export async function listening(server: Server | DatagramSocket, where: string):
   }
 }
 
-/** What is said where that failed. */
+/** The error when listening failed. */
 export function cannotListen(where: string, cause: unknown): PopbsmtpError {
   const code = codeOf(cause);
   if (code === "EADDRINUSE") {

@@ -1,20 +1,20 @@
-/** Sockets that could not be made, and are tried again. */
+/** Sockets that could not be created, and are tried again. */
 import { EX, PopbsmtpError, reasonOf } from "../../lib/errors.ts";
 import { isRoot } from "../../system/privileges.ts";
 import { OccupiedError } from "./listening.ts";
 import type { Log } from "../log/log.ts";
 
 interface Attempt<T> {
-  /** @param patience how long to wait where somebody else listens. Milliseconds */
+  /** @param patience how long to wait while the endpoint is occupied, in milliseconds */
   readonly make: (patience: number) => Promise<T>;
-  /** Why it failed last. */
+  /** The reason for the last failure. */
   readonly problem: string;
-  /** It failed as root, and because the place was occupied. */
+  /** Whether root failed because the endpoint was occupied. */
   readonly wasOccupied: boolean;
   readonly needsRoot: boolean;
 }
 
-/** By a name: "policy=127.0.0.1:10040". */
+/** By a name such as "policy=127.0.0.1:10040". */
 export class Missing<T> {
   readonly #log: Log;
   readonly #attempts = new Map<string, Attempt<T>>();
@@ -23,12 +23,15 @@ export class Missing<T> {
     this.#log = log;
   }
 
-  /** Why each is missing. */
+  /** The reason for each missing socket. */
   get problems(): readonly string[] {
     return [...this.#attempts.values()].map(({ problem }) => problem);
   }
 
-  /** Whether one was occupied when this process was root, is not any more, and only root can make it. */
+  /**
+   * Whether an endpoint was occupied when this process was root, is free now, and only root can
+   * bind it.
+   */
   get needsRoot(): boolean {
     return [...this.#attempts.values()].some(({ needsRoot }) => needsRoot);
   }
@@ -37,7 +40,7 @@ export class Missing<T> {
     return this.#attempts.has(name);
   }
 
-  /** Tries to make one: undefined where that failed, and it is missing. */
+  /** Tries to create a socket; undefined if that failed, and the socket is missing. */
   async attempt(name: string, make: Attempt<T>["make"], patience: number): Promise<T | undefined> {
     const last = this.#attempts.get(name);
     try {
@@ -60,7 +63,7 @@ export class Missing<T> {
     }
   }
 
-  /** Tries each again, and returns those that could be made. */
+  /** Tries each again, and returns those that succeeded. */
   async retry(): Promise<readonly T[]> {
     const made: T[] = [];
     for (const [name, { make }] of this.#attempts) {
@@ -77,7 +80,7 @@ export class Missing<T> {
   }
 }
 
-/** The same error, with the setting's name in front. */
+/** The same error, with the name of the setting in front. */
 export function named(setting: string, error: unknown): unknown {
   if (!(error instanceof PopbsmtpError)) return error;
   const message = `${setting}: ${error.message}`;

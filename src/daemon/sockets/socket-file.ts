@@ -1,11 +1,12 @@
 /**
- * A Unix socket made at a path, and taken away again.
+ * Creates and removes Unix sockets at a path.
  *
- * The directory may be somebody else's, who swaps files for links while root is at work. So root does nothing there: the socket is made
- * with the rights of the account that it is to belong to, by bind(2) alone, with the right owner and mode from the first moment, and
- * nothing is ever given away or opened up by its path. Only where that account may not write to the directory root makes the socket
- * itself, and keeps it; and only where the way to the directory is root's alone, for bind(2) and unlink(2) follow links on the way,
- * though not at its end.
+ * The directory may belong to another user, who replaces files by links while root works there. So
+ * root does nothing in it: bind(2) creates the socket with the rights of its future owner, and with
+ * the right owner and mode from the start; nothing is given away or opened up by its path. Only if
+ * that account cannot write to the directory does root create the socket, and keep it; and only if
+ * the path to the directory is root's alone, because bind(2) and unlink(2) follow links in the
+ * path, though not at its end.
  */
 import {
   closeSync,
@@ -30,29 +31,32 @@ import { BACKLOG, cannotListen, listening, OccupiedError } from "./listening.ts"
 import { isRootsOwn, rootsWayTo } from "../../system/roots-way.ts";
 import { pathHolders } from "./taken.ts";
 
-/** open(2), for Linux: a descriptor that stands for a file of any kind. Node has no name for it. */
+/** O_PATH of open(2) on Linux: a descriptor for a file of any kind. Node has no name for it. */
 const O_PATH = 0x20_0000;
 
 export interface SocketFileOptions {
-  /** The socket's permissions. */
+  /** The permissions of the socket. */
   readonly mode: number;
-  /** Whom the socket, and its directory where that has to be made, belong to where root makes them. Default: this process' user. */
+  /**
+   * The owner of the socket, and of its directory if that has to be created, when root creates
+   * them. Default: the user of this process.
+   */
   readonly owner: Account | undefined;
-  /** Whether the socket is only to be made where its owner can take it away in the end. Default false. */
+  /** Whether to create the socket only if its owner can remove it later. Default false. */
   readonly mustGo?: boolean;
 }
 
-/** Does something with certain rights. */
+/** Does some work with certain rights. */
 type As = <T>(work: () => T) => T;
 
 const asItself: As = (work) => work();
 
 /**
- * Makes `server` listen at a path. A socket that nobody answers at any more is replaced.
+ * Makes `server` listen at a path. Replaces a socket that no process answers.
  *
- * @returns what stops it, and takes the socket's file away if it is still this one's
- * @throws OccupiedError where another process listens there, or there is something else
- * @throws PopbsmtpError (73, 77) where the socket cannot be made
+ * @returns a function that stops it, and removes the socket's file if it is still this one's
+ * @throws OccupiedError if another process listens there, or the path is not a socket
+ * @throws PopbsmtpError (73, 77) if the socket cannot be created
  */
 export async function listenAtPath(
   path: string,
@@ -97,10 +101,10 @@ function explained(path: string, error: unknown): PopbsmtpError {
 }
 
 async function listenAs(as: As, path: string, server: Server, mode: number): Promise<() => void> {
-  // for anybody to pass through; what may be done in it is for each socket's mode to say
+  // all users may search the directory; the mode of each socket restricts them
   withUmask(0o022, () => as(() => makeDirectories(dirname(path))));
   await removeStale(as, path);
-  // bind(2) obeys the umask. Node binds before listen() returns.
+  // bind(2) obeys the umask; Node calls it before listen() returns
   withUmask(0o777 & ~mode, () => as(() => server.listen({ path, backlog: BACKLOG })));
   await listening(server, path);
   const mine = as(() => lstatSync(path, { bigint: true, throwIfNoEntry: false }));
@@ -110,7 +114,10 @@ async function listenAs(as: As, path: string, server: Server, mode: number): Pro
   throw new OccupiedError(`${path}: somebody has removed the socket that was made there`);
 }
 
-/** In directories that are root's alone root makes what is missing, and gives the last to `owner`, who can then take the socket away. */
+/**
+ * Below directories that are root's alone, root creates the missing ones, and gives the last to
+ * `owner`, which can then remove the socket.
+ */
 function makeRootsDirectory(directory: string, owner: Account): void {
   if (statSync(directory, { throwIfNoEntry: false }) !== undefined) return;
   let there = dirname(directory);
@@ -127,7 +134,7 @@ function makeRootsDirectory(directory: string, owner: Account): void {
   }
 }
 
-/** Not Node's own `recursive`: below /proc that never ends. */
+/** Unlike Node's own `recursive`, which never ends below /proc. */
 function makeDirectories(path: string): void {
   if (statSync(path, { throwIfNoEntry: false }) !== undefined) return;
   makeDirectories(dirname(path));
@@ -138,7 +145,7 @@ function wayTo(directory: string): string | undefined {
   try {
     return rootsWayTo(directory);
   } catch {
-    // it is not there
+    // the directory does not exist
     return undefined;
   }
 }
@@ -163,16 +170,17 @@ function openIfThere(path: string): number | undefined {
   try {
     return openSync(path, O_PATH | constants.O_NOFOLLOW);
   } catch (error) {
-    // a daemon that ends takes its socket away at any moment
+    // a daemon that exits may remove its socket at any moment
     if (codeOf(error) === "ENOENT") return undefined;
     throw error;
   }
 }
 
 /**
- * Whether somebody listens at a socket. It is asked for by a descriptor: at its path there may be another one by now.
+ * Whether a process answers at a socket. It connects through a descriptor, because another socket
+ * may be at the path by now.
  *
- * @throws where nobody can tell
+ * @throws if that cannot be determined
  */
 async function isAnswered(as: As, descriptor: number, path: string): Promise<boolean> {
   const probe = as(() => connect(`/proc/self/fd/${descriptor}`));
@@ -183,7 +191,7 @@ async function isAnswered(as: As, descriptor: number, path: string): Promise<boo
     switch (codeOf(error)) {
       case "ECONNREFUSED":
         return false;
-      // its backlog is full; or it has just ended, and may have taken its socket away
+      // its backlog is full; or the process has just exited, and may have removed its socket
       case "EAGAIN":
       case "ECONNRESET":
         return true;
@@ -196,7 +204,7 @@ async function isAnswered(as: As, descriptor: number, path: string): Promise<boo
   }
 }
 
-/** False where another daemon has made its socket there meanwhile. */
+/** False if another daemon has created its socket there meanwhile. */
 function removeIfStill(path: string, stale: BigIntStats): boolean {
   const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   if (there !== undefined && !isSame(there, stale)) return false;
@@ -204,7 +212,10 @@ function removeIfStill(path: string, stale: BigIntStats): boolean {
   return true;
 }
 
-/** Closing removes whatever is at the path it was bound to (libuv does): another's socket is held fast meanwhile. */
+/**
+ * Closing a server makes libuv remove the file at its path: the socket of another process is moved
+ * aside meanwhile.
+ */
 function closeAtPath(path: string, server: Server, mine: BigIntStats | undefined): void {
   const there = lstatSync(path, { bigint: true, throwIfNoEntry: false });
   if (there === undefined || isSame(there, mine)) {
@@ -217,7 +228,7 @@ function closeAtPath(path: string, server: Server, mine: BigIntStats | undefined
     server.close();
     renameSync(aside, path);
   } catch {
-    // somebody else's directory by now: then nothing in it can be removed either
+    // the directory is another user's by now, so libuv cannot remove the file either
     server.close();
   }
 }

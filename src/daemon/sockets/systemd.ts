@@ -1,4 +1,7 @@
-/** Being a service of systemd: socket activation, sd_listen_fds(3), and Type=notify, sd_notify(3). */
+/**
+ * The daemon as a service of systemd: socket activation, sd_listen_fds(3), and Type=notify,
+ * sd_notify(3).
+ */
 import { reasonOf } from "../../lib/errors.ts";
 import { runProgram } from "../../system/run-program.ts";
 import type { HandedSocket } from "./listeners.ts";
@@ -7,13 +10,13 @@ import type { HandedSocket } from "./listeners.ts";
 const FIRST_SOCKET = 3;
 
 /**
- * The listening sockets systemd has opened for this process, by their FileDescriptorName= or their unit's name. The variables are
- * removed from `env`.
+ * The listening sockets that systemd has opened for this process, by their FileDescriptorName= or
+ * the names of their units. Removes the variables from `env`.
  */
 export function systemdSockets(env: NodeJS.ProcessEnv): readonly HandedSocket[] {
   const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: names = "" } = env;
   for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete env[name];
-  // who inherited the variables from another process was not meant
+  // the variables are another process's, and were inherited
   if (pid !== String(process.pid)) return [];
   const byNumber = names.split(":");
   return Array.from({ length: Number(count) }, (_, index) => ({
@@ -23,8 +26,8 @@ export function systemdSockets(env: NodeJS.ProcessEnv): readonly HandedSocket[] 
 }
 
 /**
- * systemd, told how this process is. Its socket takes datagrams, of which Node has none on Unix sockets, so systemd-notify(1) sends
- * them: the unit needs NotifyAccess=all. Nothing here throws.
+ * Notifies systemd of this process's state. systemd receives datagrams at a Unix socket, which Node
+ * cannot send, so systemd-notify(1) does: the unit needs NotifyAccess=all. No method throws.
  */
 export class Systemd {
   readonly #socket: string;
@@ -35,9 +38,10 @@ export class Systemd {
   #watchdog: NodeJS.Timeout | undefined;
 
   /**
-   * The systemd that waits to be told, or undefined where none does. The variables are removed from `env`.
+   * The systemd that expects notifications; undefined if none does. Removes the variables from
+   * `env`.
    *
-   * @param onFailure told why something could not be told
+   * @param onFailure called with the reason why a notification failed
    */
   static from(env: NodeJS.ProcessEnv, onFailure: (reason: string) => void): Systemd | undefined {
     const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: usec, WATCHDOG_PID: pid } = env;
@@ -60,11 +64,11 @@ export class Systemd {
     this.#onFailure = onFailure;
   }
 
-  /** The daemon answers: for the first time, or again after a reload. From now on the watchdog is fed. */
+  /** The daemon is ready, initially or after a reload. From now on it feeds the watchdog. */
   ready(status: string): void {
     this.#tell("READY=1", `STATUS=${status}`);
     if (this.#watchdogMs === undefined || this.#watchdog !== undefined) return;
-    // at half of the time, says sd_watchdog_enabled(3). A daemon that hangs does not come to it.
+    // at half the time, as sd_watchdog_enabled(3) recommends; a daemon that hangs cannot
     this.#watchdog = setInterval(() => this.#tell("WATCHDOG=1"), this.#watchdogMs / 2).unref();
   }
 
@@ -74,19 +78,19 @@ export class Systemd {
     this.#tell("RELOADING=1", `MONOTONIC_USEC=${now}`);
   }
 
-  /** One line for `systemctl status`. */
+  /** A line for `systemctl status`. */
   status(text: string): void {
     this.#tell(`STATUS=${text}`);
   }
 
-  /** The end begins. Resolves when systemd knows. */
+  /** The daemon begins to stop. Resolves when systemd knows. */
   async stopping(): Promise<void> {
     clearInterval(this.#watchdog);
     this.#tell("STOPPING=1");
     await this.#last;
   }
 
-  /** One after the other: a READY=1 must not overtake its RELOADING=1. */
+  /** In order: a READY=1 must not overtake its RELOADING=1. */
   #tell(...assignments: readonly string[]): void {
     this.#last = this.#last
       .then(() => this.#notify(assignments))

@@ -1,19 +1,22 @@
-/** Who listens where on this host, as the kernel lists it in /proc/net: proc(5). Nobody who listens is disturbed by that. */
+/**
+ * The listening sockets of this host, as the kernel lists them in /proc/net: proc(5). Unlike
+ * connecting, this does not disturb a server.
+ */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { addressFromBytes } from "../../login/address.ts";
 import type { PortEndpoint } from "../../config/config.ts";
 
 export type Transport = "tcp" | "udp";
 
-/** include/net/tcp_states.h: TCP_LISTEN, and TCP_CLOSE, which is what a UDP socket that is bound says. */
+/** TCP_LISTEN, and TCP_CLOSE, the state of a bound UDP socket: include/net/tcp_states.h. */
 const STATE: Readonly<Record<Transport, string>> = { tcp: "0A", udp: "07" };
 
-/** A Unix socket that listens: SO_ACCEPTCON, include/uapi/linux/net.h. */
+/** SO_ACCEPTCON marks a listening Unix socket: include/uapi/linux/net.h. */
 const ACCEPTS = 0x10000;
 
 const ANY = /^(?:0\.0\.0\.0|::)$/;
 
-/** The sockets, by their inode, that keep others from listening at a port. */
+/** The inodes of the sockets that occupy a port. */
 export function portHolders({ host, port }: PortEndpoint, transport: Transport): readonly string[] {
   if (port === 0) return [];
   return [transport, `${transport}6`].flatMap((table) =>
@@ -26,14 +29,16 @@ export function portHolders({ host, port }: PortEndpoint, transport: Transport):
   );
 }
 
-/** The sockets, by their inode, that listen at a path. */
+/** The inodes of the sockets that listen at a path. */
 export function pathHolders(path: string): readonly string[] {
   return rows("unix").flatMap(([, , , flags = "", , , inode = "", ...words]) =>
     (Number.parseInt(flags, 16) & ACCEPTS) !== 0 && words.join(" ") === path ? [inode] : [],
   );
 }
 
-/** The processes that have a socket open, by its inode: of this user's, or of everybody's where root asks. */
+/**
+ * The processes that have a socket open, by its inode: of this user, or of all users if root asks.
+ */
 export function processesWith(inode: string): readonly number[] {
   const socket = `socket:[${inode}]`;
   return readdirSync("/proc")
@@ -52,7 +57,7 @@ function links(directory: string): readonly string[] {
       }
     });
   } catch {
-    // it has ended, or is another user's
+    // the process has exited, or is another user's
     return [];
   }
 }
@@ -62,7 +67,7 @@ function rows(table: string): readonly (readonly string[])[] {
   try {
     text = readFileSync(`/proc/net/${table}`, "latin1");
   } catch {
-    // without IPv6 there is no table of it
+    // the kernel has no such table without IPv6
     return [];
   }
   return text
@@ -72,7 +77,7 @@ function rows(table: string): readonly (readonly string[])[] {
     .map((line) => line.trim().split(/\s+/));
 }
 
-/** 32-bit words in this machine's byte order, in hexadecimal. */
+/** 32-bit words in this host's byte order, in hexadecimal. */
 function spelled(hex: string): string | undefined {
   const words = (hex.match(/.{8}/g) ?? []).map((word) => Number.parseInt(word, 16));
   return addressFromBytes([...new Uint8Array(new Uint32Array(words).buffer)]);
