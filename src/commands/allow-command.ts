@@ -4,9 +4,15 @@ import type { Config } from "../config/config.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { EX, PopbsmtpError } from "../lib/errors.ts";
 import { USER_BYTES } from "../login/login.ts";
-import type { Store } from "../stores/store.ts";
+import type { WriterGroup } from "../writers/group.ts";
 import { formatTime } from "../lib/terminal.ts";
-import { addressArgument, withStore, type Context } from "./context.ts";
+import {
+  addressArgument,
+  enter,
+  openConfiguredWriters,
+  reportTo,
+  type Context,
+} from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
 export function allowCommand(context: Context): Command {
@@ -22,9 +28,17 @@ export function allowCommand(context: Context): Command {
     .example("popbsmtp allow 192.0.2.1", "popbsmtp allow 192.0.2.1 --user bob@example.org")
     .action(async (text: string, { user }: { user: string }, command: Command) => {
       const address = addressArgument(text);
-      await withStore(context, command, "writer", (store, config) =>
-        allow(store, config, { address, user }, context),
-      );
+      const config = await enter(command);
+      const writers = await openConfiguredWriters(config, {
+        now: context.now,
+        isAwaited: false,
+        report: reportTo(context.terminal),
+      });
+      try {
+        await allow(writers, config, { address, user }, context);
+      } finally {
+        await writers.close();
+      }
     });
 }
 
@@ -33,7 +47,7 @@ export function allowCommand(context: Context): Command {
  * store.
  */
 export async function allow(
-  store: Store,
+  writers: Pick<WriterGroup, "authorize">,
   { lifetime, exclude }: Pick<Config, "lifetime" | "exclude">,
   { address, user }: { readonly address: Address; readonly user: string },
   { terminal, now }: Pick<Context, "terminal" | "now">,
@@ -49,7 +63,7 @@ export async function allow(
     throw new PopbsmtpError(`--user: longer than ${USER_BYTES} bytes`, EX.DATAERR);
   }
   const time = now();
-  await store.authorize([{ address, user, service: "allow", time }], time);
+  await writers.authorize([{ address, user, service: "allow", time }], time);
   terminal.print(
     `${address} may relay until ${formatTime(new Date(time + lifetime))} (${formatDuration(lifetime)})`,
   );

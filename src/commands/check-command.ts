@@ -5,7 +5,8 @@ import type { Config } from "../config/config.ts";
 import type { Time } from "../lib/clock.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { EX, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
-import type { Authorization, Store } from "../stores/store.ts";
+import type { Authorization } from "../stores/store.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
 import { formatTime, printable } from "../lib/terminal.ts";
 import { addressArgument, withStore, type Context } from "./context.ts";
 import type { DaemonAnswer } from "./daemon-answer.ts";
@@ -42,7 +43,7 @@ export function checkCommand(context: Context): Command {
 
 /** The sources of the answer. */
 interface Sources {
-  readonly store: Store;
+  readonly store: Pick<StoreGroup, "lookup">;
   /** undefined if the daemon is not running. */
   readonly daemon: () => Promise<DaemonAnswer | undefined>;
 }
@@ -86,7 +87,7 @@ export async function check(
   return mayRelay;
 }
 
-async function look(store: Store, address: Address): Promise<Found> {
+async function look(store: Pick<StoreGroup, "lookup">, address: Address): Promise<Found> {
   try {
     return { row: await store.lookup(address) };
   } catch (error) {

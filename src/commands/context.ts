@@ -3,9 +3,10 @@ import { parseAddress, type Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import type { Clock } from "../lib/clock.ts";
 import { EX, PopbsmtpError, UsageError } from "../lib/errors.ts";
-import type { OpenStoresOptions } from "../writers/open-stores.ts";
-import type { Store } from "../stores/store.ts";
-import type { AllDrained } from "../drain/drain-legs.ts";
+import type { AllDrained } from "../drain/drains.ts";
+import type { WriterGroup } from "../writers/group.ts";
+import type { OpenStoresOptions, OpenWritersOptions } from "../writers/open-stores.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
 import { printable, type Terminal } from "../lib/terminal.ts";
 
 /** The input of a command. */
@@ -37,13 +38,23 @@ export async function enter(command: Command): Promise<Config> {
   return config;
 }
 
-/** Opens the configured stores, by default with the accounts that write. */
+/** Opens the configured stores for queries and administration, by default with the accounts that write. */
 export async function openConfigured(
   config: Config,
   options: OpenStoresOptions = {},
-): Promise<Store> {
+): Promise<StoreGroup> {
   const { openStores } = await import("../writers/open-stores.ts");
   return openStores(config, options);
+}
+
+/** Opens the configured stores for logins. */
+export async function openConfiguredWriters(
+  config: Config,
+  options: OpenWritersOptions,
+  configured?: () => Promise<Config>,
+): Promise<WriterGroup> {
+  const { openWriters } = await import("../writers/open-stores.ts");
+  return openWriters(config, options, configured);
 }
 
 /**
@@ -54,7 +65,7 @@ export async function withStore<Result>(
   { terminal }: Pick<Context, "terminal">,
   command: Command,
   role: "writer" | "purger",
-  use: (store: Store, config: Config) => Promise<Result>,
+  use: (store: StoreGroup, config: Config) => Promise<Result>,
 ): Promise<Result> {
   const config = await enter(command);
   const store = await openConfigured(config, { role, report: reportTo(terminal) });
@@ -75,16 +86,19 @@ export async function drainSpool(
   config: Config,
   { terminal, now }: Pick<Context, "terminal" | "now">,
 ): Promise<AllDrained> {
-  const { drainAllOnce } = await import("../drain/drain-legs.ts");
+  const { drainAllOnce } = await import("../drain/drains.ts");
+  const report = reportTo(terminal);
+  const writers = await openConfiguredWriters(config, { now });
   try {
-    return await drainAllOnce(config, (part) => openConfigured(part, { hurry: true }), {
+    return await drainAllOnce(config, writers, {
       now,
-      report: reportTo(terminal),
+      report,
       onProgress: ({ drained, waiting }) =>
         terminal.progress(`${drained} logins drained, ${waiting} waiting`),
     });
   } finally {
     terminal.progress("");
+    await writers.close();
   }
 }
 

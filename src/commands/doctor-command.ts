@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Area } from "../doctor/findings/finding.ts";
 import { EX } from "../lib/errors.ts";
-import { openConfigured, type Context } from "./context.ts";
+import type { Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
 interface Options {
@@ -45,7 +45,10 @@ async function doctor(context: Context, command: Command): Promise<number> {
     dovecotConfig: options.dovecotConfig,
     postfixConfig: options.postfixConfig,
     now,
-    openStore: (config, role) => openConfigured(config, { role }),
+    openStore: async (config, store, role) => {
+      const { openOne } = await import("../writers/open-stores.ts");
+      return openOne(config, store, role);
+    },
   });
   for await (const area of examination) {
     areas.push(area);

@@ -4,7 +4,7 @@ import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
 import type { Clock } from "../lib/clock.ts";
 import { EX, PopbsmtpError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import type { Spool } from "../spool/spool.ts";
-import { configOf, drainSpool, enter, openConfigured, type Context } from "./context.ts";
+import { configOf, drainSpool, enter, openConfiguredWriters, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
 /** How long `popbsmtp drain` waits for another running drain to finish, in milliseconds. */
@@ -98,34 +98,33 @@ async function lingerWith(
   now: Clock,
 ): Promise<Config | undefined> {
   const { drainLingering } = await import("../drain/drain.ts");
-  const { sameLeg } = await import("../writers/legs.ts");
-  const { startLegDrains } = await import("../drain/drain-legs.ts");
+  const { mainChannel, startOwnDrains } = await import("../drain/drains.ts");
   const changes = await watchConfig(config, command, spool);
-  const hurry = true;
-  // the error may be a password that is corrected meanwhile
-  const reload = () => configOf(command).catch(() => config);
-  let store = await openConfigured(config, { hurry });
-  const reopen = async () => {
-    await store.close();
-    store = await openConfigured(await reload(), { hurry });
-    return store;
-  };
-  const open = async (leg: Config) => openConfigured(sameLeg(leg, await reload()));
-  const legs = startLegDrains(config, (leg) => ({ open: () => open(leg) }), now);
+  const writers = await openConfiguredWriters(config, { now }, () =>
+    configOf(command).catch(() => config),
+  );
+  // nobody reads this process's stderr
+  const report = () => undefined;
+  const own = startOwnDrains(config, writers, { now });
   try {
-    const { isNeeded } = legs;
+    const { isNeeded } = own;
     const signal = AbortSignal.any([leaving, changes.signal]);
     const next = () => (leaving.aborted ? undefined : changes.next());
     const isFollowed = () => next() !== undefined;
     const drainOn = () =>
-      drainLingering(config, store, reopen, signal, { now, isNeeded, isFollowed });
+      drainLingering(mainChannel(config, writers, report), signal, {
+        linger: config.linger,
+        now,
+        isNeeded,
+        isFollowed,
+      });
     // the last batch may leave logins for a store that is away
     while ((await drainOn()) !== undefined && !signal.aborted && (await isNeeded()));
     return next();
   } finally {
     changes.end();
-    await legs.stop();
-    await store.close();
+    await own.stop();
+    await writers.close();
   }
 }
 

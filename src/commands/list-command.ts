@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { formatDuration } from "../lib/duration.ts";
 import { EX, PopbsmtpError } from "../lib/errors.ts";
-import type { Authorization, Store } from "../stores/store.ts";
+import type { Authorization } from "../stores/store.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
 import { formatTime, printable, width } from "../lib/terminal.ts";
 import { withStore, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -40,7 +41,7 @@ export function listCommand(context: Context): Command {
 
 /** Prints the authorizations in a store. */
 export async function list(
-  store: Store,
+  store: Pick<StoreGroup, "list">,
   { lifetime, exclude }: Pick<Config, "lifetime" | "exclude">,
   { json = false, all = false }: ListOptions,
   { terminal, now }: Pick<Context, "terminal" | "now">,

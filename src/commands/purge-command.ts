@@ -2,7 +2,8 @@ import type { Command } from "commander";
 import type { Config } from "../config/config.ts";
 import { formatDuration, parseDuration, DURATION_SPELLING } from "../lib/duration.ts";
 import { EX, UsageError, errorOf } from "../lib/errors.ts";
-import type { PurgeOptions, Store } from "../stores/store.ts";
+import type { PurgeOptions } from "../stores/store.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
 import { drainSpool, enter, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
@@ -44,7 +45,7 @@ export function purgeCommand(context: Context): Command {
       const optimize = options.optimize === true;
       await purgeStore(config, { olderThan, optimize }, context).catch(keep);
       if (errors.length > 0) {
-        const { together } = await import("../writers/several-answers.ts");
+        const { together } = await import("../writers/answers.ts");
         throw together(errors);
       }
     });
@@ -75,7 +76,7 @@ function age(text: string | undefined, lifetime: number): number {
 
 /** Deletes expired authorizations, and shows the progress on a terminal. */
 export async function purge(
-  store: Store,
+  store: Pick<StoreGroup, "purge">,
   options: PurgeRun,
   { terminal }: Pick<Context, "terminal">,
 ): Promise<void> {

@@ -6,7 +6,6 @@ import { Option, type Command } from "commander";
 import type { Address } from "../login/address.ts";
 import type { Config } from "../config/config.ts";
 import { ConfigError, PopbsmtpError, UsageError } from "../lib/errors.ts";
-import type { Store } from "../stores/store.ts";
 import { addressArgument, enter, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
@@ -61,7 +60,7 @@ async function verdict(text: string, command: Command): Promise<Verdict> {
 }
 
 async function askStore(config: Config, address: Address): Promise<Verdict> {
-  const store: Store = await openConfigured(config, { hurry: true });
+  const store = await openConfigured(config, { hurry: true });
   try {
     return (await store.lookup(address)) === undefined ? "NO" : "OK";
   } finally {

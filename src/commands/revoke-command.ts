@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { hasTable, type Config } from "../config/config.ts";
 import { EX, PopbsmtpError, UsageError } from "../lib/errors.ts";
-import type { Revocation, Store } from "../stores/store.ts";
+import type { Revocation } from "../stores/store.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
 import { printable } from "../lib/terminal.ts";
 import { addressArgument, drainSpool, withStore, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -65,7 +66,7 @@ function revocation(address: string | undefined, user: string | undefined): Revo
 
 /** Revokes authorizations, prints and returns their number. */
 export async function revoke(
-  store: Store,
+  store: Pick<StoreGroup, "revoke">,
   which: Revocation,
   { terminal }: Pick<Context, "terminal">,
 ): Promise<number> {

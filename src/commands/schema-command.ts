@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
-import { ConfigError, UnsupportedError, EX, errorOf } from "../lib/errors.ts";
-import type { Store } from "../stores/store.ts";
+import { ConfigError, EX, UnsupportedError, errorOf } from "../lib/errors.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
 import { configOf, openConfigured, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
@@ -47,7 +47,7 @@ function installCommand(context: Context): Command {
     .example("popbsmtp schema install")
     .action(async (_options: unknown, command: Command) => {
       const config = await configOf(command);
-      const { together } = await import("../writers/several-answers.ts");
+      const { together } = await import("../writers/answers.ts");
       const errors = await installEach(config, context);
       const [first] = errors;
       const troubles = errors.filter((error) => !(error instanceof UnsupportedError));
@@ -111,7 +111,7 @@ function noTable(stores: readonly StoreConfig[]): ConfigError {
  * @param made whether its directory has just been created. Default: false
  */
 export async function install(
-  store: Store,
+  store: Pick<StoreGroup, "name" | "install">,
   { terminal }: Pick<Context, "terminal">,
   made = false,
 ): Promise<void> {

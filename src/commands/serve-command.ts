@@ -3,7 +3,7 @@ import manifest from "../../package.json" with { type: "json" };
 import { endpointName } from "../config/config.ts";
 import { EX } from "../lib/errors.ts";
 import { printable } from "../lib/terminal.ts";
-import { configOf, openConfigured, type Context } from "./context.ts";
+import { configOf, openConfigured, openConfiguredWriters, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 
 export function serveCommand(context: Context): Command {
@@ -33,7 +33,7 @@ It stays in the foreground and logs to standard error. Dovecot's master process,
       await serve({
         version: manifest.version,
         load: () => loadConfig(path),
-        openStore: (wanted, role) => openConfigured(wanted, { role, hurry: true }),
+        open: { writers: openConfiguredWriters, stores: openConfigured },
         now: context.now,
       });
       // a connection to a hanging store would delay the exit of this process, and so its successor

@@ -8,7 +8,7 @@ import { EX, UsageError, hasCode } from "../lib/errors.ts";
 import type { Formats } from "../mail-formats/formats.ts";
 import type { Selection } from "../sources/mail-log/selector.ts";
 import { printable } from "../lib/terminal.ts";
-import { enter, openConfigured, reportTo, type Context } from "./context.ts";
+import { enter, openConfiguredWriters, reportTo, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
 import { emptySpool } from "./drain-command.ts";
 
@@ -221,8 +221,8 @@ async function whileDrained(
 ): Promise<void> {
   const { keepDrained } = await import("../drain/keep-drained.ts");
   const done = new AbortController();
-  const drained = keepDrained(config, {
-    openStore: (part) => openConfigured(part, { hurry: true }),
+  const writers = await openConfiguredWriters(config, { now: context.now });
+  const drained = keepDrained(config, writers, {
     signal: done.signal,
     now: context.now,
     report: reportTo(context.terminal),
@@ -232,5 +232,6 @@ async function whileDrained(
   } finally {
     done.abort();
     await drained;
+    await writers.close();
   }
 }

@@ -13,7 +13,8 @@ import {
 } from "../system/privileges.ts";
 import { Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
-import type { Store } from "../stores/store.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
+import { alone } from "../writers/store-spools.ts";
 import { named } from "./sockets/missing.ts";
 import { cannotListen, listening, OccupiedError } from "./sockets/listening.ts";
 import { readProblems } from "./problems.ts";
@@ -54,7 +55,7 @@ export function placesOf({ serve }: Pick<Config, "serve">): readonly Place[] {
  */
 export async function startProblems(
   config: Config,
-  openStore: (config: Config) => Promise<Store>,
+  openStores: (config: Config) => Promise<StoreGroup>,
 ): Promise<readonly PopbsmtpError[]> {
   const problems: PopbsmtpError[] = [];
   const attempt = async (work: () => unknown) => {
@@ -84,7 +85,7 @@ export async function startProblems(
   const spool = whyNotWritable(config.spool);
   if (spool !== undefined) problems.push(new PopbsmtpError(spool, EX.CANTCREAT));
   for (const store of config.stores) {
-    await attempt(async () => checkStore(await openStore({ ...config, stores: [store] })));
+    await attempt(async () => checkStore(await openStores(alone(config, store))));
   }
   const known = new Set(problems.map(({ message }) => message));
   const more = said.filter((text) => !known.has(text));
@@ -184,7 +185,7 @@ function tryFile(path: string): void {
   rmSync(path);
 }
 
-async function checkStore(store: Store): Promise<void> {
+async function checkStore(store: StoreGroup): Promise<void> {
   try {
     if ((await store.schemaVersion()) === 0) {
       throw new StoreAwayError(`store: ${store.name}: no tables yet; ${INSTALL_HINT}`);

@@ -1,12 +1,11 @@
 /**
  * The daemon's inside: what it does with a connection, apart from where that comes from.
  *
- *     dict, imap, pop3    -> Recorder -> store, or spool      (logins)
+ *     dict, imap, pop3    -> Recorder -> writers, or spool    (logins)
  *     mail logs           -> Watcher  -> spool                (logins)
- *     spool               -> drain    -> store                (what wrappers, the Recorder and the Watcher left there)
- *     policy, socketmap   <- KnownAuthorizations <- store     (lookups)
- *
- * Logins, the drain and lookups each have a store handle, and so a connection, of their own: none queues behind another.
+ *     spool               -> drain    -> writers              (what wrappers, the Recorder and the Watcher left there)
+ *     a store's own spool -> drain    -> its writer           (what it has not taken)
+ *     policy, socketmap   <- KnownAuthorizations <- stores    (lookups)
  */
 import type { Socket } from "node:net";
 import type { Address } from "../login/address.ts";
@@ -14,31 +13,34 @@ import type { Config } from "../config/config.ts";
 import { placeOf } from "../config/place.ts";
 import type { Clock } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
-import { EX, PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../lib/errors.ts";
+import { EX, PopbsmtpError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import { loginClock, type Login, type Outcome } from "../login/login.ts";
 import type { Answered } from "../lookups/lookup.ts";
 import { servePolicy } from "../lookups/policy.ts";
 import { serveSocketmap } from "../lookups/socketmap.ts";
 import { serveDict } from "../sources/dovecot/dict.ts";
 import { servePostLogin } from "../sources/dovecot/post-login.ts";
-import { startLegDrains } from "../drain/drain-legs.ts";
-import { drainUntil, type DrainUntilOptions } from "../drain/drain-until.ts";
+import { drainUntil } from "../drain/drain.ts";
+import { mainChannel, startOwnDrains } from "../drain/drains.ts";
 import { InHand, recoverInHand } from "../spool/in-hand.ts";
 import { GIVE_WAY, Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/complaint.ts";
-import type { Store } from "../stores/store.ts";
+import type { WriterGroup } from "../writers/group.ts";
+import type { OpenStoresOptions, OpenWritersOptions } from "../writers/open-stores.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
+import { readStores, type StoreReading } from "./metrics/spool-depth.ts";
 import { KnownAuthorizations } from "../lookups/known.ts";
 import type { Log } from "./log/log.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { anotherDaemon, whyNotWritable } from "./spool-problems.ts";
 import { startPurger, type Purger } from "./purger.ts";
-import { batchFields, Recorder } from "./recorder.ts";
+import { Recorder } from "./recorder.ts";
 import { Reports } from "./reports.ts";
 import { startWatcher, type Watcher } from "./watcher.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
-  readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+  readonly open: OpenConfigured;
   /** Another daemon may still be on its way out: Dovecot's reload starts the new one first. */
   readonly replaces: boolean;
   readonly log: Log;
@@ -46,10 +48,16 @@ export interface DaemonOptions {
   readonly now: Clock;
 }
 
-/** The store handles of one configuration. */
+/** How the configured stores are opened. */
+export interface OpenConfigured {
+  readonly writers: (config: Config, options: OpenWritersOptions) => Promise<WriterGroup>;
+  readonly stores: (config: Config, options: OpenStoresOptions) => Promise<StoreGroup>;
+}
+
+/** The stores of one configuration, for logins and for lookups. */
 interface Stores {
-  readonly logins: Store;
-  readonly lookups: Store;
+  readonly writers: WriterGroup;
+  readonly lookups: StoreGroup;
 }
 
 export class Daemon {
@@ -66,7 +74,6 @@ export class Daemon {
   #isDrainFollowed = false;
   #purger: Purger;
   #watcher: Watcher;
-  #isAway = false;
 
   /** @throws PopbsmtpError (75) where another daemon drains the same spool */
   static async start(options: DaemonOptions): Promise<Daemon> {
@@ -93,14 +100,12 @@ export class Daemon {
     this.#recorder = new Recorder({
       spool,
       config: () => this.#config,
-      store: () => this.#stores.logins,
+      writers: () => this.#stores.writers,
       note: (login, outcome) => this.#known.note(login, outcome),
       forget: (login) => this.#known.forget(login),
       inHand: this.#inHand,
-      now,
       log,
       metrics,
-      onStore: (problem) => this.#storeAnswered(problem),
     });
     this.#drain = this.#startDrain();
     this.#purger = this.#startPurger();
@@ -115,6 +120,12 @@ export class Daemon {
   /** How many authorizations are kept in memory. */
   get known(): number {
     return this.#known.size;
+  }
+
+  /** What is to be said of each store. */
+  storeReadings(): Promise<readonly StoreReading[]> {
+    const { config } = this;
+    return readStores(config, this.#stores.writers, this.#options.now());
   }
 
   /** How long a login may be in hand. Milliseconds. */
@@ -197,8 +208,8 @@ export class Daemon {
     }
     const stores = await openStores(this.#options, config);
     try {
-      if ((await stores.logins.schemaVersion()) === 0) {
-        throw new StoreAwayError(`store: ${stores.logins.name}: no tables yet; ${INSTALL_HINT}`);
+      if ((await stores.lookups.schemaVersion()) === 0) {
+        throw new StoreAwayError(`store: ${stores.lookups.name}: no tables yet; ${INSTALL_HINT}`);
       }
     } catch (error) {
       await closeStores(stores);
@@ -213,7 +224,7 @@ export class Daemon {
     this.#drain = this.#startDrain();
     this.#purger = this.#startPurger();
     this.#watcher = this.#startWatcher();
-    await this.#recorder.switched();
+    await old.writers.idle();
     await closeStores(old);
   }
 
@@ -235,22 +246,35 @@ export class Daemon {
     await closeStores(this.#stores);
   }
 
-  /** Says so in the metrics, and in the log when it is news. */
-  #storeAnswered(problem: string | undefined): void {
-    const { log, metrics } = this.#options;
-    metrics.storeUp(problem === undefined);
-    if (problem !== undefined) log.warning("store-away", { reason: problem });
-    else if (this.#isAway) log.info("store-back");
-    this.#isAway = problem !== undefined;
-  }
-
   #startDrain() {
+    const { log, now } = this.#options;
     const leave = new AbortController();
     const config = this.#config;
-    const legs = startLegDrains(config, (leg) => this.#legDrain(leg), this.#options.now);
-    const main = drainUntil(config, leave.signal, this.#mainDrain(config));
+    const { writers } = this.#stores;
+    const report = (line: string) => log.warning("set-aside", { reason: line });
+    const options = {
+      now,
+      kind: "serve" as const,
+      isFollowed: () => this.#isDrainFollowed,
+      report,
+      onPolling: (reason: string) => log.warning("polling", { reason }),
+      onFailure: (error: unknown) => log.error("drain-failed", { reason: reasonOf(error) }),
+    };
+    const own = startOwnDrains(config, writers, options);
+    const main = drainUntil(mainChannel(config, writers, report), leave.signal, {
+      ...options,
+      // at the start, and between two drains of this daemon's, a login may have started one
+      before: () => {
+        makeRoom(this.#spool);
+        recoverInHand(this.#spool);
+      },
+      onCommitted: (logins) => {
+        for (const login of logins) this.#known.note(login, "committed");
+      },
+      onRefused: (login) => this.#known.forget(login),
+    });
     // what the last logins leave for a store's own drain, that one still writes
-    return { ended: main.then(() => legs.stop()), leave };
+    return { ended: main.then(() => own.stop()), leave };
   }
 
   /** @param isFollowed by another one, at once */
@@ -260,66 +284,12 @@ export class Daemon {
     await this.#drain.ended;
   }
 
-  #mainDrain(config: Config): DrainUntilOptions {
-    const { openStore, log, metrics } = this.#options;
-    return {
-      ...this.#drainOptions(),
-      open: () => openStore(config, "writer"),
-      // at the start, and between two drains of this daemon's, a login may have started one
-      prepare: () => {
-        makeRoom(this.#spool);
-        recoverInHand(this.#spool);
-      },
-      onCommit: (logins, seconds, error) => {
-        metrics.batch("spool", logins.length, seconds, error === undefined);
-        log.debug("batch", batchFields("spool", logins.length, seconds, error));
-        if (error === undefined) {
-          this.#storeAnswered(undefined);
-          this.#recorder.storeIsBack();
-          for (const login of logins) this.#known.note(login, "committed");
-        } else if (!(error instanceof RowRefusedError)) {
-          this.#storeAnswered(reasonOf(error));
-        }
-      },
-      onRefused: (login) => this.#known.forget(login),
-    };
-  }
-
-  /** Of one of several stores. */
-  #legDrain(leg: Config): DrainUntilOptions {
-    const { openStore, log } = this.#options;
-    const [store] = leg.stores.map(placeOf);
-    let isAway = false;
-    return {
-      ...this.#drainOptions(),
-      open: () => openStore(leg, "writer"),
-      onCommit: (_logins, _seconds, error) => {
-        if (error instanceof RowRefusedError) return;
-        if (error !== undefined) log.warning("store-away", { store, reason: reasonOf(error) });
-        else if (isAway) log.info("store-back", { store });
-        isAway = error !== undefined;
-      },
-    };
-  }
-
-  #drainOptions() {
-    const { log, now } = this.#options;
-    return {
-      now,
-      kind: "serve" as const,
-      isFollowed: () => this.#isDrainFollowed,
-      report: (line: string) => log.warning("set-aside", { reason: line }),
-      onPolling: (reason: string) => log.warning("polling", { reason }),
-      onFailure: (error: unknown) => log.error("drain-failed", { reason: reasonOf(error) }),
-    };
-  }
-
   #startPurger(): Purger {
-    const { openStore, log, metrics } = this.#options;
+    const { open, log, metrics } = this.#options;
     const config = this.#config;
     return startPurger({
       interval: config.serve.purgeInterval,
-      openStore: () => openStore(config, "purger"),
+      open: () => open.stores(config, { role: "purger" }),
       log,
       metrics,
     });
@@ -372,10 +342,27 @@ function makeRoom(spool: Spool): void {
   }
 }
 
-async function openStores({ openStore }: DaemonOptions, config: Config): Promise<Stores> {
-  return { logins: await openStore(config, "writer"), lookups: await openStore(config, "writer") };
+async function openStores(
+  { open, log, metrics, now }: DaemonOptions,
+  config: Config,
+): Promise<Stores> {
+  const isOneOfSeveral = config.stores.length > 1;
+  const writers = await open.writers(config, {
+    now,
+    onStatement: (source, logins, seconds, error) => {
+      metrics.batch(source, logins, seconds, error === undefined);
+      const failed = error === undefined ? undefined : reasonOf(error);
+      log.debug("batch", { source, logins, ms: Math.round(seconds * 1000), failed });
+    },
+    onHealth: (store, why) => {
+      const which = isOneOfSeveral ? { store: placeOf(store) } : {};
+      if (why === undefined) log.info("store-back", which);
+      else log.warning("store-away", { ...which, reason: why });
+    },
+  });
+  return { writers, lookups: await open.stores(config, { hurry: true }) };
 }
 
-async function closeStores({ logins, lookups }: Stores): Promise<void> {
-  await Promise.all([logins.close(), lookups.close()]);
+async function closeStores({ writers, lookups }: Stores): Promise<void> {
+  await Promise.all([writers.close(), lookups.close()]);
 }

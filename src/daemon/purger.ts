@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UnsupportedError, reasonOf } from "../lib/errors.ts";
-import type { Store } from "../stores/store.ts";
+import type { StoreGroup } from "../writers/store-group.ts";
 import type { Log } from "./log/log.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 
@@ -14,7 +14,7 @@ export interface PurgerOptions {
   /** From the end of one purge to the next. Milliseconds; 0: never. */
   readonly interval: number;
   /** Opens the store as who may delete from it; it is closed after each purge. */
-  readonly openStore: () => Promise<Store>;
+  readonly open: () => Promise<Pick<StoreGroup, "purge" | "close">>;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "purged">;
   /** How long to wait for the first purge, in milliseconds. Default: {@link firstWait}. */
@@ -48,7 +48,7 @@ export function firstWait(interval: number, chance: number): number {
   return Math.min(FIRST_MS, interval) * chance;
 }
 
-type Turn = Pick<PurgerOptions, "openStore" | "log" | "metrics">;
+type Turn = Pick<PurgerOptions, "open" | "log" | "metrics">;
 
 async function purgeUntil(
   signal: AbortSignal,
@@ -69,8 +69,8 @@ async function purgeUntil(
   }
 }
 
-async function purge(signal: AbortSignal, { openStore, log, metrics }: Turn): Promise<void> {
-  const store = await openStore();
+async function purge(signal: AbortSignal, { open, log, metrics }: Turn): Promise<void> {
+  const store = await open();
   let purged = 0;
   try {
     await store.purge({

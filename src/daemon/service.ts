@@ -3,7 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import { becomeAccount, isRoot, type Account } from "../system/privileges.ts";
-import type { Store } from "../stores/store.ts";
+import type { OpenConfigured } from "./daemon.ts";
 import type { DovecotMaster } from "./sockets/dovecot-master.ts";
 import type { HandedSocket, Listeners } from "./sockets/listeners.ts";
 import type { OwnedLog } from "./log/log.ts";
@@ -21,7 +21,7 @@ export interface ServeOptions {
   readonly version: string;
   /** Reads the configuration, at first and again; throws where it is wrong. */
   readonly load: () => Promise<Config>;
-  readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+  readonly open: OpenConfigured;
   readonly now: Clock;
 }
 

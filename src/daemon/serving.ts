@@ -15,7 +15,7 @@ import { createMetrics, type RenderedMetrics } from "./metrics/metrics.ts";
 import { NetworkSources } from "./network/network-sources.ts";
 import { writeProblems } from "./problems.ts";
 import { AGAIN_MS, become, LAST_ANSWERS_MS, type Service } from "./service.ts";
-import { spoolDepth, storeReadings } from "./metrics/spool-depth.ts";
+import { spoolDepth } from "./metrics/spool-depth.ts";
 import { hostReadings, keepHosts, logHosts } from "./store-hosts.ts";
 
 /** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
@@ -76,7 +76,7 @@ export async function serving(
 
 /** Opens as root what only root can, and becomes the configured user. */
 async function begin(config: Config, flaws: readonly string[], service: Service): Promise<Work> {
-  const { listeners, handed, isHeld, log, openStore, now } = service;
+  const { listeners, handed, isHeld, log, open, now } = service;
   const { account, unknown } = accountFor(config, service);
   const { dict, imap, pop3 } = config.serve;
   const holdsLogins = isHeld || [dict, imap, pop3].some((socket) => socket !== undefined);
@@ -97,7 +97,7 @@ async function begin(config: Config, flaws: readonly string[], service: Service)
     if (account !== undefined) become(service, account);
     const metrics = createMetrics();
     logHosts(config, log);
-    const daemon = await Daemon.start({ config, openStore, replaces, log, metrics, now });
+    const daemon = await Daemon.start({ config, open, replaces, log, metrics, now });
     return {
       service,
       daemon,
@@ -141,7 +141,7 @@ function answer({ service, daemon, network, metrics }: Work): void {
         driver: daemon.config.stores.map(({ driver }) => driver).join(","),
         known: daemon.known,
         spool: await spoolDepth(daemon.config.spool, now()),
-        stores: await storeReadings(daemon.config, now()),
+        stores: await daemon.storeReadings(),
         hosts: hostReadings(daemon.config),
       }),
   });

@@ -8,7 +8,7 @@ import { ConfigError, EX, PopbsmtpError } from "../lib/errors.ts";
 import { dropPrivileges, findAccount, isRoot, type Account } from "../system/privileges.ts";
 import { SCHEMA_VERSION } from "../writers/open-stores.ts";
 import { Spool } from "../spool/spool.ts";
-import type { Store } from "../stores/store.ts";
+import type { OneWaySink, Store } from "../stores/store.ts";
 import { becoming, whyNotReadable } from "./findings/becoming.ts";
 import { dovecotFindings } from "./dovecot/dovecot-check.ts";
 import { daemonFindings } from "./host/daemon-check.ts";
@@ -38,7 +38,11 @@ export interface Scope {
   readonly dovecotConfig: string | undefined;
   readonly postfixConfig: string | undefined;
   readonly now: Clock;
-  readonly openStore: (config: Config, role: "writer" | "purger") => Promise<Store>;
+  readonly openStore: (
+    config: Config,
+    store: StoreConfig,
+    role: "writer" | "purger",
+  ) => Promise<Store | OneWaySink>;
 }
 
 /**
@@ -167,9 +171,8 @@ async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
     return [warning(text, `sudo ${popbsmtp(config)} doctor`)];
   }
   dropPrivileges(config.user);
-  const alone: Config = { ...config, stores: [store] };
-  const writer = await scope.openStore(alone, "writer");
-  const purger = await scope.openStore(alone, "purger");
+  const writer = await scope.openStore(config, store, "writer");
+  const purger = await scope.openStore(config, store, "purger");
   try {
     const stores = { writer, purger, version: SCHEMA_VERSION };
     return [...(await storeFindings(subject, store, stores)), ...(await hostsFindings(store))];

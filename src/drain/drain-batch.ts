@@ -3,7 +3,7 @@ import type { Network } from "../login/address.ts";
 import type { Clock } from "../lib/clock.ts";
 import { EX, hasCode, PopbsmtpError, RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
-import type { Store } from "../stores/store.ts";
+import type { Sink } from "../stores/store.ts";
 import { parseEntry, type EntryName } from "../spool/entry.ts";
 import type { Spool } from "../spool/spool.ts";
 import { inTurns } from "../lib/turns.ts";
@@ -24,17 +24,15 @@ const AHEAD_MS = 60_000;
 /** Shorter than what a wrapper waits for: the next ones need not. */
 const SLOW_MS = 150;
 
-/** Told after each statement which logins it was about, how many seconds it took, and the error it met. */
-export type OnCommit = (logins: readonly Login[], seconds: number, error?: unknown) => void;
-
 export interface BatchContext {
   readonly spool: Spool;
-  readonly store: Store;
+  readonly to: Pick<Sink, "name" | "authorize">;
   readonly exclude: readonly Network[];
   readonly now: Clock;
   /** Takes a line about a file that had to be set aside. */
   readonly report: (line: string) => void;
-  readonly onCommit: OnCommit;
+  /** Told of logins that have been committed. */
+  readonly onCommitted: (logins: readonly Login[]) => void;
   /** Told of a login that was set aside: it will never be in the store. */
   readonly onRefused: (login: Login) => void;
 }
@@ -114,20 +112,17 @@ function isAbandoned({ time, pid }: EntryName, now: number): boolean {
 
 async function commit(context: BatchContext, batch: readonly Recorded[]): Promise<number> {
   if (batch.length === 0) return 0;
-  const { spool, store, now, report, onCommit } = context;
-  const start = performance.now();
+  const { spool, to, now, report, onCommitted } = context;
   const logins = batch.map(({ login }) => login);
-  const done = (error?: unknown) => onCommit(logins, (performance.now() - start) / 1000, error);
   let slow = false;
   const timer = setTimeout(() => {
     slow = true;
-    spool.setAway(`${store.name} takes long to answer`);
+    spool.setAway(`${to.name} takes long to answer`);
   }, SLOW_MS);
   try {
-    await store.authorize(logins, now());
-    done();
+    await to.authorize(logins, now());
+    onCommitted(logins);
   } catch (error) {
-    done(error);
     if (!(error instanceof RowRefusedError)) throw error;
     return await commitApart(context, batch, error);
   } finally {

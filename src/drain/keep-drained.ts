@@ -1,18 +1,17 @@
 /** For a process that writes logins into the spool for as long as it runs, and sees to it that somebody drains it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../lib/clock.ts";
-import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
-import type { Store } from "../stores/store.ts";
-import { startLegDrains } from "./drain-legs.ts";
-import { drainUntil } from "./drain-until.ts";
+import { reasonOf } from "../lib/errors.ts";
 import { GIVE_WAY, Spool } from "../spool/spool.ts";
+import type { WriterGroup } from "../writers/group.ts";
+import { drainUntil } from "./drain.ts";
+import { mainChannel, startOwnDrains } from "./drains.ts";
 
 /** How often to look whether the drain that is at work has gone. Milliseconds. */
 const LOOK_MS = 2_000;
 
 export interface KeepDrainedOptions {
-  readonly openStore: (config: Config) => Promise<Store>;
   /** Ends it, after what waits has been written. */
   readonly signal: AbortSignal;
   readonly now: Clock;
@@ -25,7 +24,11 @@ export interface KeepDrainedOptions {
  *
  * Never rejects: what cannot be drained stays in the spool.
  */
-export async function keepDrained(config: Config, options: KeepDrainedOptions): Promise<void> {
+export async function keepDrained(
+  config: Config,
+  writers: WriterGroup,
+  options: KeepDrainedOptions,
+): Promise<void> {
   const { signal } = options;
   const spool = new Spool(config.spool);
   let way = new AbortController();
@@ -34,7 +37,7 @@ export async function keepDrained(config: Config, options: KeepDrainedOptions): 
   while (!signal.aborted) {
     if (spool.drainAtWork() === undefined) {
       way = new AbortController();
-      await drainUntilAnother(config, spool, way, options);
+      await drainUntilAnother(config, writers, way, options);
     }
     await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
   }
@@ -43,25 +46,26 @@ export async function keepDrained(config: Config, options: KeepDrainedOptions): 
 /** @param way aborted when somebody else is to drain from now on */
 async function drainUntilAnother(
   config: Config,
-  spool: Spool,
+  writers: WriterGroup,
   way: AbortController,
-  { openStore, signal, now, report }: KeepDrainedOptions,
+  { signal, now, report }: KeepDrainedOptions,
 ): Promise<void> {
-  const optionsOf = (part: Config) => ({
-    open: () => openStore(part),
+  const options = {
+    now,
     kind: "watch" as const,
     isFollowed: () => way.signal.aborted,
     report,
     onPolling: report,
     onFailure: (error: unknown) => report(reasonOf(error)),
-  });
-  const legs = startLegDrains(config, optionsOf, now);
-  await drainUntil(config, AbortSignal.any([signal, way.signal]), {
-    ...optionsOf(config),
-    now,
-    prepare: () => {
+  };
+  const own = startOwnDrains(config, writers, options);
+  const spool = new Spool(config.spool);
+  const leave = AbortSignal.any([signal, way.signal]);
+  await drainUntil(mainChannel(config, writers, report), leave, {
+    ...options,
+    before: () => {
       if (spool.drainAtWork() !== undefined) way.abort();
     },
   });
-  await legs.stop();
+  await own.stop();
 }

@@ -1,7 +1,7 @@
 import type { Address } from "../login/address.ts";
-import { StoreAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
+import { StoreAwayError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
-import type { Authorization, Count, Installed, Store } from "./store.ts";
+import type { OneWaySink } from "./store.ts";
 
 /**
  * A daemon on another host that is told of addresses, and tells nothing: it has no users, no times, and no way to ask or to take back.
@@ -9,7 +9,7 @@ import type { Authorization, Count, Installed, Store } from "./store.ts";
  * It counts its lifetime from when it is told. So a login that has been waiting counts for longer there than it should, and one that is
  * older than the lifetime is not told at all.
  */
-export abstract class OneWayStore implements Store {
+export abstract class OneWayDaemon implements OneWaySink {
   abstract readonly name: string;
   readonly #lifetime: number;
 
@@ -21,8 +21,7 @@ export abstract class OneWayStore implements Store {
   /** Tells of addresses, each once. Resolves once all have been taken, or passed over that the daemon has no way to take. */
   protected abstract tell(addresses: readonly Address[]): Promise<void>;
 
-  /** Finds out, as far as that can be done without authorizing anybody, whether the daemon is there. Throws StoreAwayError. */
-  protected abstract probe(): Promise<void>;
+  abstract probe(): Promise<void>;
 
   abstract close(): Promise<void>;
 
@@ -31,44 +30,10 @@ export abstract class OneWayStore implements Store {
     await this.tell([...new Set(live.map(({ address }) => address))]);
   }
 
-  lookup(): Promise<Authorization | undefined> {
-    return this.#unsupported("be asked about an address");
-  }
-
-  list(): Promise<readonly Authorization[]> {
-    return this.#unsupported("list authorizations");
-  }
-
-  count(): Promise<Count> {
-    return this.#unsupported("count authorizations");
-  }
-
-  revoke(): Promise<number> {
-    return this.#unsupported("revoke an authorization; it ends by itself");
-  }
-
-  purge(): Promise<number> {
-    return this.#unsupported("purge; the daemon there does that by itself");
-  }
-
-  async install(): Promise<Installed> {
-    await this.probe();
-    return { from: undefined, to: undefined };
-  }
-
-  async schemaVersion(): Promise<undefined> {
-    await this.probe();
-  }
-
   /** The error for a daemon that is away, or will not have us. */
   protected away(error: unknown): StoreAwayError {
     if (error instanceof StoreAwayError) return error;
     return new StoreAwayError(`store: ${this.name}: ${reasonOf(error)}`, { cause: error });
-  }
-
-  #unsupported(what: string): Promise<never> {
-    const problem = `store: ${this.name}: there is no way to ${what}`;
-    return Promise.reject(new UnsupportedError(problem));
   }
 }
 

@@ -12,7 +12,7 @@
  *
  * The store's clock is the one that counts: it is the only one all hosts share. The times that a store is given and returns are by
  * this host's clock all the same: no caller has to know of another one. Every verb throws StoreAwayError in an outage;
- * absence is undefined or an empty list, never an exception. A verb that a store has no way to do throws UnsupportedError.
+ * absence is undefined or an empty list, never an exception.
  */
 import type { Address } from "../login/address.ts";
 import type { Login } from "../login/login.ts";
@@ -66,7 +66,8 @@ export interface Count {
   readonly oldest: Date | undefined;
 }
 
-export interface Store {
+/** What logins are written to: all that a queue or a drain needs of a store. */
+export interface Sink {
   /** For people: "pgsql db.example.org:5432/mail", never a password. */
   readonly name: string;
 
@@ -80,6 +81,17 @@ export interface Store {
    */
   authorize(batch: readonly Login[], now: number): Promise<void>;
 
+  close(): Promise<void>;
+}
+
+/** A daemon on another host that takes logins and cannot be queried. */
+export interface OneWaySink extends Sink {
+  /** Finds out, as far as that can be done without authorizing anybody, whether it is there. Throws StoreAwayError. */
+  probe(): Promise<void>;
+}
+
+/** A sink that can also be queried and administered. */
+export interface Store extends Sink {
   /** The live authorization of an address with the latest last_seen, or undefined: it may not relay. */
   lookup(address: Address): Promise<Authorization | undefined>;
 
@@ -109,6 +121,9 @@ export interface Store {
    * clock is this host's, or no times are written.
    */
   skew?(): Promise<number | undefined>;
+}
 
-  close(): Promise<void>;
+/** Whether a sink can be queried. */
+export function isStore(sink: Store | OneWaySink): sink is Store {
+  return "lookup" in sink;
 }

@@ -1,21 +1,21 @@
+/** Opens the configured stores. Nothing is connected to, and no client library loaded, before the first verb needs it. */
+import type { Clock } from "../lib/clock.ts";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
-import { legsOf } from "./legs.ts";
 import { DracStore } from "../stores/drac/drac-store.ts";
-import { Leg } from "./leg.ts";
 import { MysqlStore } from "../stores/mysql/mysql-store.ts";
 import { PgsqlStore } from "../stores/pgsql/pgsql-store.ts";
 import { RelayCtrlStore } from "../stores/relay-ctrl/relay-ctrl-store.ts";
 import { RelayCtrlRemoteStore } from "../stores/relay-ctrl/relay-ctrl-udp-store.ts";
 import { RevocableStore } from "../stores/revocable-store.ts";
-import { SeveralStores, type SeveralOptions } from "./several.ts";
 import { SqliteStore } from "../stores/sqlite/sqlite-store.ts";
-import type { Store } from "../stores/store.ts";
+import type { OneWaySink, Store } from "../stores/store.ts";
+import { WriterGroup } from "./group.ts";
+import { StoreGroup, type StoreGroupOptions } from "./store-group.ts";
+import { spoolOf } from "./store-spools.ts";
+import { Writer, type OnStatement } from "./writer.ts";
 
 export { postfixQuery } from "../stores/table/postfix-query.ts";
 export { rolesText, schemaText, SCHEMA_VERSION } from "../stores/table/table-schema.ts";
-
-/** How to open the configured stores. */
-export type OpenStoresOptions = Omit<OpenOptions, "lifetime"> & SeveralOptions;
 
 export interface OpenOptions {
   /** How long after the last login mail may be relayed, in milliseconds. */
@@ -24,18 +24,69 @@ export interface OpenOptions {
   readonly role?: "writer" | "purger" | undefined;
 }
 
-/** The configured stores, as one. */
-export function openStores(config: Config, options: OpenStoresOptions = {}): Store {
-  const { role, ...several } = options;
-  const [only, ...others] = config.stores;
-  if (others.length > 0) {
-    return new SeveralStores(
-      legsOf(config).map((leg) => new Leg(openStores(leg, { role }), leg.spool)),
-      several,
-    );
-  }
-  const store = openStore(only, { lifetime: config.lifetime, role });
-  return isRevocable(only) ? new RevocableStore(store, config.spool) : store;
+/** How to open the configured stores. */
+export type OpenStoresOptions = Omit<OpenOptions, "lifetime"> & StoreGroupOptions;
+
+/** The configured stores, for what is asked and administered. */
+export function openStores(config: Config, options: OpenStoresOptions = {}): StoreGroup {
+  const { role, ...group } = options;
+  return new StoreGroup(
+    config.stores.map((store) => openOne(config, store, role)),
+    group,
+  );
+}
+
+export interface OpenWritersOptions {
+  readonly now: Clock;
+  /** Whether somebody waits for what is written: then a store that takes long is as good as away. Default true. */
+  readonly isAwaited?: boolean;
+  /** Takes a line about a login that one of the stores could not take where another could. Default: nobody hears it. */
+  readonly report?: (line: string) => void;
+  /** Told of each statement. */
+  readonly onStatement?: OnStatement;
+  /** Told when a store stops taking logins, and why, and when it takes them again: then `why` is undefined. */
+  readonly onHealth?: (store: StoreConfig, why: string | undefined) => void;
+}
+
+/**
+ * The configured stores, for logins.
+ *
+ * @param configured the configuration as it is now: a store that is opened anew, after an outage, is opened as it says
+ */
+export function openWriters(
+  config: Config,
+  { now, isAwaited = true, report = () => undefined, onStatement, onHealth }: OpenWritersOptions,
+  configured: () => Promise<Config> = () => Promise.resolve(config),
+): WriterGroup {
+  const writer = (store: StoreConfig): Writer => {
+    const spool = spoolOf(config, store);
+    return new Writer({
+      open: () => openOne(config, store, "writer"),
+      reopen: async () => {
+        const current = await configured();
+        const same = current.stores.find((each) => spoolOf(current, each) === spool);
+        return () => openOne(current, same ?? store, "writer");
+      },
+      spool,
+      now,
+      ...(onStatement && { onStatement }),
+      ...(onHealth && { onHealth: (why) => onHealth(store, why) }),
+    });
+  };
+  const [first, ...others] = config.stores;
+  return new WriterGroup([writer(first), ...others.map(writer)], { isAwaited, report });
+}
+
+/** One of the configured stores, by itself. */
+export function openOne(
+  config: Config,
+  store: StoreConfig,
+  role: OpenOptions["role"],
+): Store | OneWaySink {
+  const options = { lifetime: config.lifetime, role };
+  if (!isQueryable(store)) return openSink(store, options);
+  const opened = openStore(store, options);
+  return isRevocable(store) ? new RevocableStore(opened, spoolOf(config, store)) : opened;
 }
 
 /** Whether a store can be told to end an authorization, and has no room to record that. */
@@ -43,15 +94,28 @@ function isRevocable(config: StoreConfig): boolean {
   return config.driver === "relay-ctrl" || (hasTable(config) && config.mapped);
 }
 
+type OneWayConfig = Extract<StoreConfig, { driver: "drac" | "relay-ctrl-udp" }>;
+type QueryableConfig = Exclude<StoreConfig, OneWayConfig>;
+
+function isQueryable(config: StoreConfig): config is QueryableConfig {
+  return config.driver !== "drac" && config.driver !== "relay-ctrl-udp";
+}
+
+/** A daemon on another host that takes logins, and cannot be queried. */
+export function openSink(config: OneWayConfig, { lifetime }: OpenOptions): OneWaySink {
+  return config.driver === "drac"
+    ? new DracStore(config, lifetime)
+    : new RelayCtrlRemoteStore(config, lifetime);
+}
+
 /**
- * A store. Nothing is connected to, and no client library loaded, before the first verb needs it.
- *
- * Everything comes from `config`: the clients' own environment variables and files have no say.
+ * A store. Everything comes from `config`: the clients' own environment variables and files have no say.
  */
-export function openStore(config: StoreConfig, { lifetime, role = "writer" }: OpenOptions): Store {
+export function openStore(
+  config: QueryableConfig,
+  { lifetime, role = "writer" }: OpenOptions,
+): Store {
   if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime);
-  if (config.driver === "drac") return new DracStore(config, lifetime);
-  if (config.driver === "relay-ctrl-udp") return new RelayCtrlRemoteStore(config, lifetime);
   if (config.driver === "sqlite") return new SqliteStore(config, lifetime);
   const account = (role === "purger" ? config.purger : undefined) ?? config.writer;
   return config.driver === "pgsql"

@@ -6,9 +6,12 @@ import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../src/login/address.ts";
 import { StoreAwayError, UnsupportedError } from "../../src/lib/errors.ts";
 import type { Login } from "../../src/login/login.ts";
-import { openStore } from "../../src/writers/open-stores.ts";
+import { loadConfig } from "../../src/config/reading/load.ts";
+import type { StoreConfig } from "../../src/config/config.ts";
 import type { Store } from "../../src/stores/store.ts";
 import { requireRoot } from "../support/accounts.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { openAll } from "./all-stores.ts";
 import { LIFETIME } from "./subject.ts";
 
 const NOW = 1_772_532_001_000;
@@ -41,6 +44,14 @@ async function peer(port: number, answer: (datagram: Buffer) => Buffer | undefin
       await once(socket, "close");
     },
   };
+}
+
+const defaults = await loadConfig(undefined, "/nonexistent/popbsmtp.toml");
+
+/** The store as the only one that is configured. */
+function openOnly(store: StoreConfig): Store {
+  const spool = temporaryDirectory().path;
+  return openAll({ ...defaults, lifetime: LIFETIME, spool, stores: [store] });
 }
 
 /** What holds for both. */
@@ -122,7 +133,7 @@ describe("a dracd", () => {
     told = (call) => done(call, 0);
     dracd.received.length = 0;
     rpcbind.received.length = 0;
-    return openStore({ driver: "drac", host: HOST }, { lifetime: LIFETIME });
+    return openOnly({ driver: "drac", host: HOST });
   };
   function portReply(call: Buffer): Buffer {
     return done(call, dracd.port);
@@ -254,7 +265,7 @@ describe("a relay-ctrl-udp", () => {
     answer = () => Buffer.of(1);
     remote.received.length = 0;
     const config = { driver: "relay-ctrl-udp", host: HOST, port, tries, timeout } as const;
-    return openStore(config, { lifetime: LIFETIME });
+    return openOnly(config);
   };
 
   sentences(() => ({ store: open(), told: () => remote.received.map(String) }));
@@ -289,10 +300,13 @@ describe("a relay-ctrl-udp", () => {
     await closed[Symbol.asyncDispose]();
     const store = open({ port: closed.port });
     await assert.rejects(store.authorize([login("192.0.2.1")], NOW), /: nobody listens there$/);
-    const nowhere = openStore(
-      { driver: "relay-ctrl-udp", host: "no.such.host.invalid", port: 811, tries: 1, timeout: 10 },
-      { lifetime: LIFETIME },
-    );
+    const nowhere = openOnly({
+      driver: "relay-ctrl-udp",
+      host: "no.such.host.invalid",
+      port: 811,
+      tries: 1,
+      timeout: 10,
+    });
     await assert.rejects(nowhere.authorize([login("192.0.2.1")], NOW), StoreAwayError);
     await assert.rejects(nowhere.schemaVersion(), StoreAwayError);
   });

@@ -8,15 +8,16 @@ import type { Config, StoreConfig } from "../../src/config/config.ts";
 import { loadConfig } from "../../src/config/reading/load.ts";
 import { PartlyAwayError, RowRefusedError, StoreAwayError } from "../../src/lib/errors.ts";
 import type { Login } from "../../src/login/login.ts";
-import { drainAllOnce } from "../../src/drain/drain-legs.ts";
-import { legsOf } from "../../src/writers/legs.ts";
-import { openStores, type OpenStoresOptions } from "../../src/writers/open-stores.ts";
+import { drainAllOnce } from "../../src/drain/drains.ts";
+import { openWriters, type OpenStoresOptions } from "../../src/writers/open-stores.ts";
+import { alone, withOwnSpool } from "../../src/writers/store-spools.ts";
 import type { Store } from "../../src/stores/store.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startMariadb } from "../support/mariadb.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { waitUntil } from "../support/wait-until.ts";
 import { temporaryDirectory, type TemporaryDirectory } from "../support/temporary-directory.ts";
+import { openAll } from "./all-stores.ts";
 import { storeContract } from "./store-contract.ts";
 import { LIFETIME, serverSubject, sqliteSubject } from "./subject.ts";
 
@@ -52,7 +53,7 @@ describe("several stores", () => {
       const config = configure(spool, [one.config, other.config]);
       return Promise.resolve({
         ...one,
-        open: () => openStores(config),
+        open: () => openAll(config),
         shift: async (which: string, seconds: number) => {
           await one.shift(which, seconds);
           await other.shift(which, seconds);
@@ -82,15 +83,15 @@ class Three implements AsyncDisposable {
   }
 
   open(options?: OpenStoresOptions, config = this.config): Store {
-    const store = openStores(config, options);
+    const store = openAll(config, options);
     this.#handles.push(store);
     return store;
   }
 
   /** The users that each store has, past what is in front of it. */
   async users(): Promise<readonly (readonly string[])[]> {
-    const all = legsOf(this.config).map(async (leg) => {
-      const rows = await this.open({}, leg).list({ all: true });
+    const all = eachAlone(this.config).map(async (one) => {
+      const rows = await this.open({}, one).list({ all: true });
       return rows.map(({ user = "" }) => user).toSorted((a, b) => (a < b ? -1 : 1));
     });
     return Promise.all(all);
@@ -98,17 +99,27 @@ class Three implements AsyncDisposable {
 
   /** How many logins wait for each store. */
   waiting(): readonly number[] {
-    return legsOf(this.config).map(({ spool }) => logins(spool).length);
+    return eachAlone(this.config).map(({ spool }) => logins(spool).length);
   }
 
   async drain(config = this.config): Promise<void> {
-    await drainAllOnce(config, (part) => Promise.resolve(openStores(part, { hurry: true })), {});
+    const writers = openWriters(config, { now: Date.now });
+    try {
+      await drainAllOnce(config, writers, { report: () => undefined });
+    } finally {
+      await writers.close();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#handles.map((store) => store.close()));
     await this.#spool[Symbol.asyncDispose]();
   }
+}
+
+/** The configuration as each of the stores sees it. */
+function eachAlone(config: Config): readonly Config[] {
+  return config.stores.map((store) => alone(config, store));
 }
 
 function logins(spool: string): readonly string[] {
@@ -150,10 +161,10 @@ async function hanging(server: DatabaseServer, work: () => Promise<void>): Promi
 /** Asks PostgreSQL for as long as it takes; the function returned says whether it is still without an answer. */
 function stillAsking(three: Three): () => boolean {
   let asking = true;
-  const [leg] = legsOf(three.config);
-  assert.ok(leg !== undefined);
+  const [one] = eachAlone(three.config);
+  assert.ok(one !== undefined);
   void three
-    .open({}, leg)
+    .open({}, one)
     .lookup(ALICE)
     .catch(() => undefined)
     .finally(() => {
@@ -192,8 +203,8 @@ describe("a login", () => {
         });
         await three.drain();
         assert.deepEqual(three.waiting(), [0, 0, 0]);
-        for (const leg of legsOf(three.config)) {
-          const [eve, ...others] = await three.open({}, leg).list();
+        for (const one of eachAlone(three.config)) {
+          const [eve, ...others] = await three.open({}, one).list();
           assert.equal(eve?.user, "eve");
           assert.deepEqual(
             others.map(({ user, lastSeen, logins: count }) => [user, lastSeen.getTime(), count]),
@@ -226,7 +237,7 @@ describe("a login", () => {
     assert.equal(three.waiting()[0], 2);
     await three.drain();
     const counted = await Promise.all(
-      legsOf(three.config).map((leg) => three.open({}, leg).list()),
+      eachAlone(three.config).map((one) => three.open({}, one).list()),
     );
     for (const rows of counted)
       assert.deepEqual(
@@ -290,7 +301,7 @@ describe("a login", () => {
       assert.deepEqual(three.waiting(), [1, 1, 0]);
     });
     await three.drain(config);
-    const [refusing] = legsOf(config);
+    const [refusing] = eachAlone(config);
     assert.ok(refusing !== undefined);
     const [why = ""] = readdirSync(join(refusing.spool, "bad")).filter((name) =>
       name.endsWith(".why"),
@@ -309,13 +320,13 @@ describe("a login", () => {
       const moved = three.config.stores.map((store) =>
         store.driver === "pgsql" ? { ...store, hosts: ["db.invalid", ...store.hosts] } : store,
       );
-      const alone = withStores(three.config, three.config.stores.slice(2));
-      assert.equal(legsOf(alone).length, 0);
+      const single = withStores(three.config, three.config.stores.slice(2));
+      assert.deepEqual(withOwnSpool(single), []);
       assert.notDeepEqual(
-        legsOf(withStores(three.config, moved)).map(({ spool }) => spool),
-        legsOf(three.config).map(({ spool }) => spool),
+        eachAlone(withStores(three.config, moved)).map(({ spool }) => spool),
+        eachAlone(three.config).map(({ spool }) => spool),
       );
-      await three.drain(alone);
+      await three.drain(single);
       assert.deepEqual(three.waiting(), [0, 0, 0]);
     });
     assert.deepEqual((await three.users())[2], ["ann"]);
@@ -326,7 +337,7 @@ describe("a lookup", () => {
   for (const hurry of [true, false]) {
     it(`finds what any of them has${hurry ? ", while somebody waits" : ""}`, async () => {
       await using three = await Three.create();
-      const [, , last] = legsOf(three.config);
+      const [, , last] = eachAlone(three.config);
       assert.ok(last !== undefined);
       await three.open({}, last).authorize([login("ann")], Date.now());
       const store = three.open({ hurry });

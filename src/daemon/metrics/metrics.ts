@@ -16,8 +16,6 @@ export interface Metrics {
   login(service: string, outcome: Outcome, seconds: number | undefined): void;
   /** A statement committed, or failed to commit, this many logins. */
   batch(source: "live" | "spool", size: number, seconds: number, ok: boolean): void;
-  /** Whether the store's last answer was a success. */
-  storeUp(up: boolean): void;
   /** A lookup was answered. */
   lookup(protocol: "policy" | "socketmap", answer: Answer, from: KnownFrom, seconds: number): void;
   /** A request was malformed. */
@@ -42,7 +40,7 @@ export interface Readings {
   readonly known: number;
   /** undefined if the spool cannot be read. */
   readonly spool: SpoolDepth | undefined;
-  /** The state of each of several stores; empty for a single one. */
+  /** The state of each store. */
   readonly stores: readonly StoreReading[];
   /** The same of each of several hosts of one store. */
   readonly hosts: readonly HostReading[];
@@ -151,7 +149,6 @@ class PrometheusMetrics implements RenderedMetrics {
     this.#lines,
   ];
   readonly #services = new Set(["imap", "pop3"]);
-  #storeUp: boolean | undefined;
 
   constructor() {
     for (const service of this.#services) {
@@ -189,10 +186,6 @@ class PrometheusMetrics implements RenderedMetrics {
     this.#batchSeconds.observe({ source }, seconds);
   }
 
-  storeUp(up: boolean): void {
-    this.#storeUp = up;
-  }
-
   lookup(protocol: "policy" | "socketmap", answer: Answer, from: KnownFrom, seconds: number): void {
     this.#lookups.add({ protocol, answer, from });
     this.#lookupSeconds.observe({ protocol }, seconds);
@@ -216,29 +209,29 @@ class PrometheusMetrics implements RenderedMetrics {
 
   render(readings: Readings): string {
     const counted = this.#families.map((family) => family.render()).join("");
-    return counted + this.#renderStoreUp(readings) + renderReadings(readings) + renderProcess();
-  }
-
-  /** One sample for each of several stores, so that an alert names the store. */
-  #renderStoreUp({ stores }: Readings): string {
-    const up = this.#storeUp === undefined ? undefined : Number(this.#storeUp);
-    return gauges(
-      "popbsmtp_store_up",
-      "Whether the store did what it was last asked to do.",
-      stores.length === 0
-        ? [{ labels: {}, value: up }]
-        : stores.map((each) => ({ labels: { store: each.store }, value: Number(each.isUp) })),
-    );
+    return counted + renderReadings(readings) + renderProcess();
   }
 }
 
 function renderReadings(readings: Readings): string {
   const { version, node, driver, known, spool, stores, hosts } = readings;
+  // of several stores, each by its name: then an alert says which
+  const labelsOf = ({ store }: StoreReading) => (store === undefined ? {} : { store });
   const spools = [
     { labels: {}, spool },
-    ...stores.map((each) => ({ labels: { store: each.store }, spool: each.spool })),
+    ...stores
+      .filter(({ store }) => store !== undefined)
+      .map((each) => ({ labels: labelsOf(each), spool: each.spool })),
   ];
   return [
+    gauges(
+      "popbsmtp_store_up",
+      "Whether the store takes logins.",
+      stores.map((each) => ({
+        labels: labelsOf(each),
+        value: each.isUp === undefined ? undefined : Number(each.isUp),
+      })),
+    ),
     gauges(
       "popbsmtp_spool_logins",
       "Logins that wait in the spool; with the label store, those that wait for this store only.",

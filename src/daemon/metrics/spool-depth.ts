@@ -2,8 +2,7 @@ import { opendir } from "node:fs/promises";
 import type { Config } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
 import { parseEntryName } from "../../spool/entry.ts";
-import { legsOf } from "../../writers/legs.ts";
-import { Spool } from "../../spool/spool.ts";
+import type { WriterGroup } from "../../writers/group.ts";
 import type { Time } from "../../lib/clock.ts";
 
 /** The logins that wait in a spool. */
@@ -33,24 +32,28 @@ export async function spoolDepth(path: string, now: Time): Promise<SpoolDepth | 
   return { logins, oldestSeconds: (now - oldest) / 1000 };
 }
 
-/** The state of one of several stores. */
+/** The state of a store. */
 export interface StoreReading {
-  /** Its location. */
-  readonly store: string;
-  readonly isUp: boolean;
-  /** The logins that wait for this store; undefined if its spool cannot be read. */
+  /** Its location; undefined if there is no other store. */
+  readonly store: string | undefined;
+  /** Whether it takes logins; undefined before the first attempt. */
+  readonly isUp: boolean | undefined;
+  /** The logins that wait for this store alone; undefined if there can be none, or its spool cannot be read. */
   readonly spool: SpoolDepth | undefined;
 }
 
-/** The state of each of several stores; empty for a single one. */
-export function storeReadings(config: Config, now: Time): Promise<readonly StoreReading[]> {
+/** The state of each store. */
+export function readStores(
+  { stores, spool }: Config,
+  { writers }: WriterGroup,
+  now: Time,
+): Promise<readonly StoreReading[]> {
+  const isAlone = stores.length === 1;
   return Promise.all(
-    legsOf(config).flatMap(({ spool, stores }) =>
-      stores.map(async (store) => ({
-        store: placeOf(store),
-        isUp: new Spool(spool).away() === undefined,
-        spool: await spoolDepth(spool, now),
-      })),
-    ),
+    writers.map(async ({ health, spool: own }, index) => ({
+      store: isAlone ? undefined : stores.map(placeOf)[index],
+      isUp: health.isUp,
+      spool: own === spool ? undefined : await spoolDepth(own, now),
+    })),
   );
 }

@@ -6,7 +6,7 @@ import { reasonOf } from "../../lib/errors.ts";
 import type { Config } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
 import type { Account } from "../../system/privileges.ts";
-import { legsOf } from "../../writers/legs.ts";
+import { withOwnSpool, type StoreSpool } from "../../writers/store-spools.ts";
 import { Spool } from "../../spool/spool.ts";
 import { becoming, whyNotWritable } from "../findings/becoming.ts";
 import { counted, ok, problem, warning, type Finding } from "../findings/finding.ts";
@@ -47,11 +47,11 @@ export function spoolFindings({ config, account, daemon, now }: Subject): readon
 function contents(config: Config, daemon: number | undefined, now: Time): readonly Finding[] {
   const path = config.spool;
   try {
-    const legs = legsOf(config).filter(({ spool }) => existsSync(spool));
+    const own = withOwnSpool(config).filter((each) => existsSync(each.path));
     return [
       ...waiting(config, daemon, now),
       ...setAside(path),
-      ...legs.flatMap((leg) => [...waitingForOne(leg, config, now), ...setAside(leg.spool)]),
+      ...own.flatMap((each) => [...waitingForOne(each, config, now), ...setAside(each.path)]),
     ];
   } catch (error) {
     const why = reasonOf(error);
@@ -159,14 +159,14 @@ function waiting(config: Config, daemon: number | undefined, now: Time): readonl
 }
 
 /** Logins that wait for one of several stores, while the others have them. */
-function waitingForOne(leg: Config, config: Config, now: Time): readonly Finding[] {
-  const spool = new Spool(leg.spool);
+function waitingForOne({ store, path }: StoreSpool, config: Config, now: Time): readonly Finding[] {
+  const spool = new Spool(path);
   const { entries } = spool.scan();
   const [oldest] = entries;
   if (oldest === undefined) return [];
   const age = now - oldest.time;
   const away = spool.away();
-  const text = `${counted(entries.length, "login")} waiting for ${leg.stores.map(placeOf).join()} only, the oldest for ${span(age)}`;
+  const text = `${counted(entries.length, "login")} waiting for ${placeOf(store)} only, the oldest for ${span(age)}`;
   if (away === undefined && age <= BACKLOG_MS) return [ok(text)];
   if (away !== undefined) {
     return [

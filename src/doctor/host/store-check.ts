@@ -3,8 +3,8 @@ import { parseAddress, type Address } from "../../login/address.ts";
 import type { Time } from "../../lib/clock.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import { hasTable, type Config, type StoreConfig } from "../../config/config.ts";
-import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../../lib/errors.ts";
-import type { Store } from "../../stores/store.ts";
+import { PopbsmtpError, StoreAwayError } from "../../lib/errors.ts";
+import { isStore, type OneWaySink, type Store } from "../../stores/store.ts";
 import { purgeJob } from "./cron-check.ts";
 import { counted, ok, problem, warning, type Finding } from "../findings/finding.ts";
 import type { Subject } from "../findings/subject.ts";
@@ -23,41 +23,52 @@ const UNPURGED_MS = 2 * 3_600_000;
 /** The age of the trial row, which exceeds any lifetime (at most seven days), in milliseconds. */
 const TRIAL_AGE_MS = 30 * 86_400_000;
 
-interface Stores {
-  readonly writer: Store;
-  readonly purger: Store;
+interface Handles {
+  readonly writer: Store | OneWaySink;
+  readonly purger: Store | OneWaySink;
   /** The schema version that this program needs. */
   readonly version: number;
 }
 
-/** @param store the configuration of `stores` */
+/** @param store the configuration of the store */
 export async function storeFindings(
   { config, daemon, now }: Pick<Subject, "config" | "daemon" | "now">,
   store: StoreConfig,
-  stores: Stores,
+  { writer, purger, version }: Handles,
 ): Promise<readonly Finding[]> {
   try {
-    const found = await stores.writer.schemaVersion();
+    if (!isStore(writer) || !isStore(purger)) return [await oneWayFinding(store, writer)];
+    const stores = { writer, purger, version };
+    const found = await writer.schemaVersion();
     const schema = schemaFinding(config, store, stores, found);
     if (schema.level === "problem") return [schema];
     return [
       schema,
-      ...((await stores.writer.caveats?.()) ?? []).map(({ text, remedy }) => warning(text, remedy)),
+      ...((await writer.caveats?.()) ?? []).map(({ text, remedy }) => warning(text, remedy)),
       await rights(stores, config, store, now),
-      ...clockFindings(await stores.writer.skew?.()),
-      await rows(config, daemon, stores.writer, now),
+      ...clockFindings(await writer.skew?.()),
+      await rows(config, daemon, writer, now),
     ];
   } catch (error) {
-    if (error instanceof UnsupportedError) {
-      const shown =
-        store.driver === "drac"
-          ? "reached; only a login shows whether this host may tell it"
-          : "only a login shows whether it is there";
-      return [ok(`${stores.writer.name}: ${shown}`)];
-    }
     if (!(error instanceof StoreAwayError)) throw error;
     return [awayFinding({ config, daemon }, store, error)];
   }
+}
+
+/** A daemon on another host is asked for nothing but whether it is there. */
+async function oneWayFinding({ driver }: StoreConfig, sink: Store | OneWaySink): Promise<Finding> {
+  if (!isStore(sink)) await sink.probe();
+  const shown =
+    driver === "drac"
+      ? "reached; only a login shows whether this host may tell it"
+      : "only a login shows whether it is there";
+  return ok(`${sink.name}: ${shown}`);
+}
+
+interface Stores {
+  readonly writer: Store;
+  readonly purger: Store;
+  readonly version: number;
 }
 
 function schemaFinding(
@@ -106,7 +117,7 @@ async function rights(
     );
     await purger.revoke({ address });
   } catch (error) {
-    if (!(error instanceof PopbsmtpError) || error instanceof UnsupportedError) throw error;
+    if (!(error instanceof PopbsmtpError)) throw error;
     const refused = refusedFinding(config, store, error);
     if (refused !== undefined) return refused;
     return problem(

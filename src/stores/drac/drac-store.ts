@@ -15,7 +15,7 @@ import {
 } from "../../rpc/drac-protocol.ts";
 import { TROUBLE, words } from "../../rpc/message.ts";
 import { portOf } from "../../rpc/rpcbind.ts";
-import { inTurns, OneWayStore } from "../one-way.ts";
+import { inTurns, OneWayDaemon } from "../one-way.ts";
 
 /** How long rpcbind, and then dracd, may take to answer a call. Milliseconds. */
 const ANSWER_MS = 3_000;
@@ -29,7 +29,7 @@ type Version = (typeof DRAC_VERSIONS)[number];
  * A rpc.dracd on some host, told over UDP: version 1 for IPv4, version 2 for IPv6. Where it has no version 2 it cannot be told of
  * IPv6 addresses, and is not.
  */
-export class DracStore extends OneWayStore {
+export class DracStore extends OneWayDaemon {
   readonly name: string;
   readonly #host: string;
   readonly #clients = new Map<Version, Promise<RpcClient | undefined>>();
@@ -56,7 +56,7 @@ export class DracStore extends OneWayStore {
     }
   }
 
-  protected probe(): Promise<void> {
+  probe(): Promise<void> {
     const argument = words();
     return this.#use(1, async (client) => {
       await client.call(

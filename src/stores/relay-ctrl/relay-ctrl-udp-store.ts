@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { Address } from "../../login/address.ts";
 import type { RelayCtrlRemoteStoreConfig } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
-import { inTurns, OneWayStore } from "../one-way.ts";
+import { inTurns, OneWayDaemon } from "../one-way.ts";
 
 /** So many addresses are told at a time. Each has a socket of its own: an answer does not say to what. */
 const OPEN_SOCKETS = 32;
@@ -13,7 +13,7 @@ const OPEN_SOCKETS = 32;
  * Another host's relay-ctrl-udp, told as relay-ctrl-send does: a datagram with the address, again and again until one comes back. It has
  * no IPv6 addresses; they are passed over.
  */
-export class RelayCtrlRemoteStore extends OneWayStore {
+export class RelayCtrlRemoteStore extends OneWayDaemon {
   readonly name: string;
   readonly #config: RelayCtrlRemoteStoreConfig;
 
@@ -39,7 +39,7 @@ export class RelayCtrlRemoteStore extends OneWayStore {
   }
 
   /** All that could be asked is whether it takes an address, which would authorize that. */
-  protected async probe(): Promise<void> {
+  async probe(): Promise<void> {
     await lookup(this.#config.host).catch((error: unknown) => {
       throw this.away(error);
     });

@@ -35,7 +35,7 @@ function started(purge: Purge, options: Partial<PurgerOptions> = {}) {
   const purger = startPurger({
     interval: 1,
     first: 0,
-    openStore: async () => {
+    open: async () => {
       seen.open += 1;
       seen.most = Math.max(seen.most, seen.open);
       return store();
@@ -112,7 +112,7 @@ test("a store that sees to it by itself is not asked again, and nothing is said"
 test("a store that cannot be opened is logged, and tried again", async () => {
   let tries = 0;
   const { purger, seen } = started(async () => 0, {
-    openStore: async () => {
+    open: async () => {
       tries += 1;
       throw new Error("no such driver");
     },
@@ -124,7 +124,7 @@ test("a store that cannot be opened is logged, and tried again", async () => {
 
 test("a store that cannot be closed is logged, and the next turn comes", async () => {
   const { purger, seen } = started(async () => 0, {
-    openStore: async () => ({
+    open: async () => ({
       ...memoryStore(),
       close: () => Promise.reject(new Error("broken pipe")),
     }),

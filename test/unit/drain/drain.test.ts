@@ -5,11 +5,13 @@ import { describe, it, type TestContext } from "node:test";
 import { StoreAwayError } from "../../../src/lib/errors.ts";
 import type { Login } from "../../../src/login/login.ts";
 import { loadConfig } from "../../../src/config/reading/load.ts";
-import { drainOnce, type DrainOptions } from "../../../src/drain/drain.ts";
+import type { DrainOptions } from "../../../src/drain/channel.ts";
+import { drainOnce } from "../../../src/drain/drain.ts";
+import { mainChannel } from "../../../src/drain/drains.ts";
 import { Spool } from "../../../src/spool/spool.ts";
 import { A_TURN } from "../../../src/lib/turns.ts";
 import type { Authorization } from "../../../src/stores/store.ts";
-import { openStores } from "../../../src/writers/open-stores.ts";
+import { openStores, openWriters } from "../../../src/writers/open-stores.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const FILES = 2_000;
@@ -40,15 +42,18 @@ async function setUp(): Promise<Drain> {
   );
   const config = await loadConfig(file);
   const store = openStores(config);
+  const writers = openWriters(config, { now: Date.now });
+  const channel = mainChannel(config, writers, () => undefined);
   await store.install();
   return {
     spool,
     waiting: () => readdirSync(spool).filter((name) => !name.startsWith(".") && name !== "bad"),
-    drain: async (options) => (await drainOnce(config, store, options))?.drained,
+    drain: async (options) => (await drainOnce(channel, options))?.drained,
     breakStore: () => renameSync(join(directory.path, "db"), join(directory.path, "away")),
     rows: () => store.list(),
     [Symbol.asyncDispose]: async () => {
       await store.close();
+      await writers.close();
       await directory[Symbol.asyncDispose]();
     },
   };

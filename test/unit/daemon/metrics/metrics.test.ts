@@ -42,11 +42,12 @@ test("nobody has asked the store yet: whether it is up is not said", () => {
 });
 
 test("the store is up, or not, as it was last time", () => {
-  const metrics = createMetrics();
-  metrics.storeUp(true);
-  assert.equal(scraped(metrics)("popbsmtp_store_up"), 1);
-  metrics.storeUp(false);
-  assert.equal(scraped(metrics)("popbsmtp_store_up"), 0);
+  const up = (isUp: boolean) => {
+    const stores = [{ store: undefined, isUp, spool: undefined }];
+    return scraped(createMetrics(), { ...READINGS, stores })("popbsmtp_store_up");
+  };
+  assert.equal(up(true), 1);
+  assert.equal(up(false), 0);
 });
 
 test("logins are counted by service and outcome, and how long they were held", () => {
@@ -140,9 +141,7 @@ test("what is read when asked is there: spool, memory, build, process", () => {
 });
 
 test("of several stores each is up or not, and has its own logins waiting, by its name", () => {
-  const metrics = createMetrics();
-  metrics.storeUp(true);
-  const value = scraped(metrics, {
+  const value = scraped(createMetrics(), {
     ...READINGS,
     stores: [
       { store: "pgsql db", isUp: false, spool: { logins: 7, oldestSeconds: 60 } },

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Config } from "../../../../src/config/config.ts";
 import { storeFindings } from "../../../../src/doctor/host/store-check.ts";
-import { StoreAwayError, UnsupportedError } from "../../../../src/lib/errors.ts";
-import type { Store } from "../../../../src/stores/store.ts";
+import { StoreAwayError } from "../../../../src/lib/errors.ts";
+import type { OneWaySink, Store } from "../../../../src/stores/store.ts";
 import { memoryStore } from "../../commands/memory-store.ts";
 import { config as defaults, pgsql, subject as defaultSubject } from "../findings/subject.ts";
 
@@ -113,21 +113,22 @@ test("a server that refuses the account, or the database, is no outage", async (
   }
 });
 
-test("a store that tells nothing is not asked for more than whether it is there", async () => {
-  const store = memoryStore();
-  const mute: Store = {
-    ...store,
-    schemaVersion: async () => undefined,
-    revoke: () => Promise.reject(new UnsupportedError("store: drac host: no way to revoke")),
+test("a daemon on another host is asked for nothing but whether it is there", async () => {
+  let probed = 0;
+  const sink: OneWaySink = {
+    name: "drac host",
+    authorize: () => Promise.reject(new Error("nobody is to be authorized")),
+    probe: async () => void (probed += 1),
+    close: () => Promise.resolve(),
   };
   const findings = await storeFindings(
     subject,
     { driver: "drac", host: "host" },
-    { writer: mute, purger: mute, version: 2 },
+    { writer: sink, purger: sink, version: 2 },
   );
   assert.deepEqual(
     findings.map(({ level, text }) => [level, text]),
-    [["ok", "memory: reached; only a login shows whether this host may tell it"]],
+    [["ok", "drac host: reached; only a login shows whether this host may tell it"]],
   );
-  assert.equal(store.recorded.length, 0);
+  assert.equal(probed, 1);
 });

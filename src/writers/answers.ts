@@ -1,5 +1,5 @@
-/** Several stores' answers to one question, put together. */
-import { PopbsmtpError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
+/** The stores' answers to one question, put together. */
+import { PopbsmtpError, StoreAwayError, UnsupportedError, errorOf } from "../lib/errors.ts";
 import type { Authorization } from "../stores/store.ts";
 
 /** What was answered, and why others did not, both in the order of the questions. */
@@ -16,7 +16,7 @@ export async function answersOf<T>(questions: readonly Promise<T>[]): Promise<An
     if (settled.status === "fulfilled") answers.push(settled.value);
     else {
       const { reason }: { readonly reason: unknown } = settled;
-      errors.push(reason instanceof Error ? reason : new Error(String(reason)));
+      errors.push(errorOf(reason));
     }
   }
   return { answers, errors };
@@ -54,6 +54,8 @@ export function together(errors: readonly Error[], rest = ""): Error {
  * does not hold is another's. The latest first.
  */
 export function merged(lists: readonly (readonly Authorization[])[]): readonly Authorization[] {
+  const [first = [], ...others] = lists;
+  if (others.length === 0) return first;
   const rows = new Map<string, Authorization>();
   for (const row of lists.flat()) {
     const key = JSON.stringify([row.address, row.user]);

@@ -1,41 +1,46 @@
-/** Looks an address up in several stores, in their order, so that none that is slow or away holds up an answer which another has. */
-import type { Address } from "../login/address.ts";
+/** Looks an address up in the stores, in their order, so that none that is slow or away holds up an answer which another has. */
 import { withDeadline } from "../lib/deadline.ts";
-import { PartlyAwayError, StoreAwayError, UnsupportedError } from "../lib/errors.ts";
-import { answersOf, joined } from "./several-answers.ts";
+import { PartlyAwayError, StoreAwayError } from "../lib/errors.ts";
+import type { Address } from "../login/address.ts";
 import type { Authorization, Store } from "../stores/store.ts";
+import { answersOf, joined } from "./answers.ts";
 
 /** How long a store has before the next one is asked as well. Milliseconds. */
 const HEAD_START_MS = 20;
 
-/** Where somebody waits: how long a store may take in all, and for how long it is not asked again after it has failed. Milliseconds. */
-const PATIENCE_MS = 300;
-const BACK_OFF_MS = 1_000;
+/** How long a store may take where somebody waits: less than a lookup may take in all (src/lookups/). Milliseconds. */
+const PATIENCE_MS = 450;
 
-export class SeveralLookup {
-  readonly #stores: readonly Asked[];
+/**
+ * How long a store is not asked again, counted from a question that failed, where somebody waits. Less than the second for which
+ * src/lookups/ asks nobody after all have failed. Milliseconds.
+ */
+const BACK_OFF_MS = 900;
+
+export class FirstAnswer {
+  readonly #stores: readonly Respondent[];
 
   /** @param hurry whether somebody waits */
   constructor(stores: readonly Store[], hurry: boolean) {
-    this.#stores = stores.map((store) => new Asked(store, hurry));
+    this.#stores = stores.map((store) => new Respondent(store, hurry));
   }
 
   /**
-   * The authorization that the first store which has one names.
+   * The authorization that the first store which has one says.
    *
-   * @throws PartlyAwayError where one that might have it cannot answer, StoreAwayError where none does, UnsupportedError where
-   *   none can ever
+   * @throws PartlyAwayError where one that might have it cannot answer, StoreAwayError where none does
    */
   async lookup(address: Address): Promise<Authorization | undefined> {
     const { promise: found, resolve } = Promise.withResolvers<Authorization>();
     const questions: Promise<Authorization | undefined>[] = [];
-    for (const store of this.#stores) {
+    for (const [index, store] of this.#stores.entries()) {
       const question = store.lookup(address);
       questions.push(question);
       question.then(
         (answer) => answer && resolve(answer),
         () => undefined,
       );
+      if (index === this.#stores.length - 1) break;
       const first = await Promise.race([
         withDeadline(
           question.catch(() => undefined),
@@ -55,21 +60,18 @@ async function unanimous(
   questions: readonly Promise<Authorization | undefined>[],
 ): Promise<Authorization | undefined> {
   const { answers, errors } = await answersOf(questions);
-  const troubles = errors.filter((error) => !(error instanceof UnsupportedError));
-  if (troubles.length > 0) {
-    const message = joined(troubles);
-    throw answers.length > 0 ? new PartlyAwayError(message) : new StoreAwayError(message);
-  }
-  if (answers.length === 0) throw errors[0];
-  return answers.find((answer) => answer !== undefined);
+  const [only] = errors;
+  if (only === undefined) return answers.find((answer) => answer !== undefined);
+  if (answers.length > 0) throw new PartlyAwayError(joined(errors), { cause: only });
+  throw errors.length === 1 ? only : new StoreAwayError(joined(errors), { cause: only });
 }
 
 /** One of the stores. */
-class Asked {
+class Respondent {
   readonly #store: Store;
   readonly #hurry: boolean;
-  /** When it failed last, and with what. */
-  #failure: { readonly at: number; readonly error: Error } | undefined;
+  /** When a question was put that failed last, and with what. */
+  #failure: { readonly asked: number; readonly error: unknown } | undefined;
   /** Questions that it has not answered in time, and may still. */
   #overdue = 0;
 
@@ -82,19 +84,16 @@ class Asked {
   async lookup(address: Address): Promise<Authorization | undefined> {
     if (!this.#hurry) return this.#store.lookup(address);
     const failure = this.#failure;
-    if (
-      failure !== undefined &&
-      (this.#overdue > 0 || performance.now() - failure.at < BACK_OFF_MS)
-    ) {
+    const asked = performance.now();
+    if (failure !== undefined && (this.#overdue > 0 || asked - failure.asked < BACK_OFF_MS)) {
       throw failure.error;
     }
     try {
       const answer = await this.#inTime(this.#store.lookup(address));
       this.#failure = undefined;
       return answer;
-    } catch (cause) {
-      const error = cause instanceof Error ? cause : new Error(String(cause));
-      this.#failure = { at: performance.now(), error };
+    } catch (error) {
+      this.#failure = { asked, error };
       throw error;
     }
   }

@@ -1,9 +1,10 @@
 /**
- * Several stores, and the spool that each has of its own for what it has not taken yet:
+ * The spool that each of several stores has of its own for what it has not taken yet:
  *
  *     <spool>/stores/<driver>-<where>-<hash>/     logins (keep.ts) and all that a spool has but FIFOs (spool.ts)
  *
- * So one that is away holds up no other, and misses nothing.
+ * So one that is away holds up no other, and misses nothing. A single store has no need of that: what it has not taken stays in the
+ * spool.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, renameSync, rmSync } from "node:fs";
@@ -18,19 +19,30 @@ import { inTurns } from "../lib/turns.ts";
 /** The part of a spool that belongs to one of several stores. */
 const HOME = "stores";
 
-/** The configuration as each of several stores sees it: alone, with its own spool. None where there is one store. */
-export function legsOf(config: Config): readonly Config[] {
-  if (config.stores.length < 2) return [];
-  return config.stores.map((store) => ({
-    ...config,
-    spool: join(config.spool, HOME, directoryName(store)),
-    stores: [store],
-  }));
+/** The spool where logins wait for a store: its own, or the spool itself where there is no other store. */
+export function spoolOf(
+  { spool, stores }: Pick<Config, "spool" | "stores">,
+  store: StoreConfig,
+): string {
+  return stores.length === 1 ? spool : join(spool, HOME, directoryName(store));
 }
 
-/** The same leg with the configuration as it is now; as it was, where it is in there no more. */
-export function sameLeg(leg: Config, config: Config): Config {
-  return legsOf(config).find(({ spool }) => spool === leg.spool) ?? leg;
+/** The configuration as one of its stores sees it. */
+export function alone(config: Config, store: StoreConfig): Config {
+  return { ...config, spool: spoolOf(config, store), stores: [store] };
+}
+
+/** A store, and the spool that it has of its own. */
+export interface StoreSpool {
+  readonly store: StoreConfig;
+  readonly path: string;
+}
+
+/** The stores that have a spool of their own. */
+export function withOwnSpool(config: Config): readonly StoreSpool[] {
+  return config.stores
+    .map((store) => ({ store, path: spoolOf(config, store) }))
+    .filter(({ path }) => path !== config.spool);
 }
 
 /** For people to recognise, and different for different places. */
@@ -48,7 +60,7 @@ function directoryName(store: StoreConfig): string {
  * @param report takes a line about what could not be moved
  */
 export async function reclaim(config: Config, report: (line: string) => void): Promise<void> {
-  const kept = new Set(legsOf(config).map(({ spool }) => basename(spool)));
+  const kept = new Set(withOwnSpool(config).map(({ path }) => basename(path)));
   const home = join(config.spool, HOME);
   if (!isOwnDirectory(home)) return;
   for (const name of directories(home)) {

@@ -1,0 +1,100 @@
+/** All drains of a configuration: that of the spool, from where logins go to every store, and that of each store's own spool. */
+import { existsSync } from "node:fs";
+import type { Config } from "../config/config.ts";
+import { makeSpool } from "../spool/keep.ts";
+import { Spool } from "../spool/spool.ts";
+import { answersOf, together } from "../writers/answers.ts";
+import type { WriterGroup } from "../writers/group.ts";
+import { reclaim } from "../writers/store-spools.ts";
+import type { Channel, DrainOptions } from "./channel.ts";
+import { drainOnce, drainUntil, type Drained, type DrainUntilOptions } from "./drain.ts";
+
+/** What is in the spool goes to every store. */
+export function mainChannel(
+  config: Config,
+  writers: WriterGroup,
+  report: (line: string) => void,
+): Channel {
+  const { spool, exclude, lifetime } = config;
+  return { spool, to: writers, exclude, lifetime, prepare: () => reclaim(config, report) };
+}
+
+/** What is in a store's own spool goes to that store. None where a single store has the spool itself. */
+function ownChannels({ spool, exclude, lifetime }: Config, { writers }: WriterGroup): Channel[] {
+  return writers
+    .filter((writer) => writer.spool !== spool)
+    .map((writer) => ({ spool: writer.spool, to: writer, exclude, lifetime }));
+}
+
+/** The drains of the stores' own spools, at work. */
+export interface OwnDrains {
+  /** Whether a login waits for a store that is away, and would still be of use there. */
+  readonly isNeeded: () => Promise<boolean>;
+  /** Writes what can be written, and resolves when all have ended. */
+  stop(): Promise<void>;
+}
+
+/** Starts one for each store that has a spool of its own, so that none waits for another. */
+export function startOwnDrains(
+  config: Config,
+  writers: WriterGroup,
+  options: Omit<DrainUntilOptions, "isAwaited" | "before">,
+): OwnDrains {
+  const { now = Date.now } = options;
+  const leave = new AbortController();
+  const channels = ownChannels(config, writers);
+  const drains = channels.map((channel) =>
+    drainUntil(channel, leave.signal, {
+      ...options,
+      isAwaited: false,
+      before: () => makeSpool(channel.spool),
+    }),
+  );
+  return {
+    isNeeded: async () => {
+      for (const channel of channels) if (await isOfUse(channel, now())) return true;
+      return false;
+    },
+    stop: async () => {
+      leave.abort();
+      await Promise.all(drains);
+    },
+  };
+}
+
+/** What {@link drainAllOnce} did. */
+export interface AllDrained extends Drained {
+  /** The spools at which another drain is at work and does the same. */
+  readonly elsewhere: readonly string[];
+}
+
+/**
+ * Drains the spool once, and then the stores' own.
+ *
+ * @throws what {@link drainOnce} does, for all of them, after each has been drained that could be
+ */
+export async function drainAllOnce(
+  config: Config,
+  writers: WriterGroup,
+  options: DrainOptions & { readonly report: (line: string) => void },
+): Promise<AllDrained> {
+  const elsewhere: string[] = [];
+  const once = async (channel: Channel, more: DrainOptions) => {
+    const done = await drainOnce(channel, more);
+    if (done === undefined) elsewhere.push(channel.spool);
+    return done?.drained ?? 0;
+  };
+  const main = await answersOf([once(mainChannel(config, writers, options.report), options)]);
+  const waiting = ownChannels(config, writers).filter(({ spool }) => existsSync(spool));
+  const own = await answersOf(
+    waiting.map((channel) => once(channel, { ...options, onProgress: () => undefined })),
+  );
+  const errors = [...main.errors, ...own.errors];
+  if (errors.length > 0) throw together(errors);
+  return { drained: main.answers[0] ?? 0, elsewhere };
+}
+
+async function isOfUse({ spool, lifetime }: Channel, now: number): Promise<boolean> {
+  const { newest } = (await new Spool(spool).survey()).backlog;
+  return newest !== undefined && now - newest.time <= lifetime;
+}
