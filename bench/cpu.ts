@@ -1,21 +1,29 @@
-/** How much CPU time everything that the bench has started has used: servers, wrappers, drains, and what they start in turn. */
+/**
+ * The CPU time of all processes that the bench has started: servers, wrappers, drains, and their
+ * children.
+ */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { atExit } from "../test/support/at-exit.ts";
 
 const ROOT = "/sys/fs/cgroup";
 
-/** The unit of /proc/stat, USER_HZ in proc(5): the same on every architecture that Debian has. */
+/**
+ * The unit of /proc/stat, USER_HZ in proc(5), which is the same on every architecture of Debian.
+ */
 const TICKS_PER_SECOND = 100;
 
 export interface CpuMeter extends Disposable {
-  /** CPU seconds so far, without this process's own. */
+  /** CPU seconds so far, without those of this process. */
   read(): number;
-  /** How it measures, and how exactly. */
+  /** The method of measuring, and its precision. */
   readonly method: string;
 }
 
-/** Call it before anything is started. It needs root for a control group; else it takes all that the machine does. */
+/**
+ * Call it before starting any process. A control group requires root; without one, the meter counts
+ * the CPU time of the whole machine.
+ */
 export function openCpuMeter(): CpuMeter {
   const home = ownGroup();
   const group =
@@ -26,7 +34,7 @@ export function openCpuMeter(): CpuMeter {
     try {
       rmdirSync(group);
     } catch {
-      // a process that was killed is not gone yet; an empty group does no harm
+      // a killed process may still exist; an empty group does no harm
     }
   };
   const exit = atExit(leave);

@@ -1,26 +1,31 @@
-/** `popbsmtp serve` on its own, neither under Dovecot nor under systemd. */
+/** `popbsmtp serve` alone, under neither Dovecot nor systemd. */
 import { createConnection } from "node:net";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startServerProcess } from "../test/support/server-process.ts";
 import { postLoginRequest } from "../test/support/serve.ts";
 
-/** The sockets it has, by the key of [serve]; a file of that name in the daemon's directory is one. */
+/**
+ * Its sockets, by the key of [serve], which is also the name of the file in the daemon's directory.
+ */
 export const ROLES = ["dict", "imap", "pop3", "policy", "socketmap"] as const;
 
 export interface Daemon extends AsyncDisposable {
-  /** Where it listens. */
+  /** The path of a socket. */
   socket(role: (typeof ROLES)[number]): string;
-  /** Does what Dovecot's imap does at a login; returns the milliseconds from connecting to the end of the answer. */
+  /**
+   * Reports a login as Dovecot's imap does; returns the milliseconds from connecting to the end of
+   * the answer.
+   */
   login(address: string, user: string): Promise<number>;
-  /** What it has in memory now, and the most that it had. MB. */
+  /** Its current memory, and the maximum so far, in MB. */
   memory(): { readonly now: number; readonly most: number };
 }
 
 export interface DaemonOptions {
-  /** Where its sockets are, and its log is to be. */
+  /** The directory of its sockets and its log. */
   readonly directory: string;
-  /** Its process id, once it is at work. */
+  /** Its process id, once it is ready. */
   readonly pid: () => number | undefined;
 }
 

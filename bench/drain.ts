@@ -1,4 +1,4 @@
-/** How fast a drain empties a spool: after an outage, say. */
+/** How fast a drain empties a spool, for example after an outage. */
 import { linkSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Terminal } from "../src/lib/terminal.ts";
@@ -9,7 +9,7 @@ import { statistics } from "./statistics.ts";
 const ROUNDS = 3;
 
 export interface DrainBenchOptions {
-  /** How many wait in the spool. */
+  /** The number of logins in the spool. */
   readonly logins: number;
 }
 
@@ -47,7 +47,7 @@ export async function drain(
   ].join("\n");
 }
 
-/** Logins as the wrapper writes them, a microsecond apart. */
+/** Writes logins as the wrapper does, a microsecond apart. */
 function writeLogins(directory: string, logins: number): void {
   mkdirSync(directory);
   const start = Date.now() * 1000 - logins;
@@ -60,7 +60,10 @@ function writeLogins(directory: string, logins: number): void {
   }
 }
 
-/** Links, not copies: ext4 passes over inodes that were in use until lately, and takes longer and longer to make new ones. */
+/**
+ * Links instead of copies: ext4 walks over recently used inodes, and takes longer and longer to
+ * create new ones.
+ */
 function fill(spool: string, stock: string): void {
   for (const name of readdirSync(stock)) linkSync(join(stock, name), join(spool, name));
 }

@@ -1,4 +1,4 @@
-/** What the numbers were measured on. */
+/** The machine that the numbers were measured on. */
 import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism, cpus, release } from "node:os";
 import { basename, dirname } from "node:path";
@@ -29,7 +29,7 @@ async function serverVersion(rows: Promise<Record<string, unknown>[]>): Promise<
 
 interface FileSystem {
   readonly name: string;
-  /** What makes it unlike a mail server's. */
+  /** How it differs from a mail server's. */
   readonly caveat?: string;
 }
 

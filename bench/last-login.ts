@@ -3,9 +3,10 @@ import { join } from "node:path";
 import type { Site } from "./site.ts";
 
 /**
- * Dovecot's own way to write logins to a database, in dovecot.conf: the plugin last_login with an SQL dict, which is asked before a
- * user is let in (https://doc.dovecot.org/2.3/configuration_manual/lastlogin_plugin/). It knows users, not addresses; `rivals` has
- * made the table.
+ * Dovecot's own way to write logins to a database, as lines of dovecot.conf: the plugin last_login
+ * with an SQL dict, which users wait for
+ * (https://doc.dovecot.org/2.3/configuration_manual/lastlogin_plugin/). It records users, not
+ * addresses; `rivals` has created the table.
  */
 export function lastLogin({ path, owner, postgres }: Site): string {
   const dict = join(path, "last-login.conf");
@@ -41,7 +42,7 @@ service dict {
 `;
 }
 
-/** The same plugin with a dict server at `socket` that somebody else runs. */
+/** The same plugin with another program's dict server at `socket`. */
 export function dictListener(socket: string): string {
   return `
 mail_plugins = last_login

@@ -1,7 +1,8 @@
 /**
- * The least that can serve Dovecot in Node: what popbsmtp's own sockets are measured against. Each is a process of its own:
+ * The minimal Node services for Dovecot, against which popbsmtp's sockets are measured. Each is a
+ * process of its own:
  *
- *     node bench/least.ts dict SOCKET            takes logins of the last_login plugin, and answers; records nothing
+ *     node bench/least.ts dict SOCKET            answers the last_login plugin; records nothing
  *     node bench/least.ts post-login SOCKET ...  makes one upsert for each login, and answers
  */
 import { chmodSync, existsSync } from "node:fs";
@@ -12,12 +13,12 @@ import { Client } from "pg";
 import { startServerProcess } from "../test/support/server-process.ts";
 import type { DatabaseServer } from "../test/support/database-server.ts";
 
-/** A least service, listening at `socket`. */
+/** A minimal service at `socket`. */
 export interface Least extends AsyncDisposable {
   readonly socket: string;
 }
 
-/** Starts one; `directory` takes its socket and its log. */
+/** Starts one, with its socket and its log in `directory`. */
 export async function startLeast(
   kind: "dict" | "post-login",
   directory: string,

@@ -1,16 +1,19 @@
 /*
  * load SOCKET CONNECTIONS ANSWERS RATE END
  *
- * Asks a server on a Unix socket until it has given so many answers, over so many connections at once, each with one request
- * under way. The requests are read from stdin first, each ended by a NUL; they are asked in turn, again and again.
+ * Sends requests to a server on a Unix socket until it has given ANSWERS answers, over CONNECTIONS
+ * connections with one request each at a time. Before that, reads the requests from stdin, each
+ * with a NUL at its end; they are sent in turn, repeatedly.
  *
- * END is what an answer ends with; a connection then asks again. If END is empty, the server ends it by closing the
- * connection, and another one is opened for the next request.
+ * END is the end of an answer, after which the connection sends the next request. If END is empty,
+ * the server closes the connection after an answer, and the next request opens a new one.
  *
- * RATE is how many requests a second there are to be; each is due at its own moment, and its time counts from then, though all
- * connections may be busy. 0: a connection asks as soon as it has its answer.
+ * RATE is the number of requests a second. Each is due at a moment of its own, and its time counts
+ * from then, even if all connections are busy. 0: a connection sends a request as soon as it has
+ * its answer.
  *
- * Writes the seconds that all took, and the milliseconds within which 50, 95, 99 and 100 of 100 answers came.
+ * Writes the seconds for all answers, and the milliseconds within which 50, 95, 99 and 100 per cent
+ * of the answers arrived.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +91,7 @@ static void ask(struct connection *c, double due)
 		fail("write");
 }
 
-/* Whether that was all of an answer. */
+/* Whether the answer is complete. */
 static int is_answered(struct connection *c, const char *end)
 {
 	char buffer[4096];

@@ -5,7 +5,7 @@ import { runOk } from "../test/support/run.ts";
 
 const SOURCE = fileURLToPath(new URL("load.c", import.meta.url));
 
-/** Compiles the load; returns its path. */
+/** Compiles load.c; returns the program's path. */
 export async function compileLoad(directory: string): Promise<string> {
   const program = join(directory, "load");
   await runOk("cc", ["-O2", "-o", program, SOURCE]);
@@ -13,28 +13,34 @@ export async function compileLoad(directory: string): Promise<string> {
 }
 
 export interface LoadOptions {
-  /** Asked in turn, again and again, until there are so many answers. */
+  /** Sent in turn, repeatedly, until the server has sent `answers`. */
   readonly requests: readonly string[];
   readonly answers: number;
-  /** At once, each with one request under way. */
+  /** The number of connections, each with one request at a time. */
   readonly connections: number;
-  /** Requests a second, each due at its own moment. Default: as soon as a connection has its answer. */
+  /**
+   * Requests a second, each due at a moment of its own. Default: as soon as a connection has its
+   * answer.
+   */
   readonly rate?: number;
-  /** What an answer ends with, and the next request follows. Default: the server closes the connection. */
+  /**
+   * The end of an answer, after which the next request follows. Default: the server closes the
+   * connection.
+   */
   readonly end?: string;
-  /** Which core it is to stay on. Default: the kernel's choice. */
+  /** The core to run on. Default: the kernel's choice. */
   readonly core?: number;
 }
 
 export interface Load {
   readonly answersPerSecond: number;
-  /** Milliseconds within which so many of 100 were answered. */
+  /** Milliseconds: the 50th and 99th percentile, and the maximum. */
   readonly median: number;
   readonly p99: number;
   readonly longest: number;
 }
 
-/** Puts a server on a Unix socket under load (load.c). Throws where it does not answer. */
+/** Puts a server on a Unix socket under load (load.c). Throws if it does not answer. */
 export async function load(
   program: string,
   socket: string,
@@ -53,7 +59,7 @@ export function pinned(core: number, command: readonly string[]): readonly strin
   return ["taskset", "-c", String(core), ...command];
 }
 
-/** Two cores that this process may use; twice the same where it has but one. */
+/** Two cores that this process may use; the same one twice if there is only one. */
 export function twoCores(): readonly [number, number] {
   const status = readFileSync("/proc/self/status", "utf8");
   const listed = /^Cpus_allowed_list:\s+(.*)$/m.exec(status)?.[1] ?? "0";

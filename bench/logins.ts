@@ -1,6 +1,6 @@
 /**
- * Real IMAP logins through Dovecot, which asks the daemon, runs a wrapper (script-login), or writes to a dict by itself: one at a time,
- * and fifty.
+ * Real IMAP logins through Dovecot, which asks the daemon, runs a wrapper (script-login), or writes
+ * to a dict itself: one at a time, and fifty.
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -21,19 +21,28 @@ import type { BenchStore } from "./stores.ts";
 
 const CLIENTS = 50;
 
-/** Logins between two looks at the CPU time. */
+/** The number of logins between two readings of the CPU time. */
 const BLOCK = { alone: 10, together: 100 };
 
-/** Those that start programs are slow: of the blocks of logins fifty at a time, they take part in every so many only. */
+/**
+ * Contenders that start programs are slow: with fifty logins at a time, they take part in one of
+ * this many blocks.
+ */
 const SLOW_EVERY = 10;
 
-/** Milliseconds after a block, for what its logins leave to be done: processes to end, connections to be closed. */
+/**
+ * Milliseconds after a block for the processes of its logins to exit and their connections to
+ * close.
+ */
 const SETTLE_MS = 30;
 
-/** A daemon has compiled its code after so many logins, as it has after a minute of a mail server's day. */
+/**
+ * The number of logins after which a daemon has compiled its code, as after a minute on a mail
+ * server.
+ */
 const WARM_UP: Readonly<Record<"dict" | "post-login", LoadOptions>> = {
   dict: {
-    // the first one opens the conversation
+    // the first request opens the conversation
     requests: Array.from(
       { length: 2_000 },
       (_, number) =>
@@ -51,12 +60,15 @@ const WARM_UP: Readonly<Record<"dict" | "post-login", LoadOptions>> = {
 };
 
 export interface LoginsOptions {
-  /** How many logins one at a time, and how many fifty at a time; of the latter, a tenth for whoever starts programs. */
+  /**
+   * The number of logins one at a time, and fifty at a time; of the latter, a tenth for contenders
+   * that start programs.
+   */
   readonly alone: number;
   readonly together: number;
 }
 
-/** What was measured of one contender's logins, at one number at a time. */
+/** The measurements of one contender at one concurrency. */
 class Tally {
   readonly times: number[] = [];
   wallMs = 0;
@@ -75,7 +87,7 @@ interface Contender {
   readonly name: string;
   readonly dovecot: Dovecot;
   readonly station: Station | undefined;
-  /** Takes part in every so many blocks of logins fifty at a time. */
+  /** Takes part in one of this many blocks with fifty logins at a time. */
   readonly every: number;
   readonly alone: Tally;
   readonly together: Tally;
@@ -89,7 +101,7 @@ export async function logins(
 ): Promise<string> {
   await using stack = new AsyncDisposableStack();
   const contenders = await enter(site, stack, terminal);
-  // mailboxes are made at the first login
+  // the first login of a user creates the mailbox
   for (const { dovecot, name } of contenders) {
     terminal.progress(`logins: the first of each user, ${name}`);
     await storm(dovecot, CLIENTS, CLIENTS, new Tally());
@@ -135,7 +147,7 @@ async function enter(
   const addWrapper = (name: string, wrapper: readonly string[], station?: Station) =>
     add(
       name,
-      // vsz_limit: as popbsmtp print dovecot says, and the same for all
+      // the vsz_limit of popbsmtp print dovecot, for all contenders
       { postLogin: { imap: wrapper.join(" ") }, postLoginUser: site.owner.name, vszLimit: "0" },
       { every: SLOW_EVERY, ...(station !== undefined && { station }) },
     );
@@ -223,7 +235,10 @@ async function measure(
   tally.cpuSeconds += cpu.read() - before;
 }
 
-/** So many logins by clients that start over as soon as they are logged out; each is another user, at another address. */
+/**
+ * Logs in `total` times with clients that start again as soon as they have logged out, each time as
+ * another user from another address.
+ */
 async function storm(
   dovecot: Dovecot,
   clients: number,

@@ -1,4 +1,7 @@
-/** `npm run bench`: prints tables of what popbsmtp and its rivals cost on this machine, measured in turns in one run. */
+/**
+ * `npm run bench`: prints tables of the costs of popbsmtp and its rivals on this machine, measured
+ * in turns in one run.
+ */
 import { parseArgs } from "node:util";
 import { processTerminal, type Terminal } from "../src/lib/terminal.ts";
 import { openCpuMeter, type CpuMeter } from "./cpu.ts";
@@ -60,7 +63,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** What the command line asks for; undefined where it is wrong. */
+/** The parsed command line; undefined if it is wrong. */
 function parse():
   | { readonly names: readonly string[]; readonly amount: Amount }
   | "help"
@@ -91,7 +94,7 @@ function parse():
 
 async function run(names: readonly string[], amount: Amount, terminal: Terminal): Promise<void> {
   const start = performance.now();
-  // before anything is started that it is to measure
+  // before starting the processes to measure
   using cpu = openCpuMeter();
   terminal.progress("starting the servers");
   await using site = await openSite();

@@ -1,4 +1,4 @@
-/** How much memory the daemon has after many logins. */
+/** The daemon's memory after many logins. */
 import type { Terminal } from "../src/lib/terminal.ts";
 import { postLoginRequest } from "../test/support/serve.ts";
 import { load } from "./load.ts";
@@ -7,10 +7,10 @@ import type { Site } from "./site.ts";
 
 const CONNECTIONS = 50;
 
-/** Addresses that users log in from, each another user. */
+/** The number of addresses, each of another user. */
 const ADDRESSES = 100_000;
 
-/** So often in between its memory is looked at. */
+/** The number of readings in between. */
 const LOOKS = 5;
 
 export interface MemoryOptions {

@@ -1,4 +1,7 @@
-/** The daemon's answers to mail servers: as many as it can, so many a second, and through Postfix beside Postfix's own map. */
+/**
+ * The daemon's answers to mail servers: as many as possible, at a fixed rate, and through Postfix,
+ * compared with Postfix's own map.
+ */
 import type { Terminal } from "../src/lib/terminal.ts";
 import type { CpuMeter } from "./cpu.ts";
 import { load, twoCores, type Load } from "./load.ts";
@@ -8,16 +11,16 @@ import { smtp } from "./smtp.ts";
 
 const CONNECTIONS = 50;
 
-/** Offered beside all that it takes. Requests a second. */
+/** The fixed rate, in requests a second. */
 const OFFERED = 20_000;
 
-/** Clients that ask; every second one has logged in. */
+/** The number of clients that Postfix asks about; every other one has logged in. */
 const CLIENTS = 200;
 
 export interface PolicyOptions {
-  /** How many answers of each kind are asked for. */
+  /** The number of answers of each kind. */
   readonly answers: number;
-  /** How many SMTP sessions for each contender. */
+  /** The number of SMTP sessions of each contender. */
   readonly sessions: number;
 }
 
@@ -60,7 +63,7 @@ export async function policy(
       };
       terminal.progress(`policy: ${name}`);
       const socket = daemon.socket(role);
-      // compiled code, as after a minute of a mail server's day
+      // warm-up: compiled code, as after a minute on a mail server
       await load(site.load, socket, { ...options, answers: answers / 4 });
       const most = await load(site.load, socket, { ...options, answers });
       const offered = await load(site.load, socket, { ...options, answers, rate: OFFERED });
@@ -74,7 +77,7 @@ function addressOf(client: number): string {
   return `2001:db8::${(client + 1).toString(16)}`;
 }
 
-/** As Postfix 3.7 asks. */
+/** A request of Postfix 3.7. */
 function policyRequest(address: string): string {
   const attributes = {
     request: "smtpd_access_policy",

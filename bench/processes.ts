@@ -1,4 +1,7 @@
-/** Whole processes: what it costs to go through a wrapper to /bin/true, from the start of the one to the end of the other. */
+/**
+ * Whole processes: the time to run /bin/true through a wrapper, from the start of the wrapper to
+ * the exit of /bin/true.
+ */
 import type { Terminal } from "../src/lib/terminal.ts";
 import { goals, table, type Goal } from "./report.ts";
 import type { Site } from "./site.ts";
@@ -7,7 +10,10 @@ import { statistics, type Statistics } from "./statistics.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { BenchStore } from "./stores.ts";
 
-/** A cold start takes a hundred times as long as the others; it is measured at every so many turns only. */
+/**
+ * A cold start takes a hundred times as long as the others, so it is measured only in one of this
+ * many turns.
+ */
 const COLD_EVERY = 10;
 
 export interface ProcessesOptions {
@@ -18,9 +24,9 @@ interface Contender {
   readonly name: string;
   readonly stopwatch: Stopwatch;
   readonly every: number;
-  /** Puts everything as it is to be before each run; not measured. */
+  /** Prepares a run; not measured. */
   readonly prepare: () => Promise<void>;
-  /** Waits until nothing of a run is still going on; not measured. */
+  /** Waits until everything that a run has started is done; not measured. */
   readonly settle: () => Promise<void>;
   readonly times: number[];
 }
@@ -91,7 +97,7 @@ const WIKI_PGSQL = "the wiki's PostgreSQL script";
 
 const nothing = () => Promise.resolve();
 
-/** Has a drain started, and lets it do enough to be at its usual speed. */
+/** Starts a drain, and gives it enough work to reach its usual speed. */
 export async function warmUp(site: Site, station: Station): Promise<void> {
   await using stopwatch = new Stopwatch(site, [...station.wrapper(), "/bin/true"], 254);
   for (let run = 0; run < 20; run++) {

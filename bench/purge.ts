@@ -1,4 +1,4 @@
-/** Whether a login has to wait while many expired rows are deleted. */
+/** Whether logins wait while many expired rows are deleted. */
 import type { Terminal } from "../src/lib/terminal.ts";
 import { warmUp } from "./processes.ts";
 import { goals, table, type Goal } from "./report.ts";
@@ -7,24 +7,24 @@ import { statistics, type Statistics } from "./statistics.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import type { BenchStore } from "./stores.ts";
 
-/** Milliseconds of logins without a purge, to compare with. */
+/** Milliseconds of logins without a purge, for comparison. */
 const QUIET_MS = 1_500;
 
-/** Logins before the daemon's are measured: then its code is compiled. */
+/** The number of logins before those that are measured: the daemon's code is compiled by then. */
 const WARM = 200;
 
 export interface PurgeBenchOptions {
-  /** How many rows there are to delete. */
+  /** The number of rows to delete. */
   readonly expired: number;
 }
 
 interface Purged {
-  /** The store, and how logins come. */
+  /** The store, and how logins are reported. */
   readonly name: string;
   readonly seconds: number;
   readonly quiet: Statistics;
   readonly purging: Statistics;
-  /** The first thing that a login has said. */
+  /** The first error of a login. */
   readonly complaint?: string | undefined;
 }
 

@@ -1,12 +1,12 @@
 /** Tables and goals as plain text. */
 
-/** A number to reach (DESIGN.md). */
+/** A number to reach. */
 export interface Goal {
   readonly what: string;
   readonly value: number;
   readonly bound: "at most" | "at least";
   readonly limit: number;
-  /** What value and limit are in. Default "x", times. */
+  /** The unit of value and limit. Default "x", times. */
   readonly unit?: string;
 }
 
@@ -17,7 +17,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
   );
 }
 
-/** What was to be reached and what was. */
+/** The goals, and whether they were reached. */
 export function goals(all: readonly Goal[]): string {
   const rows = all.map(({ what, value, bound, limit, unit = "x" }) => {
     const reached = bound === "at most" ? value <= limit : value >= limit;

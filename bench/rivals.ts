@@ -1,9 +1,12 @@
-/** What popbsmtp is measured against: doing nothing, in a shell, and the scripts of the Dovecot wiki (HowTo/PopBSMTPAndDovecot). */
+/**
+ * What popbsmtp is compared with: empty shell scripts, and the scripts of the Dovecot wiki
+ * (HowTo/PopBSMTPAndDovecot).
+ */
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DatabaseServer } from "../test/support/database-server.ts";
 
-/** Scripts to be put in front of a program. */
+/** Scripts that run before a program. */
 export interface Rivals {
   readonly dash: string;
   readonly bash: string;
@@ -11,7 +14,7 @@ export interface Rivals {
   readonly wikiPgsql: string;
 }
 
-/** Writes the scripts into a directory, and the wiki's tables into the databases. */
+/** Writes the scripts into a directory, and creates the wiki's tables in the databases. */
 export async function writeRivals(
   directory: string,
   { mariadb, postgres }: { readonly mariadb: DatabaseServer; readonly postgres: DatabaseServer },
@@ -40,7 +43,10 @@ export async function writeRivals(
   };
 }
 
-/** The later, and leaner, of the wiki's two for MySQL; with the password in $HOME/.my.cnf, as the other has it. */
+/**
+ * The later and leaner of the wiki's two scripts for MySQL, with the password in $HOME/.my.cnf, as
+ * in the other.
+ */
 function wikiMysql(mariadb: DatabaseServer, directory: string): string {
   const home = join(directory, "wiki-home");
   mkdirSync(home);
@@ -62,7 +68,10 @@ exec "$@"
 `;
 }
 
-/** Without its substring(): that is for addresses that begin with ::ffff:, as Dovecot 1 writes them. */
+/**
+ * Without its substring(), which is for addresses that begin with ::ffff:, as Dovecot 1 writes
+ * them.
+ */
 function wikiPgsql({ socket, port, user, database }: DatabaseServer, log: string): string {
   return `#!/bin/sh
 (

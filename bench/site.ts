@@ -15,11 +15,14 @@ import { mysqlStore, pgsqlStore, sqliteStore, type BenchStore } from "./stores.t
 
 const BUILT = fileURLToPath(new URL("../bin/popbsmtp", import.meta.url));
 
-/** What all tables are measured on. */
+/** The environment of all tables. */
 export interface Site extends AsyncDisposable {
-  /** All files are in this directory; the databases' directories and the spools are on the same file system. */
+  /**
+   * The directory of all files; the databases' directories and the spools are on the same file
+   * system.
+   */
   readonly path: string;
-  /** Whom wrappers and drains run as: an account without privileges, as under Dovecot 2. */
+  /** The user of wrappers and drains: an account without privileges, as under Dovecot 2. */
   readonly owner: Account;
   readonly stopwatch: string;
   readonly load: string;
@@ -27,7 +30,7 @@ export interface Site extends AsyncDisposable {
   readonly stores: readonly BenchStore[];
   readonly postgres: DatabaseServer;
   readonly mariadb: DatabaseServer;
-  /** popbsmtp on a store; `name` is nobody else's. */
+  /** popbsmtp on a store; `name` must be unique. */
   station(store: BenchStore, name: string): Promise<Station>;
 }
 
@@ -62,7 +65,7 @@ export async function openSite(): Promise<Site> {
   };
 }
 
-/** The executable with its Node beside it: the working copy's need not be within reach of the owner. */
+/** Copies the executable and its Node, because the owner may not be able to reach the checkout. */
 function installProgram(directory: string): string {
   const bin = join(directory, "bin");
   const program = join(bin, "popbsmtp");

@@ -1,4 +1,4 @@
-/** Whole SMTP sessions as far as RCPT, with Postfix asking the daemon, or the database by itself. */
+/** Whole SMTP sessions up to RCPT, with Postfix asking the daemon, or the database itself. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { startPostfix, type Postfix, type PostfixOptions } from "../test/support/postfix.ts";
 import type { Terminal } from "../src/lib/terminal.ts";
@@ -10,10 +10,10 @@ import { statistics } from "./statistics.ts";
 
 const CLIENTS = 10;
 
-/** Sessions before it is another contender's turn. */
+/** The number of sessions in a contender's turn. */
 const BLOCK = 50;
 
-/** Milliseconds after a block, for what its sessions leave to be done. */
+/** Milliseconds after a block for its sessions to end. */
 const SETTLE_MS = 30;
 
 export interface SmtpOptions {
@@ -46,7 +46,7 @@ export async function smtp(
   const add = async (name: string, options: PostfixOptions) => {
     const postfix = stack.use(await startPostfix(options));
     const contender = { name, postfix, times: [], wallMs: 0, cpuSeconds: 0 };
-    // its smtpds are there from now on, and know whom to ask
+    // starts its smtpds, and connects them to the daemon or the database
     await measure({ ...contender, times: [] }, CLIENTS, cpu);
     contenders.push(contender);
   };
@@ -78,7 +78,10 @@ async function map(station: Station): Promise<PostfixOptions> {
   };
 }
 
-/** So many sessions by clients that come back as soon as they are answered. Throws where one may not relay. */
+/**
+ * Runs `total` sessions with clients that start again as soon as they are answered. Throws if a
+ * client may not relay.
+ */
 async function measure(contender: Contender, total: number, cpu: CpuMeter): Promise<void> {
   const { name, postfix, times } = contender;
   let left = total;

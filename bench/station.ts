@@ -26,7 +26,7 @@ export class Station implements AsyncDisposable {
     this.#exit = atExit(() => this.#signalDrain("SIGKILL"));
   }
 
-  /** Writes the configuration and makes the spool below `directory`, and the store's tables. */
+  /** Writes the configuration, and creates the spool below `directory` and the store's tables. */
   static async open(
     program: string,
     store: BenchStore,
@@ -52,25 +52,25 @@ export class Station implements AsyncDisposable {
     );
     const station = new Station(program, store, config, new Spool(spool));
     await station.popbsmtp("schema", "install");
-    // with the directory, where the daemon makes its sockets
+    // with the directory, in which the daemon creates its sockets
     await runOk("chown", [`${String(owner.uid)}:${String(owner.gid)}`, spool, directory]);
     return station;
   }
 
-  /** The words to put in front of a program. */
+  /** The words that precede a program's. */
   wrapper(...options: readonly string[]): readonly string[] {
     return [this.#program, "--config", this.config, "--service", "imap", ...options];
   }
 
-  /** Runs one of popbsmtp's other commands; returns what it prints. */
+  /** Runs another command of popbsmtp, and returns its output. */
   async popbsmtp(...words: readonly string[]): Promise<string> {
     return await runOk(this.#program, ["--config", this.config, ...words], { timeout: 600_000 });
   }
 
   /**
-   * Starts the daemon, alone, as root starts it, and waits until it is at work.
+   * Starts the daemon alone, as root, and waits until it is ready.
    *
-   * @param core which it is to stay on, whatever it does. Default: the kernel's choice
+   * @param core the core to run on. Default: the kernel's choice
    */
   async serve({ core }: { readonly core?: number } = {}): Promise<Daemon> {
     const directory = dirname(this.config);
@@ -81,7 +81,7 @@ export class Station implements AsyncDisposable {
     });
   }
 
-  /** The process id of the daemon at work. */
+  /** The process id of the running daemon. */
   servedBy(): number | undefined {
     return this.#spool.drainAtWork("serve");
   }
@@ -98,7 +98,7 @@ export class Station implements AsyncDisposable {
     });
   }
 
-  /** How many logins are in the spool. */
+  /** The number of logins in the spool. */
   waiting(): number {
     return readdirSync(this.spool).filter((name) => parseEntryName(name) !== undefined).length;
   }
@@ -126,7 +126,7 @@ export class Station implements AsyncDisposable {
   }
 }
 
-/** True also for a zombie: whoever inherits it takes its time. */
+/** True also for a zombie, since its new parent may not reap it at once. */
 function hasEnded(pid: number): boolean {
   try {
     return /\) [ZX] /.test(readFileSync(`/proc/${String(pid)}/stat`, "latin1"));

@@ -1,8 +1,8 @@
-/** What there is to say about a number of measurements. */
+/** A summary of measurements. */
 export interface Statistics {
   readonly count: number;
   readonly median: number;
-  /** 95 of 100 are at most this. */
+  /** The 95th percentile. */
   readonly p95: number;
   readonly longest: number;
 }

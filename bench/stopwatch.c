@@ -1,9 +1,9 @@
 /*
  * stopwatch PROGRAM [ARG]...
  *
- * For each line on stdin, runs PROGRAM to its end and writes how many nanoseconds that took. A small process that uses vfork,
- * so that starting costs the same, and little, whatever is started. PROGRAM has this process's environment; its stdin and
- * stdout are /dev/null.
+ * For each line on stdin, runs PROGRAM to its end and writes the duration in nanoseconds. A small
+ * process that uses vfork, so that starting costs little, and the same for every program. PROGRAM
+ * has this process's environment; its stdin and stdout are /dev/null.
  */
 #include <fcntl.h>
 #include <spawn.h>

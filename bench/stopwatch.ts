@@ -8,7 +8,7 @@ import type { Site } from "./site.ts";
 
 const SOURCE = fileURLToPath(new URL("stopwatch.c", import.meta.url));
 
-/** Compiles the stopwatch; returns its path. */
+/** Compiles stopwatch.c; returns the program's path. */
 export async function compileStopwatch(directory: string): Promise<string> {
   const program = join(directory, "stopwatch");
   await runOk("cc", ["-O2", "-o", program, SOURCE]);
@@ -16,8 +16,8 @@ export async function compileStopwatch(directory: string): Promise<string> {
 }
 
 /**
- * What Dovecot 2.3 gives to a post-login script, and no more: no PATH. UID and GID are the mail user's, who is not the account that
- * scripts run as.
+ * The environment of a post-login script in Dovecot 2.3, complete: there is no PATH. UID and GID
+ * are the mail user's, which is not the account that scripts run as.
  */
 function loginEnvironment(client: number): Record<string, string> {
   return {
@@ -33,7 +33,7 @@ function loginEnvironment(client: number): Record<string, string> {
   };
 }
 
-/** Runs one command again and again, each time as for a login, and takes the time. */
+/** Runs a command repeatedly, each time as for a login, and measures the time. */
 export class Stopwatch implements AsyncDisposable {
   /** Lines that the command has written to stderr. */
   readonly complaints: string[] = [];
@@ -42,7 +42,7 @@ export class Stopwatch implements AsyncDisposable {
   readonly #ended: Promise<unknown>;
   readonly #start: () => void;
 
-  /** @param client which of many clients logs in; its address ends in this number, 1 to 254 */
+  /** @param client the number of the client that logs in, 1 to 254, with which its address ends */
   constructor(site: Site, command: readonly string[], client: number) {
     const child = spawn(site.stopwatch, command, {
       env: loginEnvironment(client),
@@ -57,7 +57,7 @@ export class Stopwatch implements AsyncDisposable {
     this.#ended = once(child, "close");
   }
 
-  /** Runs the command to its end; returns the milliseconds from before its start. */
+  /** Runs the command to its end; returns the milliseconds since before its start. */
   async run(): Promise<number> {
     this.#start();
     const reading = await this.#readings.next();

@@ -1,16 +1,16 @@
-/** The three stores as the bench fills, counts and empties them, past popbsmtp. */
+/** The three stores, which the bench fills, counts and empties without popbsmtp. */
 import { DatabaseSync } from "node:sqlite";
 import type { DatabaseServer } from "../test/support/database-server.ts";
 
 export interface BenchStore {
   readonly driver: "pgsql" | "mysql" | "sqlite";
-  /** The configuration's [store]. */
+  /** The section [store] of the configuration. */
   readonly section: readonly string[];
-  /** How many logins have been recorded, in all. */
+  /** The total number of recorded logins. */
   logins(): Promise<number>;
   /** Deletes all authorizations. */
   clear(): Promise<void>;
-  /** Adds so many expired authorizations. */
+  /** Adds this many expired authorizations. */
   fillExpired(rows: number): Promise<void>;
 }
 

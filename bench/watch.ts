@@ -1,4 +1,4 @@
-/** How fast a mail log is read: the first time, or after the watcher was down. */
+/** How fast a mail log is read, the first time or after the watcher was down. */
 import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Terminal } from "../src/lib/terminal.ts";
@@ -10,7 +10,10 @@ import { statistics } from "./statistics.ts";
 
 const ROUNDS = 3;
 
-/** Logins in the log that are not out of time yet. What more of them cost is the drain's affair: see its table. */
+/**
+ * The number of logins in the log that have not expired. More of them would measure the drain,
+ * which has a table of its own.
+ */
 const IN_TIME = 200;
 
 export interface WatchBenchOptions {
@@ -18,8 +21,8 @@ export interface WatchBenchOptions {
 }
 
 /**
- * What a watcher of one pattern does at least: pop-before-smtp.pl's loop without its files and databases, with the Dovecot wiki's pattern
- * for Dovecot 1.0.
+ * The least work of a watcher with one pattern: the loop of pop-before-smtp.pl without its files
+ * and databases, with the Dovecot wiki's pattern for Dovecot 1.0.
  */
 const PERL = String.raw`
 use POSIX;
@@ -78,7 +81,7 @@ async function seconds(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** One line in ten a login, the last of them now, the others an hour ago. */
+/** One line in ten is a login; the last logins are from now, the others an hour old. */
 function writeLog(
   path: string,
   bytes: number,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** A system account, as spawn(2) and chown(2) want it. */
+/** A system account, as spawn(2) and chown(2) take it. */
 export interface Account {
   readonly name: string;
   readonly uid: number;
@@ -17,14 +17,14 @@ export function account(name: string): Account {
 }
 
 /**
- * The account a server is to run as that refuses to run as root; undefined where the tests are run by somebody
- * else than root: then the server runs as that one.
+ * The account for a server that refuses to run as root; undefined unless the tests run as root:
+ * then the server runs as the user of the tests.
  */
 export function serverAccount(name: string): Account | undefined {
   return process.getuid?.() === 0 ? account(name) : undefined;
 }
 
-/** Throws unless root runs the tests: these servers' masters have to. */
+/** Throws unless the tests run as root, which these servers' masters require. */
 export function requireRoot(server: string): void {
   if (process.getuid?.() !== 0)
     throw new Error(`${server} starts as root only: run the tests as root`);

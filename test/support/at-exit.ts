@@ -1,6 +1,6 @@
 /*
- * What must not outlive the test process, even where a test ran into the runner's time limit, called process.exit or
- * was interrupted, and `await using` had no turn: then these run, last registered first.
+ * Clean-up that runs, last registered first, even if a test exceeded the runner's time limit,
+ * called process.exit or was interrupted, so that `await using` had no turn.
  */
 const cleanups = new Set<() => void>();
 
@@ -22,7 +22,9 @@ process.once("exit", () => {
   }
 });
 
-/** Has `cleanup` (synchronous) run when this process ends, unless what is returned is disposed of before. */
+/**
+ * Runs `cleanup` (synchronous) when this process exits, unless the result is disposed of before.
+ */
 export function atExit(cleanup: () => void): Disposable {
   cleanups.add(cleanup);
   return { [Symbol.dispose]: () => void cleanups.delete(cleanup) };

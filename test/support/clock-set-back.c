@@ -1,6 +1,4 @@
-/*
- * Preloaded into a program, this sets its wall clock back by an hour while it sleeps for the second time.
- */
+/* Preloaded into a program, this sets its wall clock back by an hour during its second sleep. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <sys/select.h>

@@ -1,6 +1,6 @@
 /*
- * Preloaded into a program, sets its clock, and nobody else's: by as many milliseconds as the file CLOCK_FILE says, an int64.
- * The monotonic clock goes on undisturbed.
+ * Preloaded into a program, this shifts its wall clock by the milliseconds in the file CLOCK_FILE,
+ * an int64. Its monotonic clock, and other programs, are not affected.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -3,17 +3,20 @@ import { join } from "node:path";
 import type { Enter } from "./rpc-machine.ts";
 import { runOk } from "./run.ts";
 
-/** A clock of one program's own. */
+/** A clock for one program. */
 export interface Clock {
-  /** What to start the program with. */
+  /** The words that start a program with this clock. */
   readonly enter: Enter;
   /** The same as variables for its environment. */
   readonly env: Readonly<Record<string, string>>;
-  /** Sets it: ahead of this host's clock by so many milliseconds, or behind it. */
+  /** Sets the clock ahead of this host's, or behind it, by this many milliseconds. */
   set(ms: number): void;
 }
 
-/** Compiles clock.c in a directory; the program and whoever it becomes have to be able to read that. */
+/**
+ * Compiles clock.c in a directory, which must be readable for the program and the programs that it
+ * executes.
+ */
 export async function makeClock(directory: string): Promise<Clock> {
   const [library, file] = [join(directory, "clock.so"), join(directory, "clock")];
   const source = join(import.meta.dirname, "clock.c");
@@ -21,7 +24,7 @@ export async function makeClock(directory: string): Promise<Clock> {
   const set = (ms: number) => {
     const bytes = Buffer.alloc(8);
     bytes.writeBigInt64LE(BigInt(ms));
-    // in place: the program has it mapped
+    // in place, because the program has the file mapped
     const descriptor = openSync(file, constants.O_CREAT | constants.O_WRONLY, 0o644);
     writeSync(descriptor, bytes);
     closeSync(descriptor);

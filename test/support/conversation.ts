@@ -1,19 +1,22 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
-/** Where a client connects to, and from where. */
+/** The address that a client connects to, and its own. */
 export interface Endpoint {
   /** 127.0.0.1 or ::1 */
   readonly host: string;
   readonly port: number;
-  /** Any address of this machine: all of 127.0.0.0/8, or ::1. Default: the kernel's choice. */
+  /** Any address of this machine: 127.0.0.0/8, or ::1. Default: the kernel's choice. */
   readonly localAddress?: string;
 }
 
-/** A text protocol's connection that remembers every byte it was sent. A silence of 30 s is an error. */
+/**
+ * A connection for a text protocol that remembers every byte it received. A silence of 30 s is an
+ * error.
+ */
 export class Conversation implements Disposable {
   readonly #socket: Socket;
-  /** A character is a byte: Latin-1. */
+  /** Latin-1: a character for each byte. */
   #text = "";
   #read = 0;
   #wake: () => void = () => {};
@@ -41,7 +44,7 @@ export class Conversation implements Disposable {
     return conversation;
   }
 
-  /** All that came from the server so far. */
+  /** All bytes from the server so far. */
   get received(): Buffer {
     return Buffer.from(this.#text, "latin1");
   }
@@ -51,7 +54,7 @@ export class Conversation implements Disposable {
     this.#socket.write(`${line}\r\n`);
   }
 
-  /** Waits for the pattern and returns all up to its end that had not been read before, as Latin-1. */
+  /** Waits for the pattern; returns the unread text up to its end, as Latin-1. */
   async expect(pattern: RegExp): Promise<string> {
     for (;;) {
       const unread = this.#text.slice(this.#read);

@@ -10,11 +10,17 @@ import { startServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface CourierOptions {
-  /** As whom mail is read. */
+  /** The user that reads mail. */
   readonly user: Account;
-  /** Lines of a shell that run before imapd or pop3d starts, as its parent: `exec popbsmtp ... "$@"`. Default: just exec. */
+  /**
+   * Lines of shell that run before imapd or pop3d starts, as its parent: `exec popbsmtp ... "$@"`.
+   * Default: just exec.
+   */
   readonly link?: string;
-  /** Log through courierlogger and rsyslog, as on a server, to {@link Courier.mailLog}. Default: to {@link Courier.log} alone. */
+  /**
+   * Log through courierlogger and rsyslog, as on a server, to {@link Courier.mailLog}. Default: to
+   * {@link Courier.log} alone.
+   */
   readonly syslog?: boolean;
 }
 
@@ -34,9 +40,10 @@ const COURIER = fileURLToPath(new URL("../../.cache/courier", import.meta.url));
 const AUTHDAEMOND = "/usr/lib/courier/courier-authlib/authdaemond";
 
 /**
- * Starts couriertcpd for IMAP and for POP3, and the daemon that knows the mail user.
+ * Starts couriertcpd for IMAP and for POP3, and the authentication daemon that knows the mail user.
  *
- * Their paths are compiled in: /etc and /run are others in a mount namespace of their own.
+ * Their paths are compiled in, so they run in a mount namespace with an /etc and a /run of their
+ * own.
  */
 export async function startCourier({
   user,
@@ -67,7 +74,7 @@ export async function startCourier({
     pop3: (from = "127.0.0.1") => Pop3Client.connect(endpoint(pop3Port, from)),
   };
   const mailLog = join(path, "mail.log");
-  // with -start, as in Debian's scripts, it puts itself into the background
+  // with -start, as in Debian's scripts, it moves to the background
   const logger = (name: string) =>
     syslog ? `courierlogger -name=${name} -pid='${path}/${name}.pid' -start ` : "";
   const serve = (name: string, port: number, front: string, back: string) =>
@@ -96,7 +103,7 @@ wait
 `;
   const server = await startServerProcess(
     "unshare",
-    // what is in the background ends with the first process of the namespace
+    // background processes end with the first process of the namespace
     "--mount --propagation private --pid --fork --mount-proc /bin/bash -c"
       .split(" ")
       .concat(program),
@@ -126,7 +133,7 @@ function endpoint(port: number, localAddress: string): Endpoint {
   return { host: "127.0.0.1", port, localAddress };
 }
 
-/** A /dev of its own, whose /dev/log is rsyslog's. */
+/** A separate /dev, whose /dev/log is rsyslog's. */
 function devLog(path: string, mailLog: string): string {
   const config = join(path, "rsyslog.conf");
   writeFileSync(

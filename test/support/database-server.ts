@@ -1,35 +1,37 @@
-/** The database that every {@link DatabaseServer} has, and the account that may do everything in it. */
+/** The database of every {@link DatabaseServer}, and the account that owns it. */
 export const DATABASE = "mail";
 export const USER = "popbsmtp";
 export const PASSWORD = "correct horse";
 
 /**
- * A database server, empty but for the database `mail` and the account `popbsmtp`, which may do everything in it.
+ * A database server, empty except for the database `mail` and its owner, the account `popbsmtp`.
  *
  * It writes as durably as in production (fsync), so that killing it proves something.
  */
 export interface DatabaseServer extends AsyncDisposable {
-  /** An address: 127.0.0.1, unless asked for another. */
+  /** An address: 127.0.0.1 by default. */
   readonly host: string;
   readonly port: number;
-  /** What to give as the host to reach it through its Unix socket: a directory for PostgreSQL, the socket for MariaDB. */
+  /**
+   * The host name that selects its Unix socket: a directory for PostgreSQL, the socket for MariaDB.
+   */
   readonly socket: string;
   readonly database: string;
   readonly user: string;
   readonly password: string;
   /**
-   * Runs SQL in the database as the superuser, on a connection of its own; returns the rows of a single statement.
-   * Several may be given at once where no rows are wanted.
+   * Runs SQL in the database as the superuser, on a connection of its own; returns the rows of a
+   * single statement. Several statements may be combined if no rows are wanted.
    */
   query(sql: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
-  /** Makes it hang: connections are still accepted by the kernel, and nothing is answered. */
+  /** Makes the server hang: the kernel still accepts connections, but nothing is answered. */
   pause(): void;
-  /** Ends that. */
+  /** Ends a pause. */
   resume(): void;
-  /** Kills every one of its processes, as a power cut does. */
+  /** Kills all its processes, as a power cut does. */
   kill9(): Promise<void>;
-  /** Shuts it down in an orderly way; clients are disconnected. */
+  /** Shuts it down in an orderly way, which disconnects clients. */
   stop(): Promise<void>;
-  /** Starts it again, after `stop` or `kill9`, on the same data and ports. */
+  /** Starts it again, after `stop` or `kill9`, with the same data and ports. */
   start(): Promise<void>;
 }

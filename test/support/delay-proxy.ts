@@ -1,17 +1,17 @@
 import { once } from "node:events";
 import { createConnection, createServer, type Socket } from "node:net";
 
-/** A TCP port that leads to another one, at a distance. */
+/** A TCP port that forwards to another, with a delay. */
 export interface DelayProxy extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
-  /** How long everything takes on its way, there as well as back. Milliseconds; at first 0. */
+  /** The delay in each direction, in milliseconds; initially 0. */
   delay: number;
-  /** From now on nothing passes on the connections that are open, as behind a firewall that has forgotten them. */
+  /** Drops all further data on the open connections, as a firewall does that has forgotten them. */
   forget(): void;
 }
 
-/** Leads to a port of 127.0.0.1. Where nobody listens there, connections break. */
+/** Forwards to a port of 127.0.0.1. Connections break while no process listens there. */
 export async function startDelayProxy(target: number): Promise<DelayProxy> {
   const open = new Set<Socket>();
   const server = createServer((near) => {
@@ -50,7 +50,7 @@ export async function startDelayProxy(target: number): Promise<DelayProxy> {
 }
 
 function forward(from: Socket, to: Socket, delay: () => number): void {
-  // what comes later never arrives earlier, also where the delay has just become less
+  // data stays in order, also when the delay has just been reduced
   let last = 0;
   const later = (action: () => void) => {
     const now = performance.now();

@@ -5,26 +5,32 @@ import type { Installation, Row } from "./installation.ts";
 import { configureServe, type ServeSockets } from "./serve.ts";
 import { waitUntil } from "./wait-until.ts";
 
-/** Dovecot as `popbsmtp print dovecot` sets it up: its master runs the daemon, its last_login plugin tells it of logins. */
+/**
+ * Dovecot as `popbsmtp print dovecot` sets it up: its master runs the daemon, and its last_login
+ * plugin reports logins.
+ */
 export interface DictSite extends ServeSockets, AsyncDisposable {
   readonly box: Installation;
   readonly dovecot: Dovecot;
-  /** The daemon's process id; undefined while there is none. */
+  /** The daemon's process id; undefined if it does not run. */
   readonly daemon: () => number | undefined;
-  /** What the daemon has logged as an error, and Dovecot about it. */
+  /** The errors that the daemon has logged, and Dovecot's about it. */
   readonly errors: () => readonly string[];
 }
 
 export interface DictSiteOptions {
-  /** How long a login counts. Default: 30 minutes. */
+  /** The lifetime. Default: 30 minutes. */
   readonly lifetime?: string;
-  /** More of popbsmtp.toml, from within [serve] on. */
+  /** Further lines of popbsmtp.toml, beginning within [serve]. */
   readonly lines?: string;
-  /** Changes what was printed. */
+  /** Changes the printed configuration. */
   readonly edit?: (printed: string) => string;
 }
 
-/** Starts Dovecot for an installation, which is disposed of by its owner, and waits until the daemon is at work. */
+/**
+ * Starts Dovecot for an installation, which its owner disposes of, and waits until the daemon is
+ * ready.
+ */
 export async function startDict(
   box: Installation,
   { lifetime, lines, edit = (printed) => printed }: DictSiteOptions = {},
@@ -52,7 +58,7 @@ export async function startDict(
   };
 }
 
-/** What the store has of a user, as soon as it has it. */
+/** A user's row in the store, as soon as it exists. */
 export async function rowOf(box: Installation, user: string): Promise<Row> {
   let row: Row | undefined;
   await waitUntil(

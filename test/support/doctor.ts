@@ -1,4 +1,4 @@
-/** What `popbsmtp doctor` says of a set-up, and how to break one for a while. */
+/** Runs `popbsmtp doctor` on a set-up, and breaks the set-up for a while. */
 import assert from "node:assert/strict";
 import { readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -7,13 +7,13 @@ import type { Installation } from "./installation.ts";
 import type { Postfix } from "./postfix.ts";
 import { PLAIN_ENV, run } from "./run.ts";
 
-/** What doctor printed, and its exit status. */
+/** doctor's output, and its exit status. */
 export interface Report {
   readonly status: number | undefined;
   readonly text: string;
 }
 
-/** Runs doctor as root, on these servers and no others. */
+/** Runs doctor as root, on these servers alone. */
 export async function runDoctor(
   box: Installation,
   dovecot: Dovecot,
@@ -31,7 +31,7 @@ export async function runDoctor(
   return { status, text: stdout.toString() };
 }
 
-/** Changes a file, does `work`, and puts the file back as it was. */
+/** Changes a file, does `work`, and restores the file. */
 export async function edited(
   path: string,
   from: string | RegExp,
@@ -49,28 +49,28 @@ export async function edited(
   }
 }
 
-/** Writes a file of a Postfix that is at work. */
+/** Writes a file of a running Postfix. */
 export function write(path: string, text: string): void {
   writeFileSync(path, text);
-  // a file of the last two seconds may be half written to Postfix: it would wait
+  // Postfix takes a file of the last two seconds for half-written, and would wait
   utimesSync(path, 0, 0);
 }
 
-/** The report has a problem of these words, and below it the advice. */
+/** Asserts that the report has a problem that matches `found`, with this advice. */
 export function assertProblem(report: Report, found: RegExp, advice: string, exit = 78): void {
   const given = adviceOf(report, "problem", found);
   assert.ok(given.join("\n").includes(advice), `not advised: ${advice}, but:\n${given.join("\n")}`);
   assert.equal(report.status, exit, report.text);
 }
 
-/** The same of a warning, where there are no problems. */
+/** The same for a warning, in a report without problems. */
 export function assertWarning(report: Report, found: RegExp, advice = ""): void {
   const given = adviceOf(report, "warning", found);
   assert.ok(given.join("\n").includes(advice), `not advised: ${advice}, but:\n${given.join("\n")}`);
   assert.equal(report.status, 0, report.text);
 }
 
-/** The lines below a finding: what doctor says to do about it. */
+/** The lines below a finding: the advice. */
 export function adviceOf(
   { text }: Report,
   level: "problem" | "warning",
@@ -84,7 +84,7 @@ export function adviceOf(
   return below.slice(0, end).map((line) => line.slice(13));
 }
 
-/** Does what doctor says to do, as an administrator would who pastes it into a shell. */
+/** Follows the advice, as an administrator who pastes it into a shell. */
 export async function follow(
   report: Report,
   level: "problem" | "warning",

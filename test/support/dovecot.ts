@@ -9,21 +9,24 @@ import { startServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface DovecotOptions {
-  /** What script-login is to run before imap or pop3: a command line as in dovecot.conf. Default: no post-login service. */
+  /**
+   * The command line that script-login runs before imap or pop3, as in dovecot.conf. Default: no
+   * post-login service.
+   */
   readonly postLogin?: { readonly imap?: string; readonly pop3?: string };
-  /** Whom the post-login service runs as. Default "nobody". */
+  /** The user of the post-login service. Default "nobody". */
   readonly postLoginUser?: string;
   /** The post-login service's vsz_limit. Default: Dovecot's, 256 MiB. */
   readonly vszLimit?: string;
-  /** More of what the user database says about every user, such as "namespace/extra/prefix=Extra/". */
+  /** Further fields of every user in the user database, such as "namespace/extra/prefix=Extra/". */
   readonly userdbFields?: readonly string[];
-  /** Makes it a proxy: whoever that one lets in is let in. Default: users are its own. */
+  /** Makes it a proxy for that one, which authenticates users. Default: users are its own. */
   readonly proxyTo?: Pick<Dovecot, "imapPort" | "pop3Port">;
-  /** More of dovecot.conf. */
+  /** Further lines of dovecot.conf. */
   readonly config?: string;
 }
 
-/** Where from a client comes: 127.0.0.0/8 or ::1. */
+/** The client's address: 127.0.0.0/8 or ::1. */
 interface From {
   readonly from?: string;
 }
@@ -32,23 +35,23 @@ interface From {
 export interface Dovecot extends AsyncDisposable {
   readonly imapPort: number;
   readonly pop3Port: number;
-  /** Every user's password; every name is a user's. */
+  /** The password of every user; every name is a user's. */
   readonly password: string;
-  /** What everything of it is in: dovecot.conf, run/ (base_dir), home/, log. */
+  /** The directory of all its files: dovecot.conf, run/ (base_dir), home/, log. */
   readonly directory: string;
   /** A connection to its IMAP server. Default: from 127.0.0.1. */
   imap(options?: From): Promise<ImapClient>;
   /** A connection to its POP3 server. Default: from 127.0.0.1. */
   pop3(options?: From): Promise<Pop3Client>;
-  /** What it has logged so far. */
+  /** Its log so far. */
   log(): string;
-  /** Ends it before its time. */
+  /** Ends it early. */
   stop(): Promise<void>;
 }
 
 /**
- * A Dovecot 2.3 of its own, sized for 50 logins at a time. Every user name there is may log in, with the same password,
- * and owns an empty mailbox. Mail belongs to the account "nobody".
+ * A separate Dovecot 2.3, sized for 50 concurrent logins. Any user name may log in, with the same
+ * password, and owns an empty mailbox. Mail belongs to the account "nobody".
  */
 export async function startDovecot(options: DovecotOptions = {}): Promise<Dovecot> {
   requireRoot("Dovecot");
@@ -106,7 +109,7 @@ function endpoint(port: number, from = "127.0.0.1"): Endpoint {
   return { host: from.includes(":") ? "::1" : "127.0.0.1", port, localAddress: from };
 }
 
-// auth_username_*: names are to arrive as they were sent
+// auth_username_*: names must arrive as they were sent
 const basics = `
 listen = 127.0.0.1, ::1
 protocols = imap pop3

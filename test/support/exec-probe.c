@@ -1,8 +1,9 @@
 /*
- * What a process is given at its start.
+ * The state that exec(2) passes on.
  *
- *   exec-probe strange PROGRAM [ARG]...   gets itself a strange set of descriptors, signals, limits, and becomes PROGRAM
- *   exec-probe report [ARG]...            prints all that exec(2) hands on, a line each, in an order of its own
+ *   exec-probe strange PROGRAM [ARG]...   gets itself unusual descriptors, signals and limits, and
+ *                                         executes PROGRAM
+ *   exec-probe report [ARG]...            prints all that it inherited, one item a line, sorted
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -38,7 +39,7 @@ static int report(char **argv)
     char cwd[4096];
     int count = 0;
 
-    /* before stdio has opened anything */
+    /* before stdio opens files */
     for (int fd = 0; fd < 1024; fd++) {
         int flags = fcntl(fd, F_GETFD);
         struct stat file;

@@ -4,32 +4,38 @@ import type { Installation, Row } from "./installation.ts";
 import { readMail } from "./mail-session.ts";
 import { waitUntil } from "./wait-until.ts";
 
-/** Something that goes wrong, and is put right again. */
+/** A fault that begins and ends. */
 export interface Fault {
-  /** What goes wrong: the end of "reading mail works as ever while ...". */
+  /** The fault in words: the end of "reading mail works as ever while ...". */
   readonly name: string;
   readonly begin: () => void | Promise<void>;
   readonly end: () => void | Promise<void>;
-  /** What the wrapper has to say about it, in one line; undefined where it is not to notice. */
+  /** The wrapper's message about it, in one line; undefined if the wrapper must not notice. */
   readonly says: RegExp | undefined;
-  /** Whether logins can be recorded meanwhile. Default true. */
+  /** Whether logins can be recorded during the fault. Default true. */
   readonly recorded?: boolean;
-  /** Whether the drain that waits for the end writes them by itself; otherwise `popbsmtp drain` is run. Default false. */
+  /**
+   * Whether a waiting drain writes the logins by itself after the fault; otherwise `popbsmtp drain`
+   * is run. Default false.
+   */
   readonly lingering?: boolean;
 }
 
-/** More than a login may take by a multiple, and less than any timeout: what takes longer hangs. Milliseconds. */
+/**
+ * Several times as long as a login may take, and shorter than any timeout: a longer login hangs.
+ * Milliseconds.
+ */
 const HANGS = 1_500;
 
-/** A mail program's stand-in, and what it says. */
+/** A stand-in for the mail program, and its output. */
 const SPEAK = ["/usr/bin/printf", String.raw`* OK \000\303\277\r\n`];
 const SPOKEN = Buffer.from("* OK \0\u00ff\r\n");
 
 /**
- * Lets users read mail while the fault is there, over IMAP and POP3 and past Dovecot, and once it is over looks whether each login
- * that was recorded is in the store with its own time.
+ * Lets users read mail during a fault, over IMAP and POP3 and without Dovecot; afterwards checks
+ * that each recorded login is in the store with its own time.
  *
- * @param untouched a Dovecot without popbsmtp, which says what users are to see
+ * @param untouched a Dovecot without popbsmtp, whose sessions are the reference
  */
 export async function survive(
   fault: Fault,
@@ -60,7 +66,7 @@ export async function survive(
       .split("\n")
       .filter((line) => /popbsmtp/.test(line));
     assert.ok(words.length <= users.length, words.join("\n"));
-    // past Dovecot, to see every byte; what is said depends on how far a drain has come
+    // without Dovecot, to see every byte; the message depends on the progress of a drain
     for (let said = false, times = 1; !said || times <= 2; times++) {
       const login = { IP: "192.0.2.1", USER: user() };
       const { status, stdout, stderr, ms } = await box.wrapper(login, SPEAK);
@@ -68,7 +74,7 @@ export async function survive(
       assert.match(stderr.toString(), /^(?:popbsmtp: [^\n]*\n)?$/);
       assert.ok(ms < HANGS, `${String(ms)} ms`);
       said = fault.says?.test(stderr.toString()) ?? stderr.length === 0;
-      // that drains do not come up is only said once a login has waited for ten seconds
+      // the wrapper reports that no drain starts only once a login has waited for ten seconds
       assert.ok(said || times < 100, stderr.toString());
     }
   } finally {
@@ -88,7 +94,7 @@ export async function survive(
     assert.ok(start <= time && time <= end, `${whose}: ${lastSeen}`);
     assert.deepEqual([firstSeen, logins], [lastSeen, 1]);
   }
-  // a row is there a moment before its file is gone
+  // a row is in the store a moment before its file is removed
   await waitUntil("the spool to be empty", () => box.waiting().length === 0);
 }
 

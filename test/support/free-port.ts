@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 
 /**
- * A TCP port nobody listens on, on 127.0.0.1 and on ::1.
+ * A free TCP port, on 127.0.0.1 and on ::1.
  *
- * Below the range that the kernel hands to outgoing connections (32768 and up), so that none of these takes it before the
- * server that it is for is up.
+ * It is below the range from which the kernel takes ports for outgoing connections (32768 and up),
+ * so that none of these occupies it before the server starts.
  */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {

@@ -9,7 +9,7 @@ export interface Galera extends AsyncDisposable {
   readonly nodes: readonly DatabaseServer[];
 }
 
-/** A cluster of its own, which notices within some seconds that a node is gone. */
+/** A separate cluster, which notices within some seconds that a node is gone. */
 export async function startGalera(size = 3): Promise<Galera> {
   await using stack = new AsyncDisposableStack();
   const [port, replication, state, increment] = [

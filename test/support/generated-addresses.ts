@@ -1,6 +1,6 @@
 import { generator, pick, type Random } from "./random.ts";
 
-/** Texts that are addresses, and texts that nearly are: the same ones in every run. */
+/** Texts that are addresses, or nearly: the same ones in every run. */
 export function generateAddresses(count: number): readonly string[] {
   const random = generator(4711);
   const makers = [ipv4, ipv6, mapped, withZone, damaged, damaged];
@@ -14,7 +14,7 @@ function ipv4(random: Random): string {
   return Array.from({ length: 4 }, () => pick(random, [random(256), random(10), 0, 255])).join(".");
 }
 
-/** Any of the spellings of RFC 4291, section 2.2. */
+/** Any spelling of RFC 4291, section 2.2. */
 function ipv6(random: Random): string {
   const groups = Array.from({ length: 8 }, () =>
     pick(random, [0, 0, 1, random(65536), random(256)]),

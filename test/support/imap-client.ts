@@ -16,15 +16,15 @@ export class ImapClient implements Disposable {
     return new ImapClient(conversation);
   }
 
-  /** All that came from the server so far. */
+  /** All bytes from the server so far. */
   get received(): Buffer {
     return this.#conversation.received;
   }
 
   /**
-   * Logs in and returns how many milliseconds that took. Throws where it is refused.
+   * Logs in and returns the duration in milliseconds. Throws if the login is rejected.
    *
-   * SASL PLAIN with an initial response (RFC 4959) takes any name but one with a NUL.
+   * SASL PLAIN with an initial response (RFC 4959) takes any name without a NUL.
    */
   async login(user: string, password: string): Promise<number> {
     const start = performance.now();
@@ -32,7 +32,7 @@ export class ImapClient implements Disposable {
     return performance.now() - start;
   }
 
-  /** Sends a command and returns the whole answer, as Latin-1. Throws where it is not OK. */
+  /** Sends a command and returns the whole answer, as Latin-1. Throws if it is not OK. */
   async command(text: string): Promise<string> {
     const tag = `a${String(++this.#tag)}`;
     this.#conversation.send(`${tag} ${text}`);

@@ -25,7 +25,7 @@ import { waitUntil } from "./wait-until.ts";
 export const DRIVERS = ["pgsql", "mysql", "sqlite"] as const;
 export type Driver = (typeof DRIVERS)[number];
 
-/** What `list --json` says about an authorization. */
+/** An authorization in the output of `list --json`. */
 export interface Row {
   readonly address: string;
   readonly user: string;
@@ -37,37 +37,40 @@ export interface Row {
 
 /** popbsmtp as an administrator has installed it, for Dovecot and Postfix on this host. */
 export interface Installation extends AsyncDisposable {
-  /** What everything of it is in: bin/, popbsmtp.toml, spool/. */
+  /** The directory of all its files: bin/, popbsmtp.toml, spool/. */
   readonly directory: string;
-  /** The built program, alone in bin/ but for `node`. */
+  /** The built program, alone in bin/ except for `node`. */
   readonly program: string;
   readonly config: string;
   readonly spool: string;
-  /** The configured user: post-login services, wrappers and drains run as this one. */
+  /** The configured user, which post-login services, wrappers and drains run as. */
   readonly user: Account;
-  /** Where the store is; undefined for sqlite and relay-ctrl. */
+  /** The store's server; undefined for sqlite and relay-ctrl. */
   readonly server: DatabaseServer | undefined;
-  /** Where the store is, for sqlite: a file. For relay-ctrl: a directory. */
+  /** For sqlite, the store's file; for relay-ctrl, its directory. */
   readonly database: string;
-  /** Runs SQL past the program, as the store's superuser. */
+  /** Runs SQL without popbsmtp, as the store's superuser. */
   sql(text: string): Promise<void>;
-  /** Runs a command as root and returns what it wrote to stdout. Throws where it fails. */
+  /** Runs a command as root and returns its output. Throws if it fails. */
   popbsmtp(...args: readonly string[]): Promise<string>;
-  /** What is in the store, expired or not. */
+  /** All rows of the store, expired or not. */
   rows(): Promise<readonly Row[]>;
-  /** Runs the wrapper as the configured user, in this environment and no other. Default program: /bin/true. */
+  /**
+   * Runs the wrapper as the configured user, in exactly this environment. Default program:
+   * /bin/true.
+   */
   wrapper(env: Readonly<Record<string, string>>, program?: readonly string[]): Promise<RunResult>;
   /** The logins that wait in the spool. */
   waiting(): readonly string[];
-  /** The drains that wrappers have started and that are alive. */
+  /** The live drains that wrappers have started. */
   drains(): readonly number[];
-  /** Kills these, and waits until they are gone. */
+  /** Kills these drains, and waits until they are gone. */
   killDrains(): Promise<void>;
 }
 
 /**
- * Installs the built program in an empty directory, with a configuration, an empty spool, and a store of its own that has its
- * tables. What its wrappers start ends with it.
+ * Installs the built program in an empty directory, with a configuration, an empty spool, and a
+ * store of its own that has its tables. What its wrappers start ends with it.
  *
  * @param top lines for the top of the configuration
  * @param shared a server that is somebody else's to dispose of. Default: one of its own
@@ -99,7 +102,7 @@ export async function install(
   chownSync(config, 0, user.gid);
 
   const drains = () => processesWith(`--linger\0${spool}\0`);
-  // a drain on its way up is still called what the wrapper that starts it is called
+  // a drain that is starting still has the command line of its wrapper
   const all = () => processesWith(`${directory}/`);
   stack.use(atExit(() => all().forEach(kill9)));
   stack.defer(() => killAll(all));
@@ -141,7 +144,7 @@ function serverLines({ host, port, database, user, password }: DatabaseServer): 
 
 const BUILT = fileURLToPath(new URL("../../bin/popbsmtp", import.meta.url));
 
-/** The program, alone but for the Node that it is to run. */
+/** Copies the program, with a link to the Node that it runs. */
 function layOut(directory: string, user: Account): string {
   const bin = join(directory, "bin");
   mkdirSync(bin);
@@ -150,7 +153,7 @@ function layOut(directory: string, user: Account): string {
   copyFileSync(BUILT, program);
   chmodSync(program, 0o755);
   const node = join(bin, "node");
-  // a checkout in root's home is nobody else's business
+  // other users may not be able to reach a checkout in root's home
   const { uid, gid } = user;
   if (spawnSync("test", ["-x", process.execPath], { uid, gid, env: PLAIN_ENV }).status === 0) {
     symlinkSync(process.execPath, node);
@@ -170,7 +173,7 @@ function sqlite(path: string, text: string): void {
   }
 }
 
-/** Processes that have `text`, with a path that is nobody else's, in their command line. */
+/** Processes with `text`, which contains a unique path, in their command lines. */
 function processesWith(text: string): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -184,7 +187,10 @@ function processesWith(text: string): number[] {
     .map(Number);
 }
 
-/** Gone for good: a process that is ending has lost its name already, and may still have its files open. */
+/**
+ * Waits until they are gone: a process that is exiting has no command line any more, but may still
+ * have its files open.
+ */
 function killAll(pids: () => readonly number[]): Promise<void> {
   const killed = new Set<number>();
   return waitUntil("killed processes to be gone", () => {
@@ -201,6 +207,6 @@ function kill9(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // it has ended by itself
+    // it has exited by itself
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Run as a local user in a process of its own: keeps putting links, FIFOs and files in the place of everything that a program may be
- * about to open. Arguments: a directory whose contents the links lead to, then the paths to attack. Ends when standard input does.
+ * Runs as a local user in a process of its own, and keeps putting links, FIFOs and files in the
+ * place of everything that a program may be about to open. Arguments: a directory whose contents
+ * the links lead to, then the paths to attack. Ends when standard input does.
  */
 import { execFileSync } from "node:child_process";
 import { linkSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -34,7 +35,7 @@ for (let round = 0; !over.signal.aborted; round++) {
       rmSync(path, { recursive: true, force: true });
       renameSync(next, path);
     } catch {
-      // something is there that cannot be replaced: the next round is another try
+      // the file there cannot be replaced: the next round tries again
       rmSync(next, { recursive: true, force: true });
     }
   }

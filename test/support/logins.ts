@@ -1,19 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Dovecot } from "./dovecot.ts";
 
-/** Users who log in all the time, each once. */
+/** Users who log in continuously, each once. */
 export interface Logins extends AsyncDisposable {
-  /** Who was let in, and where from, so far. */
+  /** The users who were let in so far, with their addresses. */
   readonly made: readonly { readonly user: string; readonly from: string }[];
-  /** What became of the others. */
+  /** The errors of the others. */
   readonly refused: readonly string[];
-  /** Milliseconds that each took from the password to the answer. */
+  /** The duration of each login from the password to the answer, in milliseconds. */
   readonly ms: readonly number[];
-  /** Nobody logs in any more; resolves when the last has logged out. */
+  /** Stops further logins; resolves when the last user has logged out. */
   stop(): Promise<void>;
 }
 
-/** So many clients log in at Dovecot, over IMAP and POP3 in turn, and out again, over and over. */
+/**
+ * Logs in at Dovecot with this many clients, over IMAP and POP3 in turn, and out again, repeatedly.
+ */
 export function startLogins(dovecot: Dovecot, clients: number): Logins {
   const made: { user: string; from: string }[] = [];
   const refused: string[] = [];
@@ -30,7 +32,7 @@ export function startLogins(dovecot: Dovecot, clients: number): Logins {
       await client.logout();
     } catch (error) {
       refused.push(`${user}: ${String(error)}`);
-      // not a storm of failures
+      // to avoid a storm of failures
       await delay(10);
     }
   };

@@ -1,13 +1,13 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** How Dovecot 2.3 writes of a login through syslog. `time`: milliseconds since 1970; default now. */
+/** A login as Dovecot 2.3 logs it through syslog. `time`: milliseconds since 1970; default now. */
 export function loginLine(user: string, address = "192.0.2.1", time = Date.now()): string {
   const [, month, day, , clock] = new Date(time).toString().split(" ");
   return `${month} ${day?.replace(/^0/, " ")} ${clock} mx dovecot: imap-login: Login: user=<${user}>, method=PLAIN, rip=${address}, lip=198.51.100.1, mpid=4711, TLS, session=<aaaaaaaaaaaaaaaa>\n`;
 }
 
-/** What else is in a mail log: three lines. */
+/** Other lines of a mail log: three. */
 export function noiseLines(n: number, time?: number): string {
   const stamp = loginLine("", "", time).slice(0, 16);
   return [
@@ -21,9 +21,9 @@ export function noiseLines(n: number, time?: number): string {
 
 /** A mail server under load: writes to its log until it is stopped. */
 export interface LogWriter {
-  /** How many users have logged in so far, each once: u0, u1, ... */
+  /** The number of users who have logged in so far, each once: u0, u1, ... */
   readonly users: number;
-  /** Closes the log and opens what is there by its name now, as at a signal. */
+  /** Closes the log and opens the file that now has its name, as at a signal. */
   reopen(): void;
   /** Returns once nothing is written any more. */
   stop(): Promise<void>;

@@ -1,13 +1,13 @@
 import type { Dovecot } from "./dovecot.ts";
 
 export interface MailSession {
-  /** All that the server sent, as Latin-1, but for the times in it. */
+  /** All text from the server, as Latin-1, except for the times in it. */
   readonly transcript: string;
-  /** How long the login took, in milliseconds. */
+  /** The duration of the login in milliseconds. */
   readonly ms: number;
 }
 
-/** Logs in, looks into the empty mailbox, and logs out. Throws where anything of that is refused. */
+/** Logs in, looks into the empty mailbox, and logs out. Throws if any of these fails. */
 export async function readMail(
   dovecot: Dovecot,
   protocol: "imap" | "pop3",
@@ -23,5 +23,5 @@ export async function readMail(
   return { transcript: client.received.toString("latin1").replaceAll(VARYING, "*"), ms };
 }
 
-/** How long commands took, and when the mailbox was made. */
+/** The durations of commands, and the time at which the mailbox was created. */
 const VARYING = /\([\d.+ ]+ secs\)|(?<=UIDVALIDITY )\d+|(?<=HIGHESTMODSEQ )\d+/g;

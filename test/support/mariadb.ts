@@ -9,23 +9,26 @@ import { startServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface MariadbOptions {
-  /** Where it listens: an address of 127.0.0.0/8. Default 127.0.0.1. */
+  /** Its address, in 127.0.0.0/8. Default 127.0.0.1. */
   readonly host?: string;
-  /** Default: a free one. Several hosts of one database have the same port. */
+  /** Default: a free one. The hosts of one database have the same port. */
   readonly port?: number;
   /** More variables for its environment. Default: none. */
   readonly env?: Readonly<Record<string, string>>;
-  /** More options for mariadbd: for each start, or only for the first one. Default: none. */
+  /** Further options for mariadbd: for each start, or only for the first. Default: none. */
   readonly options?: readonly string[];
   readonly firstOptions?: readonly string[];
-  /** Makes it a replica of this server, which has to have a log (--log-bin) and the account copy. Default: of none. */
+  /**
+   * Makes it a replica of this server, which must have a log (--log-bin) and the account copy.
+   * Default: none.
+   */
   readonly replicaOf?: DatabaseServer;
 }
 
 /**
- * A MariaDB server of its own: {@link DatabaseServer} says what is in it.
+ * A separate MariaDB server; {@link DatabaseServer} describes its contents.
  *
- * The account's password is asked for on the Unix socket too. `query` is the superuser's, "root".
+ * The account needs its password on the Unix socket too. `query` uses the superuser "root".
  */
 export async function startMariadb({
   host: address = "127.0.0.1",
@@ -53,7 +56,7 @@ export async function startMariadb({
       database,
       multipleStatements: true,
     });
-    // a connection that the server breaks later is no reason to end the test
+    // a connection that the server closes later must not end the test
     connection.on("error", () => {});
     try {
       return await use(connection);
@@ -118,7 +121,7 @@ export async function startMariadb({
   };
 }
 
-// by default it writes a log of 96 MB first
+// its default log would be 96 MB
 const SIZES = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"];
 
 /** Not /tmp: a server that starts deletes the temporary tables of others that it finds there. */

@@ -1,4 +1,4 @@
-/** Debian's Exim and sendmail, unpacked: what the documentation has for them, on the real programs. */
+/** Debian's Exim and sendmail, unpacked, which run the configurations in the documentation. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,10 +10,10 @@ import { run, runOk } from "./run.ts";
 import { startServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
-/** An SMTP server on 127.0.0.1 that takes mail for example.org. */
+/** An SMTP server on 127.0.0.1 that accepts mail for example.org. */
 export interface OtherMta extends AsyncDisposable {
   rcpt(message: Rcpt): Promise<SmtpReply>;
-  /** What it has written to a log: "panic". "" where there is none. */
+  /** Its log by name: "panic"; "" if there is none. */
   log(name: string): string;
 }
 
@@ -23,9 +23,9 @@ const SENDMAIL = join(CACHE, "sendmail/usr/libexec/sendmail/sendmail");
 const CF = join(CACHE, "sendmail/usr/share/sendmail/cf");
 
 /**
- * A shell's words that run what follows them where /run/popbsmtp is `sockets`: sendmail takes no socket below a directory that
- * everybody may write to, as /tmp is, and waits for a minute where the host has no full name. Debian's Exim ends where there is no
- * user Debian-exim.
+ * The words of a shell that run a command with `sockets` at /run/popbsmtp: sendmail rejects sockets
+ * below a directory that is writable by all, such as /tmp, and waits for a minute if the host has
+ * no full name. Debian's Exim exits without the user Debian-exim.
  */
 function inside(directory: string, sockets: string): readonly string[] {
   for (const [file, line] of [
@@ -58,8 +58,8 @@ exec "$@"`;
 }
 
 /**
- * @param stanza lines for the ACL that decides about recipients, where nobody is permitted to relay otherwise
- * @param sockets what is to be at /run/popbsmtp
+ * @param stanza lines for the ACL of recipients, in which no other client is permitted to relay
+ * @param sockets the contents of /run/popbsmtp
  */
 export async function startExim(stanza: string, sockets: string): Promise<OtherMta> {
   requireRoot("Exim");
@@ -113,13 +113,15 @@ nowhere:
 
 /** sendmail, and its rules. */
 export interface Sendmail extends OtherMta {
-  /** What Local_check_rcpt makes of a client's address, spelled as sendmail has it: "$# OK" permits. */
+  /**
+   * The result of Local_check_rcpt for a client's address, as sendmail spells it: "$# OK" permits.
+   */
   rule(clientAddress: string): Promise<string>;
 }
 
 /**
  * @param lines the end of sendmail.mc
- * @param sockets what is to be at /run/popbsmtp
+ * @param sockets the contents of /run/popbsmtp
  */
 export async function startSendmail(lines: string, sockets: string): Promise<Sendmail> {
   requireRoot("sendmail");
@@ -129,7 +131,7 @@ export async function startSendmail(lines: string, sockets: string): Promise<Sen
   const port = await freePort();
   mkdirSync(join(path, "queue"), { mode: 0o700 });
   writeFileSync(join(path, "aliases"), "");
-  // no DNS: it would be waited for
+  // no DNS, which would cause delays
   writeFileSync(join(path, "switch"), "hosts files\naliases files\n");
   const mc = `OSTYPE(\`linux')dnl
 define(\`confDOMAIN_NAME', \`mail.example.org')dnl

@@ -13,7 +13,7 @@ export interface Pgbouncer extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Two server connections for all clients, so that they take turns on them. */
+/** Two server connections for all clients, so that clients take turns. */
 export async function startPgbouncer(server: DatabaseServer): Promise<Pgbouncer> {
   const owner = serverAccount("postgres");
   const [host, port] = ["127.0.0.1", await freePort()];

@@ -16,19 +16,22 @@ export class Pop3Client implements Disposable {
     return new Pop3Client(conversation);
   }
 
-  /** All that came from the server so far. */
+  /** All bytes from the server so far. */
   get received(): Buffer {
     return this.#conversation.received;
   }
 
-  /** Logs in and returns how many milliseconds that took. Throws where it is refused. Any name but one with a NUL. */
+  /**
+   * Logs in with any name without a NUL, and returns the duration in milliseconds. Throws if the
+   * login is rejected.
+   */
   async login(user: string, password: string): Promise<number> {
     const start = performance.now();
     await this.command(`AUTH PLAIN ${plain(user, password)}`);
     return performance.now() - start;
   }
 
-  /** Sends a command and returns the answer's one line, as Latin-1. Throws where it is not +OK. */
+  /** Sends a command and returns the answer's one line, as Latin-1. Throws if it is not +OK. */
   async command(text: string): Promise<string> {
     this.#conversation.send(text);
     const answer = await this.#conversation.expect(/^.*\r\n/);

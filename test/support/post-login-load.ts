@@ -3,35 +3,37 @@ import { createConnection } from "node:net";
 import type { Row } from "./installation.ts";
 import { postLoginRequest } from "./serve.ts";
 
-/** Dovecot would wait for 60 s. Milliseconds. */
+/** How long to wait for an answer, in milliseconds; Dovecot would wait for 60 s. */
 const PATIENCE_MS = 15_000;
 
-/** A login that the daemon has let go on. Milliseconds since 1970. */
+/** A login that the daemon has answered. Milliseconds since 1970. */
 export interface Made {
   readonly address: string;
   readonly user: string;
-  /** When it was asked for. */
+  /** The time of the request. */
   readonly from: number;
-  /** When it was answered. */
+  /** The time of the answer. */
   readonly to: number;
 }
 
 export interface LoadOptions {
-  /** From the start of a login to the next one's, however long the first takes. Milliseconds; default 5. */
+  /**
+   * The time from one login to the next, however long the first takes, in milliseconds; default 5.
+   */
   readonly every?: number;
-  /** What the users' names begin with: different loads need different ones. Default "user". */
+  /** The prefix of the users' names: different loads need different ones. Default "user". */
   readonly name?: string;
   /** Which address the login of this number comes from. Default: one of 192.0.2.0/24, in turns. */
   readonly address?: (number: number) => string;
 }
 
-/** Logins that come in all the time, each of another user. */
+/** Continuous logins, each of another user. */
 export interface Load extends AsyncDisposable {
-  /** Those answered as they have to be, so far. */
+  /** The logins that were answered correctly so far. */
   readonly made: readonly Made[];
-  /** What became of the others. */
+  /** The errors of the others. */
   readonly failed: readonly string[];
-  /** No login comes any more; resolves when the last is answered. */
+  /** Stops further logins; resolves when the last has been answered. */
   stop(): Promise<void>;
 }
 
@@ -64,7 +66,7 @@ export function startLoad(
   return { made, failed, stop, [Symbol.asyncDispose]: stop };
 }
 
-/** One login. Rejects where Dovecot would refuse it, or would have to wait for long. */
+/** One login. Rejects if Dovecot would reject it, or would have to wait for long. */
 export async function logIn(path: string, address: string, user: string): Promise<Made> {
   const from = Date.now();
   const socket = createConnection(path);
@@ -76,7 +78,7 @@ export async function logIn(path: string, address: string, user: string): Promis
   return { address, user, from, to: Date.now() };
 }
 
-/** Every login is there, with its own time and not one of when it was written down. */
+/** Asserts that every login is in the store, with its own time and not that of writing it. */
 export function assertRecorded(made: readonly Made[], rows: readonly Row[]): void {
   const byUser = new Map(rows.map((row) => [row.user, row]));
   for (const { user, address, from, to } of made) {
@@ -90,7 +92,7 @@ export function assertRecorded(made: readonly Made[], rows: readonly Row[]): voi
   }
 }
 
-/** How long the slowest login took, for a diagnostic. */
+/** The duration of the slowest login, for a diagnostic. */
 export function slowest(made: readonly Made[]): string {
   const most = made.reduce((longest, { from, to }) => Math.max(longest, to - from), 0);
   return `${made.length} logins, the slowest ${most} ms`;

@@ -16,28 +16,34 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface PostfixOptions {
   /**
-   * More of main.cf, after (and so instead of) what is below; smtpd_relay_restrictions, say. `$config_directory` is where
-   * `files` are.
+   * Further lines of main.cf, which override those below, such as smtpd_relay_restrictions.
+   * `$config_directory` is the directory of `files`.
    */
   readonly mainCf?: string;
-  /** Map files and others by name. They are readable by root and Postfix only: passwords are in them. */
+  /**
+   * Map files and others by name. Only root and Postfix can read them, because they contain
+   * passwords.
+   */
   readonly files?: Readonly<Record<string, string>>;
 }
 
-/** A message's envelope as far as RCPT TO, and where from. */
+/** A message's envelope up to RCPT TO, and the client's address. */
 export interface Rcpt {
   /** The client's address: any of 127.0.0.0/8, or ::1. */
   readonly from: string;
   readonly to: string;
-  /** The name the client gives itself. Default "client.example.net". */
+  /** The name in the client's EHLO. Default "client.example.net". */
   readonly helo?: string;
-  /** The address to pass for (XCLIENT); `mainCf` has to allow it: smtpd_authorized_xclient_hosts = 127.0.0.0/8. */
+  /**
+   * The address to claim (XCLIENT); `mainCf` has to permit it: smtpd_authorized_xclient_hosts =
+   * 127.0.0.0/8.
+   */
   readonly as?: string;
   /** Default: the port of the server's first service. */
   readonly port?: number;
 }
 
-/** What an SMTP server answered: 250 and the text after it. */
+/** The answer of an SMTP server: 250 and the text after it. */
 export interface SmtpReply {
   readonly code: number;
   readonly text: string;
@@ -51,19 +57,20 @@ export interface Postfix extends AsyncDisposable {
   /** Sends EHLO, MAIL FROM:<sender@example.com> and RCPT TO; returns the answer to the last. */
   rcpt(message: Rcpt): Promise<SmtpReply>;
   /**
-   * Asks a map as main.cf names it (`pgsql:$config_directory/relay.cf`) with Postfix's own postmap(1). Undefined where the
-   * key is not in it; throws where the map does not work.
+   * Looks up a key in a map, as main.cf names it (`pgsql:$config_directory/relay.cf`), with
+   * Postfix's own postmap(1). Undefined if the key is not found; throws if the map does not work.
    */
   postmap(key: string, map: string): Promise<string | undefined>;
-  /** What it has logged so far. */
+  /** Its log so far. */
   log(): string;
-  /** Ends it before its time. */
+  /** Ends it early. */
   stop(): Promise<void>;
 }
 
 /**
- * A Postfix 3.7 of its own that takes mail for any recipient at example.org, for nowhere else, and delivers none. No client
- * is trusted for its network, and no answer waits for DNS: clients have no name, unless `mainCf` says otherwise.
+ * A separate Postfix 3.7 that accepts mail for any recipient at example.org, for no other domain,
+ * and delivers none. It trusts no networks, and does not wait for DNS: clients have no name, unless
+ * `mainCf` says otherwise.
  */
 export async function startPostfix({
   mainCf = "",
@@ -97,10 +104,10 @@ ${mainCf}
     writeFileSync(join(config, name), contents, { mode: 0o640 });
     chownSync(join(config, name), 0, owner.gid);
   }
-  // a file of the last two seconds may be half written to Postfix: it would wait
+  // Postfix takes a file of the last two seconds for half-written, and would wait
   for (const name of readdirSync(config)) utimesSync(join(config, name), 0, 0);
   const rcpt = (message: Rcpt) => rcptAt(port, message);
-  // postfix(1) would look through the whole installation first, for two seconds
+  // postfix(1) would first check the whole installation, for two seconds
   const master = join((await runOk("postconf", ["-dh", "daemon_directory"])).trim(), "master");
   const server = await startServerProcess(master, ["-c", config], {
     logFile,
@@ -129,7 +136,7 @@ ${mainCf}
   };
 }
 
-/** The same of any SMTP server. */
+/** The same for any SMTP server. */
 export async function rcptAt(
   usual: number,
   { from, to, helo = "client.example.net", as, port = usual }: Rcpt,
@@ -173,7 +180,7 @@ smtputf8_enable = no
 
 const queues = ["active", "incoming", "private", "public"];
 
-/** master(5): what it takes to answer RCPT. */
+/** The services that answering RCPT requires: master(5). */
 function services(port: number): string {
   return `
 127.0.0.1:${String(port)} inet n - n - - smtpd

@@ -10,26 +10,28 @@ import { startServerProcess } from "./server-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface PostgresOptions {
-  /** Where it listens: an address of 127.0.0.0/8. Default 127.0.0.1. */
+  /** Its address, in 127.0.0.0/8. Default 127.0.0.1. */
   readonly host?: string;
-  /** Default: a free one. Two servers have the same where they have to, and are at two addresses. */
+  /** Default: a free one. Two servers can have the same port at two addresses. */
   readonly port?: number;
   /** More variables for its environment. Default: none. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Makes it a streaming standby of this server, with a copy of its data. Default: of none. */
+  /** Makes it a streaming standby of this server, with a copy of its data. Default: none. */
   readonly standbyOf?: DatabaseServer;
 }
 
 export interface PostgresServer extends DatabaseServer {
-  /** Starts it again, after `stop`, as a standby of this server, which was its standby until then. */
+  /**
+   * Starts it again, after `stop`, as a standby of this server, which was its standby until then.
+   */
   startAsStandbyOf(primary: DatabaseServer): Promise<void>;
 }
 
 /**
- * A PostgreSQL server of its own: {@link DatabaseServer} says what is in it.
+ * A separate PostgreSQL server; {@link DatabaseServer} describes its contents.
  *
- * Connections through the Unix socket (in `socket`, a directory) are trusted; those over TCP give a password (SCRAM).
- * `query` is the superuser's, "postgres".
+ * Connections through the Unix socket (in `socket`, a directory) are trusted; those over TCP need a
+ * password (SCRAM). `query` uses the superuser "postgres".
  */
 export async function startPostgres({
   host = "127.0.0.1",
@@ -48,7 +50,7 @@ export async function startPostgres({
 
   const connect = async <T>(database: string, use: (client: Client) => Promise<T>): Promise<T> => {
     const client = new Client({ host: path, port, database, user: "postgres", ssl: false });
-    // a connection that the server breaks later is no reason to end the test
+    // a connection that the server closes later must not end the test
     client.on("error", () => {});
     await client.connect();
     try {
@@ -88,7 +90,7 @@ export async function startPostgres({
     password: PASSWORD,
     query: (sql, values) =>
       connect(DATABASE, async (client) => {
-        // several statements at once give several results
+        // several statements return several results
         const results = [await client.query(sql, values && [...values])].flat();
         return results.at(-1)?.rows ?? [];
       }),
@@ -155,7 +157,7 @@ async function copyOf(
   );
 }
 
-/** Debian keeps each version's programs in a directory of its own, not on PATH. */
+/** Debian installs each version's programs in a directory of its own, not on PATH. */
 function programDirectory(): string {
   const root = "/usr/lib/postgresql";
   const versions = existsSync(root) ? readdirSync(root) : [];

@@ -3,7 +3,7 @@ import { runOk } from "./run.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 export interface ExecProbe extends AsyncDisposable {
-  /** The program; exec-probe.c says what it does. */
+  /** The program; see exec-probe.c. */
   readonly path: string;
 }
 

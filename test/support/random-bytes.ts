@@ -1,4 +1,4 @@
-/** Bytes that look random and are the same each time. */
+/** Pseudo-random bytes, the same each time. */
 export function randomBytes(length: number): Buffer {
   let state = 1;
   return Buffer.from(

@@ -1,9 +1,9 @@
-/** Chance that is the same in every run. */
+/** Pseudo-random numbers, the same in every run. */
 
-/** A whole number from 0 to below `limit`. */
+/** An integer from 0 to below `limit`. */
 export type Random = (limit: number) => number;
 
-/** A linear congruential generator (Numerical Recipes): quick, and no two runs differ. */
+/** A linear congruential generator (Numerical Recipes), which is fast and repeatable. */
 export function generator(seed: number): Random {
   let state = seed;
   return (limit) => {

@@ -1,5 +1,6 @@
 /**
- * relay-ctrl's programs as its manual pages have them, for directories that popbsmtp shares with them. Nothing here is popbsmtp's.
+ * relay-ctrl's programs as its manual pages describe them, for directories that popbsmtp shares
+ * with them. They share no code with popbsmtp.
  */
 import {
   readdirSync,
@@ -13,7 +14,7 @@ import {
 
 export interface Checked {
   readonly relays: boolean;
-  /** The NAME=value strings that go into the environment of the SMTP server. */
+  /** The NAME=value strings for the environment of the SMTP server. */
   readonly exported: readonly string[];
 }
 
@@ -31,11 +32,11 @@ export function relayCtrlCheck(directory: string, remoteIp: string, expiry = 900
     return { relays: false, exported: [] };
   }
   const strings = readFileSync(file, "latin1").slice(0, 8192).split("\0");
-  // what comes after the last NUL is not complete
+  // text after the last NUL is incomplete
   return { relays: true, exported: strings.slice(0, -1).filter((text) => text.includes("=")) };
 }
 
-/** relay-ctrl-allow(8), once it has found that somebody is logged in. `ago`: seconds. */
+/** relay-ctrl-allow(8), for a user who has logged in. `ago`: seconds. */
 export function relayCtrlAllow(
   directory: string,
   remoteIp: string,

@@ -14,30 +14,31 @@ export const MACHINE_ADDRESS = "198.51.100.1";
 /** DRAC's. */
 const PROGRAM = "900101";
 
-/** What is in front of a command line that is to be run in a {@link RpcMachine}. */
+/** The words that run a command in a {@link RpcMachine}. */
 export type Enter = readonly string[];
 
-/** A DRAC server of rpcgen's: drac/server.c. Taken off rpcbind at dispose. */
+/** An rpcgen DRAC server: drac/server.c. Its registration is removed at dispose. */
 export interface Dracd extends AsyncDisposable {
-  /** The addresses that it was told of, each time. */
+  /** The addresses that were reported, each time. */
   told(): readonly string[];
   signal(name: NodeJS.Signals): void;
-  /** Takes nothing off rpcbind, as after a crash. */
+  /** Leaves the registration in place, as after a crash. */
   kill(): Promise<void>;
 }
 
 /**
- * A network of its own, with loopback and an rpcbind: no other test's, nor this host's. Its files are this host's, but for /run. Unix
- * sockets, but rpcbind's, can be reached from either side.
+ * A separate network with loopback and an rpcbind. Its files are this host's, except for /run. Unix
+ * sockets, except rpcbind's, can be reached from both sides.
  */
 export interface RpcMachine extends AsyncDisposable {
   readonly enter: Enter;
   startRpcbind(): Promise<void>;
   stopRpcbind(): Promise<void>;
-  /** DRAC's entries at rpcbind: "version transport port". */
+  /** DRAC's registrations: "version transport port". */
   registered(): Promise<readonly string[]>;
   /**
-   * Tells the server on a host, over `transport`, of addresses: drac/client.c. It prints the statuses.
+   * Reports addresses to the server on a host, over `transport`: drac/client.c, which prints the
+   * statuses.
    *
    * @param host default 127.0.0.1
    */
@@ -46,7 +47,7 @@ export interface RpcMachine extends AsyncDisposable {
     addresses: readonly string[],
     host?: string,
   ): Promise<RunResult & { readonly statuses: readonly string[] }>;
-  /** Starts a server of these many versions that answers everything with `status`. */
+  /** Starts a server of this many versions that answers every call with `status`. */
   startDracd(options: { readonly versions: 1 | 2; readonly status: number }): Promise<Dracd>;
 }
 
@@ -59,7 +60,7 @@ export async function startRpcMachine(): Promise<RpcMachine> {
   const holder = await startServerProcess(
     "unshare",
     ["--net", "--mount", "sh", "-c", SET_UP],
-    // it says so itself
+    // it reports that itself
     { logFile, cwd: path, ready: () => readFileSync(logFile, "utf8").includes("ready") },
   );
   stack.defer(() => holder.kill());

@@ -5,7 +5,7 @@ export interface RunOptions {
   /** The whole environment. Default: PATH alone. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** What it reads. Default: nothing, /dev/null. */
+  /** Its standard input. Default: empty, /dev/null. */
   readonly stdin?: string | Uint8Array;
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
@@ -14,22 +14,25 @@ export interface RunOptions {
 }
 
 export interface RunResult {
-  /** Undefined where a signal ended it. */
+  /** Undefined if a signal ended it. */
   readonly status: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
   readonly stdout: Buffer;
   readonly stderr: Buffer;
-  /** From before its start until it and everybody who holds its stdout and stderr had ended. */
+  /**
+   * The time from before its start until it and all processes with its stdout and stderr have
+   * exited.
+   */
   readonly ms: number;
 }
 
-/** An environment for programs whose environment is of no interest. */
+/** An environment for programs for which the environment does not matter. */
 export const PLAIN_ENV: Readonly<Record<string, string>> = {
   PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   LANG: "C.UTF-8",
 };
 
-/** Runs a program to its end. Throws only where it cannot be started; a failure is a status. */
+/** Runs a program to its end. Throws only if it cannot be started; a failure is a status. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -45,7 +48,7 @@ export async function run(
     ...(options.uid !== undefined && { uid: options.uid }),
     ...(options.gid !== undefined && { gid: options.gid }),
   });
-  // a program may well end without having read everything
+  // a program may exit before it has read its input
   child.stdin.on("error", () => {});
   child.stdin.end(options.stdin);
   const ended = new Promise<Pick<RunResult, "status" | "signal">>((resolve, reject) => {
@@ -62,7 +65,7 @@ export async function run(
   return { ...end, stdout, stderr, ms: performance.now() - start };
 }
 
-/** The same for a program that has to succeed: returns what it wrote to stdout, or throws with what it said. */
+/** The same for a program that must succeed: returns its stdout, or throws with its output. */
 export async function runOk(
   command: string,
   args: readonly string[],

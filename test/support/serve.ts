@@ -17,7 +17,7 @@ import type { Enter } from "./rpc-machine.ts";
 import { PLAIN_ENV } from "./run.ts";
 import { waitUntil } from "./wait-until.ts";
 
-/** The sockets of `popbsmtp serve`: paths. */
+/** The paths of the sockets of `popbsmtp serve`. */
 export interface ServeSockets {
   readonly dict: string;
   readonly imap: string;
@@ -26,30 +26,30 @@ export interface ServeSockets {
   readonly socketmap: string;
 }
 
-/** The daemon of an {@link Installation}, on its own: neither Dovecot's master nor systemd has started it. */
+/** The daemon of an {@link Installation}, under neither Dovecot's master nor systemd. */
 export interface Serve extends ServeSockets, AsyncDisposable {
-  /** The process that is at work, or was last. */
+  /** The process that runs, or was last to run. */
   readonly pid: number;
-  /** What it, and those before it, have written to stderr so far. */
+  /** The stderr of the daemon and its predecessors so far. */
   log(): string;
   /** Starts it again after {@link kill9} or {@link stop}, and waits until it is ready. */
   start(): Promise<void>;
-  /** SIGTERM. Returns the exit status once it is gone; undefined where a signal ended it. */
+  /** SIGTERM. Returns the exit status once it has exited; undefined if a signal ended it. */
   stop(): Promise<number | undefined>;
   /** Kills it as a crash does, and waits until it is gone. */
   kill9(): Promise<void>;
-  /** SIGHUP. Returns the line it logs about it: `reloaded`, or `reload-refused` with the reason. */
+  /** SIGHUP. Returns the line that it logs: `reloaded`, or `reload-refused` with the reason. */
   reload(): Promise<string>;
-  /** Makes it hang: connections are still accepted by the kernel, and nothing is answered. */
+  /** Makes it hang: the kernel still accepts connections, but nothing is answered. */
   pause(): void;
-  /** Ends that. */
+  /** Ends a pause. */
   resume(): void;
 }
 
 /**
- * Gives the installation a section [serve], with sockets in a directory of its own, and makes them known.
+ * Adds a section [serve] to the installation, with sockets in a directory of their own.
  *
- * @param lines more for the section
+ * @param lines further lines for the section
  */
 export function configureServe(box: Installation, lines = ""): ServeSockets {
   const directory = join(box.directory, "run");
@@ -65,11 +65,12 @@ export function configureServe(box: Installation, lines = ""): ServeSockets {
 }
 
 /**
- * Starts the installation's daemon as root, as an init script does, and waits until it is ready. Ended at dispose, with a signal
- * that it cannot ignore.
+ * Starts the installation's daemon as root, as an init script does, and waits until it is ready.
+ * Killed at dispose.
  *
- * @param lines more for the section [serve], such as `deadline = "1s"`; its sockets are in it already
- * @param enter where it is to run, if not here
+ * @param lines further lines for the section [serve], such as `deadline = "1s"`; it contains the
+ * sockets already
+ * @param enter the words that run it elsewhere
  */
 export async function startServe(box: Installation, lines = "", enter: Enter = []): Promise<Serve> {
   const sockets = configureServe(box, lines);
@@ -129,12 +130,10 @@ export async function startServe(box: Installation, lines = "", enter: Enter = [
   };
 }
 
-/** Where the daemon is asked: a path, or a port. */
+/** The daemon's endpoint: a path, or a port. */
 export type Place = string | { readonly host: string; readonly port: number };
 
-/**
- * Sends `request` to a socket, says that this is all, and returns everything that is answered until the daemon hangs up.
- */
+/** Sends `request` to a socket, closes its side, and returns the daemon's whole answer. */
 export async function askSocket(place: Place, request: string | Uint8Array): Promise<Buffer> {
   const where = typeof place === "string" ? { path: place } : place;
   const socket = createConnection({ ...where, allowHalfOpen: true });
@@ -144,12 +143,18 @@ export async function askSocket(place: Place, request: string | Uint8Array): Pro
   return Buffer.concat(chunks);
 }
 
-/** What Dovecot's imap and pop3 processes send after a login, as the daemon is to answer it without its first two fields. */
+/**
+ * The request of Dovecot's imap and pop3 processes after a login; the daemon answers it without its
+ * first two fields.
+ */
 export function postLoginRequest(address: string, reply: string): string {
   return `VERSION\tscript-login\t1\t0\n127.0.0.1\t${address}\t${reply}\n`;
 }
 
-/** Asks the policy service about a client, as Postfix's smtpd does, and returns the action: OK or DUNNO. */
+/**
+ * Asks the policy service about a client, as Postfix's smtpd does, and returns the action: OK or
+ * DUNNO.
+ */
 export async function askPolicy(place: Place, address: string): Promise<string> {
   const answer = await askSocket(
     place,
@@ -162,7 +167,8 @@ function spawnServe(box: Installation, file: string, enter: Enter): ChildProcess
   const log = openSync(file, "a");
   const [command, ...words] = [...enter, box.program, "--config", box.config, "serve"];
   const child = spawn(command, words, {
-    // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
+    // a separate process group, so that an interrupt from the terminal does not reach it before the
+    // test's own clean-up
     detached: true,
     cwd: "/",
     env: { ...PLAIN_ENV },

@@ -6,28 +6,30 @@ import { PLAIN_ENV } from "./run.ts";
 import { waitUntil } from "./wait-until.ts";
 
 export interface ServerProcessOptions {
-  /** Where its stdout and stderr are appended. */
+  /** The file to which its stdout and stderr are appended. */
   readonly logFile: string;
   readonly account?: Account | undefined;
   readonly cwd: string;
   /** More variables for its environment. Default: none. */
   readonly env?: Readonly<Record<string, string>> | undefined;
-  /** True once it answers; tried until it does. */
+  /** Whether it answers; called until it does. */
   readonly ready: () => boolean | Promise<boolean>;
 }
 
-/** A server in the foreground, and the processes that it starts in its turn. */
+/** A server in the foreground, and its descendants. */
 export interface ServerProcess {
   readonly pid: number;
-  /** Sends a signal to the server first, then to every process below it. */
+  /** Sends a signal to the server first, then to every descendant. */
   signalAll(signal: NodeJS.Signals): void;
-  /** Asks the server with a signal to end, and its children with it; after five seconds they are killed. */
+  /**
+   * Asks the server with a signal to exit with its children; after five seconds they are killed.
+   */
   end(signal: NodeJS.Signals): Promise<void>;
   /** Kills the server and all its children at once. */
   kill(): Promise<void>;
 }
 
-/** Starts a server and waits until it is ready. Where it ends instead, the error says what it logged. */
+/** Starts a server and waits until it is ready. If it exits instead, the error contains its log. */
 export async function startServerProcess(
   command: string,
   args: readonly string[],
@@ -35,7 +37,8 @@ export async function startServerProcess(
 ): Promise<ServerProcess> {
   const log = openSync(logFile, "a");
   const child = spawn(command, args, {
-    // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
+    // a separate process group, so that an interrupt from the terminal does not reach it before the
+    // test's own clean-up
     detached: true,
     cwd,
     env: { ...PLAIN_ENV, ...env },
@@ -61,7 +64,7 @@ export async function startServerProcess(
   const exit = atExit(() => signalEach(family(), "SIGKILL"));
   const gone = async (pids: readonly number[]) => {
     await exited;
-    // children notice by themselves that it is gone, but not at once
+    // children notice the end of the server themselves, but not at once
     await waitUntil(`the children of ${command} to end`, () => !pids.some(isAlive));
     exit[Symbol.dispose]();
   };
@@ -71,7 +74,7 @@ export async function startServerProcess(
     end: async (signal) => {
       const pids = family();
       signalEach(pids.slice(0, 1), signal);
-      // it may have been paused
+      // it may be paused
       signalEach(pids, "SIGCONT");
       const killer = setTimeout(() => signalEach(pids, "SIGKILL"), 5_000);
       await gone(pids);
@@ -100,12 +103,15 @@ function signalEach(pids: readonly number[], signal: NodeJS.Signals): void {
     try {
       process.kill(pid, signal);
     } catch {
-      // it has ended by itself
+      // it has exited by itself
     }
   }
 }
 
-/** A process and all below it, from the top. PostgreSQL's children leave the process group, so that is of no use. */
+/**
+ * A process and its descendants, from the top. The process group does not help, because
+ * PostgreSQL's children leave it.
+ */
 function tree(pid: number): number[] {
   return [pid, ...children(pid).flatMap(tree)];
 }
@@ -119,7 +125,7 @@ function children(pid: number): number[] {
   }
 }
 
-/** False also for a zombie: who inherits it may never ask for its status. */
+/** False also for a zombie, which its new parent may never reap. */
 export function isAlive(pid: number): boolean {
   try {
     return !/\) [ZX] /.test(readFileSync(`/proc/${String(pid)}/stat`, "utf8"));

@@ -6,12 +6,13 @@ import type { Installation } from "./installation.ts";
 import { startServerProcess } from "./server-process.ts";
 
 export interface Tcpserver extends AsyncDisposable {
-  /** Connects from 127.0.0.1 and returns everything that comes. */
+  /** Connects from 127.0.0.1 and returns the whole output. */
   connect(): Promise<string>;
 }
 
 /**
- * Starts tcpserver(1) as the installation's user. To see whether it is up, it is connected to: the command runs.
+ * Starts tcpserver(1) as the installation's user. A connection tests whether it is up, so the
+ * command runs once.
  *
  * @param command a shell's words, run for each connection
  */

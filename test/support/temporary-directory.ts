@@ -8,17 +8,17 @@ export interface TemporaryDirectory extends AsyncDisposable {
 }
 
 export interface TemporaryDirectoryOptions {
-  /** Whom it belongs to. Default: who runs the tests. */
+  /** The owner. Default: the user of the tests. */
   readonly owner?: Account | undefined;
   /** Default 0o700, as mkdtemp(3) makes it. */
   readonly mode?: number;
 }
 
-/** Not TMPDIR: Unix sockets are made below it, and their paths may have 107 bytes only. */
+/** Not TMPDIR: the directory contains Unix sockets, whose paths are limited to 107 bytes. */
 const PARENT = process.env["TEST_DIRECTORY"] ?? "/tmp";
 
 /**
- * A fresh directory, gone with all its contents at dispose, and also where the test process ends early.
+ * A new directory, removed with its contents at dispose, and also if the test process exits early.
  */
 export function temporaryDirectory(options: TemporaryDirectoryOptions = {}): TemporaryDirectory {
   const path = mkdtempSync(`${PARENT}/pop-`);
@@ -34,5 +34,5 @@ export function temporaryDirectory(options: TemporaryDirectoryOptions = {}): Tem
   };
 }
 
-// tried again: a server's last child may still be writing while it dies
+// repeated, because the last child of a server may still write while it dies
 const removal = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 };

@@ -1,16 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface WaitOptions {
-  /** Milliseconds. Default 30,000: other tests may have the processor. */
+  /** Milliseconds. Default 30,000: other tests may use the processor. */
   readonly timeout?: number;
-  /** Milliseconds between two tries. Default 10. */
+  /** Milliseconds between two attempts. Default 10. */
   readonly interval?: number;
 }
 
 /**
- * Tries `probe` until it is true.
+ * Calls `probe` until it returns true.
  *
- * An exception counts as "not yet"; the last one is the cause of the error thrown when time is up.
+ * An exception counts as "not yet"; the last one is the cause of the error thrown when the time is
+ * up.
  */
 export async function waitUntil(
   what: string,

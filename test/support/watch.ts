@@ -10,20 +10,20 @@ import { PLAIN_ENV } from "./run.ts";
 /** `popbsmtp watch` of an {@link Installation}. */
 export interface Watch extends AsyncDisposable {
   readonly pid: number;
-  /** What it has written to stdout and stderr so far. */
+  /** Its stdout and stderr so far. */
   log(): string;
-  /** SIGTERM. Returns the exit status once it is gone. */
+  /** SIGTERM. Returns the exit status once it has exited. */
   stop(): Promise<number | undefined>;
   /** Kills it as a crash does, and waits until it is gone. */
   kill9(): Promise<void>;
 }
 
-/** Starts it as root. Ended at dispose, with a signal that it cannot ignore. */
+/** Starts it as root. Killed at dispose. */
 export function startWatch(box: Installation, ...args: readonly string[]): Watch {
   return start(box, [box.program, "--config", box.config, "watch", ...args]);
 }
 
-/** The same as the configured user, in a user namespace that has no inotify instances. */
+/** The same as the configured user, in a user namespace without inotify instances. */
 export function startWatchWithoutInotify(box: Installation, ...args: readonly string[]): Watch {
   const limited = 'echo 0 >/proc/sys/user/max_inotify_instances; exec "$@"';
   const namespace = ["unshare", "--user", "--map-current-user", "--keep-caps"];
@@ -40,7 +40,8 @@ function start(
   writeFileSync(file, "");
   const log = openSync(file, "a");
   const child: ChildProcess = spawn(command, args, {
-    // of its own process group, so that an interrupt from the terminal does not reach it before the test's own clean-up
+    // a separate process group, so that an interrupt from the terminal does not reach it before the
+    // test's own clean-up
     detached: true,
     cwd: "/",
     env: { ...PLAIN_ENV },
