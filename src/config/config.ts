@@ -1,6 +1,8 @@
 import type { Network } from "../login/address.ts";
-import type { Level } from "../daemon/log/log.ts";
 import type { Formats } from "../mail-formats/formats.ts";
+
+/** How important an entry of the log is, in rising order. */
+export type LogLevel = "debug" | "info" | "warning" | "error";
 
 /** The configuration file unless `--config` names another. Only this one may be missing. */
 export const DEFAULT_CONFIG_PATH = "/etc/popbsmtp/popbsmtp.toml";
@@ -170,7 +172,7 @@ export interface ServeConfig {
   /** The time from one purge of the daemon to the next, in milliseconds; 0: never. */
   readonly purgeInterval: number;
   /** The lowest level that is logged. */
-  readonly logLevel: Level;
+  readonly logLevel: LogLevel;
 }
 
 /** The section [watch]: mail logs as sources of logins. */

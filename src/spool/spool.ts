@@ -15,7 +15,7 @@
  *     .start-<s>     the second in which a wrapper started a drain
  *     .watch-<hash>/ how far a mail log has been read (sources/mail-log/handover.ts)
  *     .revoked/      revocations, for a store that has no room for them (revocations.ts)
- *     stores/        where there are several stores, a spool for each (legs.ts)
+ *     stores/        where there are several stores, a spool for each (src/writers/store-spools.ts)
  */
 import {
   closeSync,

@@ -76,7 +76,7 @@ export class Writer {
   submit(login: Login, ended: (error?: unknown) => void): Submission {
     const queued: Queued = { login, ended, isAbandoned: false };
     this.#queue.push(queued);
-    this.#underWay ??= this.#writeQueue().finally(() => (this.#underWay = undefined));
+    this.#underWay ??= this.#writeQueue();
     return {
       abandon: () => {
         queued.isAbandoned = true;
@@ -141,6 +141,8 @@ export class Writer {
       this.#queue = [];
       if (batch.length > 0) await this.#writeLive(batch);
     }
+    // in the same step as the look at the queue: what comes later finds nobody at work
+    this.#underWay = undefined;
   }
 
   async #writeLive(batch: readonly Queued[]): Promise<void> {

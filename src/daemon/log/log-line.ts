@@ -5,10 +5,11 @@
 import { fstatSync } from "node:fs";
 import type { Clock } from "../../lib/clock.ts";
 import { printable } from "../../lib/terminal.ts";
-import type { Fields, Level } from "./log.ts";
+import type { LogLevel } from "../../config/config.ts";
+import type { Fields } from "./log.ts";
 
 /** Formats the text of an event as a line, with its newline. */
-export type LineStyle = (level: Level, text: string) => string;
+export type LineStyle = (level: LogLevel, text: string) => string;
 
 /**
  * The longest value, in characters, so that a client's long value does not displace other fields.
@@ -53,7 +54,7 @@ function valueText(value: string): string {
   return `"${shown}"`;
 }
 
-const SYSLOG_PRIORITY: Readonly<Record<Level, number>> = {
+const SYSLOG_PRIORITY: Readonly<Record<LogLevel, number>> = {
   debug: 7,
   info: 6,
   warning: 4,
@@ -63,7 +64,12 @@ const SYSLOG_PRIORITY: Readonly<Record<Level, number>> = {
 /** For the journal, which adds the time and parses the level: sd-daemon(3). */
 export const journalLine: LineStyle = (level, text) => `<${SYSLOG_PRIORITY[level]}>${text}\n`;
 
-const DOVECOT_TYPE: Readonly<Record<Level, number>> = { debug: 0, info: 1, warning: 2, error: 3 };
+const DOVECOT_TYPE: Readonly<Record<LogLevel, number>> = {
+  debug: 0,
+  info: 1,
+  warning: 2,
+  error: 3,
+};
 
 /**
  * For Dovecot's log process: 0x01, the level plus one as a byte, the process id. See dovecot 2.3

@@ -1,7 +1,6 @@
 /** The daemon's log: one line an event, on stderr, as key=value. */
+import type { LogLevel } from "../../config/config.ts";
 import { eventText, type LineStyle } from "./log-line.ts";
-
-export type Level = "debug" | "info" | "warning" | "error";
 
 /** The fields of an event; those that are undefined are left out. */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -15,7 +14,7 @@ export interface Log {
 
 export interface LogOptions {
   /** The lowest level that is written. */
-  readonly level: Level;
+  readonly level: LogLevel;
   /** The format of a line for the reader of the log. */
   readonly style: LineStyle;
   /** Writes a line, with its newline; false: it could not be written and is lost. */
@@ -25,12 +24,12 @@ export interface LogOptions {
 /** The log with the operations of its owner. */
 export interface OwnedLog extends Log {
   /** The lowest level that is written; a reload may change it. */
-  level: Level;
+  level: LogLevel;
   /** Writes the summaries that are still pending, at the end. */
   flush(): void;
 }
 
-const RANK: Readonly<Record<Level, number>> = { debug: 0, info: 1, warning: 2, error: 3 };
+const RANK: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warning: 2, error: 3 };
 
 /** The most different warnings or errors of one event in a window. */
 const BURST = 10;
@@ -60,7 +59,7 @@ export function createLog(options: LogOptions): OwnedLog {
 
 /** The recent lines of one event. */
 interface Series {
-  readonly level: Level;
+  readonly level: LogLevel;
   /** Lines written in this window. */
   written: Set<string>;
   /** The number of lines not written in this window, and the last of them. */
@@ -71,7 +70,7 @@ interface Series {
 }
 
 class LineLog implements OwnedLog {
-  level: Level;
+  level: LogLevel;
   readonly #style: LineStyle;
   readonly #write: (line: string) => boolean;
   /** By event, whose number is bounded by the program's. */
@@ -106,11 +105,11 @@ class LineLog implements OwnedLog {
     for (const series of this.#series.values()) this.#sumUp(series);
   }
 
-  #wants(level: Level): boolean {
+  #wants(level: LogLevel): boolean {
     return RANK[level] >= RANK[this.level];
   }
 
-  #sparingly(level: Level, event: string, text: string): void {
+  #sparingly(level: LogLevel, event: string, text: string): void {
     const key = `${level} ${event}`;
     let series = this.#series.get(key);
     if (series === undefined) {
@@ -145,7 +144,7 @@ class LineLog implements OwnedLog {
     series.held = 0;
   }
 
-  #put(level: Level, text: string): void {
+  #put(level: LogLevel, text: string): void {
     if (this.#lost > 0 && this.#write(this.#style("warning", `log-lines-lost count=${this.#lost}`)))
       this.#lost = 0;
     if (!this.#write(this.#style(level, text))) this.#lost += 1;

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dovecotLine, eventText, plainLine } from "../../../../src/daemon/log/log-line.ts";
-import { createLog, type Level } from "../../../../src/daemon/log/log.ts";
+import type { LogLevel } from "../../../../src/config/config.ts";
+import { createLog } from "../../../../src/daemon/log/log.ts";
 
 /** A log, what was written to it, and a switch that makes writing fail. */
-function recorded(level: Level = "info") {
+function recorded(level: LogLevel = "info") {
   const lines: string[] = [];
   const output = { works: true };
   const log = createLog({
