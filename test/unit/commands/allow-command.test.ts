@@ -10,7 +10,7 @@ const network = parseNetwork("192.168.0.0/16");
 assert.ok(network !== undefined);
 const config = { lifetime: 30 * MINUTE, exclude: [network] };
 
-test("a login is recorded now, and it is told how long that holds", async () => {
+test("a login is recorded now, and its end is printed", async () => {
   const store = memoryStore();
   const terminal = recorder();
   const context = { terminal, now: () => NOW };
@@ -21,7 +21,7 @@ test("a login is recorded now, and it is told how long that holds", async () => 
   assert.deepEqual(terminal.printed, ["192.0.2.1 may relay until 2026-03-03 10:30:00 (30m)"]);
 });
 
-test("an excluded address is refused, with what to do instead", async () => {
+test("an excluded address is rejected, with what to do instead", async () => {
   const store = memoryStore();
   const context = { terminal: recorder(), now: () => NOW };
   await assert.rejects(
@@ -35,7 +35,7 @@ test("an excluded address is refused, with what to do instead", async () => {
   assert.deepEqual(store.recorded, []);
 });
 
-test("a user's name has to fit into a store", async () => {
+test("a user name has to fit into a store", async () => {
   const context = { terminal: recorder(), now: () => NOW };
   const who = { address: address("192.0.2.1"), user: "é".repeat(128) };
   await assert.rejects(allow(memoryStore(), config, who, context), {

@@ -42,21 +42,21 @@ const AUTHORIZED: DaemonAnswer = { answer: "authorized" };
 const unknown = (isSure: boolean): DaemonAnswer => ({ answer: "unknown", isSure });
 const away = new StoreAwayError("store: pgsql: down");
 
-test("an authorized address: until when, and by whom", async () => {
+test("an authorized address is shown with its end and its user", async () => {
   assert.deepEqual(await checked("192.0.2.1"), [
     true,
     `192.0.2.1 may relay ${UNTIL}; asked: the store`,
   ]);
 });
 
-test("where no user is known, the service is", async () => {
+test("without a user, the service is shown", async () => {
   assert.deepEqual(await checked("192.0.2.1", { rows: [authorization({ user: "" })] }), [
     true,
     "192.0.2.1 may relay until 2026-03-03 10:20:00 (20m left): last login (imap); asked: the store",
   ]);
 });
 
-test("what a mapped table does not know is not told", async () => {
+test("values that a mapped table lacks are left out", async () => {
   const row = authorization({ user: undefined, service: undefined });
   assert.deepEqual(await checked("192.0.2.1", { rows: [row] }), [
     true,
@@ -64,7 +64,7 @@ test("what a mapped table does not know is not told", async () => {
   ]);
 });
 
-test("an address without login, or whose login was revoked", async () => {
+test("an address without a login, or with a revoked one, may not relay", async () => {
   assert.deepEqual(await checked("192.0.2.10"), [
     false,
     "192.0.2.10 may not relay: no login in the last 30m, or it was revoked; asked: the store",
@@ -81,7 +81,7 @@ test("an excluded address does not relay, whatever is in the store", async () =>
   }
 });
 
-test("the daemon is who tells mail servers, and the store has the details", async () => {
+test("the daemon's answer decides, and the store adds the details", async () => {
   assert.deepEqual(await checked("192.0.2.1", { said: [AUTHORIZED] }), [
     true,
     `192.0.2.1 may relay ${UNTIL}; asked: popbsmtp serve`,
@@ -92,7 +92,7 @@ test("the daemon is who tells mail servers, and the store has the details", asyn
   ]);
 });
 
-test("what the daemon knows alone, since the store is away or does not have it, counts", async () => {
+test("the daemon's answer counts also if the store is away or lacks the login", async () => {
   assert.deepEqual(await checked("192.0.2.1", { said: [AUTHORIZED], problem: away }), [
     true,
     "192.0.2.1 may relay; asked: popbsmtp serve, which remembers a login (store: pgsql: down)",
@@ -109,7 +109,7 @@ test("what the daemon knows alone, since the store is away or does not have it, 
   assert.equal((await checked("192.0.2.1", { said: [unknown(false)], problem }))[0], false);
 });
 
-test("the daemon is asked again where it may have asked the store before the login", async () => {
+test("the daemon is asked again if it may have asked the store before the login", async () => {
   assert.deepEqual(await checked("192.0.2.1", { said: [unknown(true), AUTHORIZED] }), [
     true,
     `192.0.2.1 may relay ${UNTIL}; asked: popbsmtp serve`,
@@ -120,7 +120,7 @@ test("the daemon is asked again where it may have asked the store before the log
   ]);
 });
 
-test("nobody can tell where the store is away and the daemon knows of no login", async () => {
+test("the answer is unknown if the store is away and the daemon knows no login", async () => {
   for (const said of [
     [undefined],
     [unknown(false)],

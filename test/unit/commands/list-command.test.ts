@@ -38,7 +38,7 @@ test("people get a table with aligned columns", async () => {
   ]);
 });
 
-test("what nobody said, or a mapped table does not hold, is a dash", async () => {
+test("an unknown value, or a column that a mapped table lacks, is a dash", async () => {
   const { printed } = await listed([
     authorization({ user: "", service: undefined, firstSeen: undefined, logins: undefined }),
   ]);
@@ -48,7 +48,7 @@ test("what nobody said, or a mapped table does not hold, is a dash", async () =>
   );
 });
 
-test("what is excluded says so, and counts as little in JSON as what has expired", async () => {
+test("excluded addresses are marked, and left out of JSON as expired ones are", async () => {
   const rows = [authorization(), authorization({ address: address("192.168.7.7") })];
   const { printed } = await listed(rows);
   assert.match(printed[2] ?? "", /^192\.168\.7\.7 .* excluded$/);
@@ -60,7 +60,7 @@ test("what is excluded says so, and counts as little in JSON as what has expired
   assert.deepEqual(await addresses({ all: true }), ["192.0.2.1", "192.168.7.7"]);
 });
 
-test("what has expired says so, by this host's clock", async () => {
+test("expired authorizations are marked, by this host's clock", async () => {
   const terminal = recorder();
   const row = authorization({ lastSeen: new Date(NOW - 30 * MINUTE) });
   await list(memoryStore([row]), config, { all: true }, { terminal, now: () => NOW });
@@ -70,13 +70,13 @@ test("what has expired says so, by this host's clock", async () => {
 const HOSTILE = "\u001B[2J\n\r\t\u0000\u007F\u009B31m\u202E\u2066\u200B\u2028\uD800\uDB40\uDC41x";
 const HARMLESS = String.raw`\u001b[2J\u000a\u000d\u0009\u0000\u007f\u009b31m\u202e\u2066\u200b\u2028\ud800\udb40\udc41x`;
 
-test("a user's name cannot reach the terminal, or break the table", async () => {
+test("a user name cannot act on the terminal, or break the table", async () => {
   const { printed } = await listed([authorization({ user: HOSTILE, service: HOSTILE })]);
   assert.equal(printed.length, 2);
   assert.ok(printed[1]?.startsWith(`192.0.2.1  ${HARMLESS}  ${HARMLESS}  2026`));
 });
 
-test("JSON for programs is valid, has every character, and cannot reach the terminal either", async () => {
+test("JSON is valid, contains every character, and cannot act on the terminal either", async () => {
   const { printed } = await listed([authorization({ user: HOSTILE })], { json: true });
   const text = printed.join("\n");
   assert.ok(!/[\p{C}\p{Zl}\p{Zp}]/u.test(text.replaceAll("\n", "")));
@@ -84,7 +84,7 @@ test("JSON for programs is valid, has every character, and cannot reach the term
   assert.equal(row.user, HOSTILE);
 });
 
-test("JSON has RFC 3339 times, and null where nothing is known", async () => {
+test("JSON has RFC 3339 times, and null for unknown values", async () => {
   const { printed } = await listed(
     [
       authorization({ firstSeen: new Date("2026-03-03T08:00:00.5Z") }),
@@ -111,7 +111,7 @@ test("JSON has RFC 3339 times, and null where nothing is known", async () => {
   ]);
 });
 
-test("an empty list is [] for programs, and a remark beside stdout for people", async () => {
+test("an empty list is [] for programs, and a remark on stderr for people", async () => {
   assert.deepEqual((await listed([], { json: true })).printed, ["[]"]);
   const { printed, noted } = await listed([]);
   assert.deepEqual(printed, []);

@@ -7,7 +7,7 @@ import { recorder } from "./recorder.ts";
 
 const options = { olderThan: 30 * MINUTE, optimize: false };
 
-test("cron gets no mail about a purge that worked", async () => {
+test("a purge that works prints nothing for cron to mail", async () => {
   const terminal = recorder();
   const store = memoryStore([authorization()]);
   await purge(store, options, { terminal });
@@ -16,7 +16,7 @@ test("cron gets no mail about a purge that worked", async () => {
   assert.equal(store.purges[0]?.optimize, false);
 });
 
-test("a person is shown how far it is, and in the end how much it was", async () => {
+test("a person sees the progress, and in the end the number", async () => {
   const terminal = recorder({ interactive: true });
   await purge(memoryStore([authorization()]), options, { terminal });
   assert.deepEqual(terminal.shown, ["expired authorizations purged so far: 1000", ""]);

@@ -5,7 +5,7 @@ import { address, authorization } from "./authorization.ts";
 import { memoryStore } from "./memory-store.ts";
 import { recorder } from "./recorder.ts";
 
-test("it is told whose authorizations were ended, and how many", async () => {
+test("the number of revoked authorizations, and whose, is printed", async () => {
   const terminal = recorder();
   const two = memoryStore([authorization(), authorization()]);
   const which = { address: address("192.0.2.1"), user: "bob\n" };

@@ -4,7 +4,7 @@ import { withDeadline } from "../../../src/lib/deadline.ts";
 
 const never = new Promise<never>(() => undefined);
 
-test("work that is done in time is what counts, whether it succeeds or fails", async () => {
+test("work that finishes in time settles the result, whether it succeeds or fails", async () => {
   assert.equal(await withDeadline(Promise.resolve("done"), 60_000), "done");
   await assert.rejects(
     withDeadline(Promise.reject(new Error("broken")), 60_000),
@@ -16,7 +16,7 @@ test("work that is late fails with an error that names the time", async () => {
   await assert.rejects(withDeadline(never, 20), /^Error: no answer within 0\.02 s$/);
 });
 
-test("work that is late has the result, or the error, that the caller says", async () => {
+test("work that is late settles with the caller's result or error", async () => {
   assert.equal(await withDeadline(never, 1, () => "late"), "late");
   const refuse = () => {
     throw new TypeError("late");
@@ -24,7 +24,7 @@ test("work that is late has the result, or the error, that the caller says", asy
   await assert.rejects(withDeadline(never, 1, refuse), TypeError);
 });
 
-test("work that fails after its deadline is nobody's unhandled rejection", async () => {
+test("work that fails after its deadline causes no unhandled rejection", async () => {
   const { promise, reject } = Promise.withResolvers<string>();
   assert.equal(await withDeadline(promise, 1, () => "late"), "late");
   reject(new Error("too late"));

@@ -29,10 +29,11 @@ for (const text of [
   "1w",
   "99999999999999999d",
 ]) {
-  test(`${JSON.stringify(text)} is no time`, () => assert.equal(parseDuration(text), undefined));
+  test(`${JSON.stringify(text)} is not a duration`, () =>
+    assert.equal(parseDuration(text), undefined));
 }
 
-test("a time is written back with its largest units first", () => {
+test("a duration is printed with its largest units first", () => {
   assert.equal(formatDuration(5_400_000), "1h30m");
   assert.equal(formatDuration(1500), "1s500ms");
   assert.equal(formatDuration(604_800_000), "7d");

@@ -7,7 +7,7 @@ describe("reasonOf", () => {
     assert.equal(reasonOf(new Error("out of order")), "out of order");
   });
 
-  it("is what is inside an AggregateError without a message", () => {
+  it("lists the errors in an AggregateError without a message", () => {
     const error = new AggregateError([
       new Error("refused on ::1"),
       new Error("refused on 127.0.0.1"),

@@ -18,7 +18,7 @@ for (const word of [
   "/opt/x\n",
   "",
 ]) {
-  test(`${JSON.stringify(word)} is refused: Dovecot and cron have no quotes`, () => {
+  test(`${JSON.stringify(word)} is rejected: Dovecot and cron have no quotes`, () => {
     assert.throws(() => plainWords([word]), { exitStatus: 78, message: /move it to one of/ });
   });
 }

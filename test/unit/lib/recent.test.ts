@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Recent } from "../../../src/lib/recent.ts";
 
-test("the last ones set are there, and never more than twice as many", () => {
+test("the last keys set are kept, and at most twice as many", () => {
   const recent = new Recent<number>(10);
   for (let key = 0; key < 1_000; key++) {
     recent.set(`k${key}`, key);
@@ -14,7 +14,7 @@ test("the last ones set are there, and never more than twice as many", () => {
   assert.equal(recent.get("k0"), undefined);
 });
 
-test("one that is set again and again stays, once, with its last value", () => {
+test("a key that is set repeatedly stays once, with its last value", () => {
   const recent = new Recent<number>(10);
   for (let key = 0; key < 100; key++) {
     recent.set("kept", key);
@@ -24,7 +24,7 @@ test("one that is set again and again stays, once, with its last value", () => {
   assert.ok(recent.size <= 20);
 });
 
-test("what is deleted is gone, whichever generation it is in", () => {
+test("a deleted key is gone from either generation", () => {
   const recent = new Recent<number>(2);
   for (const key of ["a", "b", "c"]) recent.set(key, 1);
   recent.delete("a");

@@ -42,7 +42,7 @@ for (const text of [
   "client.example.org",
   "١٩٢.0.2.1",
 ]) {
-  test(`${JSON.stringify(text)} is no address`, () => {
+  test(`${JSON.stringify(text)} is not an address`, () => {
     assert.equal(parseAddress(text), undefined);
   });
 }
@@ -72,7 +72,7 @@ test("an address alone is a network of one", () => {
   assert.equal(contains("2001:db8::1", "2001:db8::2"), false);
 });
 
-test("no IPv4 address is in an IPv6 network, nor the reverse", () => {
+test("an IPv6 network contains no IPv4 address, and the reverse", () => {
   assert.equal(contains("::/0", "192.0.2.1"), false);
   assert.equal(contains("0.0.0.0/0", "2001:db8::1"), false);
   assert.equal(contains("0.0.0.0/0", "192.0.2.1"), true);
@@ -86,5 +86,6 @@ for (const text of [
   "192.0.2.0/",
   "192.0.2.0/-1",
 ].concat(["192.0.2.0/24/24", "192.0.2.0/1e1", "example.org/24", "192.0.2.0/255.255.255.0"])) {
-  test(`${JSON.stringify(text)} is no network`, () => assert.equal(parseNetwork(text), undefined));
+  test(`${JSON.stringify(text)} is not a network`, () =>
+    assert.equal(parseNetwork(text), undefined));
 }

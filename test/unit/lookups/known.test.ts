@@ -110,7 +110,7 @@ describe("a login noted here", () => {
     });
   }
 
-  it("authorizes until exactly the lifetime after it, whatever the store's state", async () => {
+  it("authorizes for exactly one lifetime, whatever the store's state", async () => {
     const scene = new Scene();
     scene.problem = new Error("down");
     scene.known.note(login(ALICE, START - 1_000), "committed");
@@ -130,7 +130,7 @@ describe("a login noted here", () => {
     assert.equal(await scene.ask(ALICE), "away from memory");
   });
 
-  it("does not shorten what a later one has begun", async () => {
+  it("does not shorten the authorization of a later one", async () => {
     const scene = new Scene();
     scene.problem = new Error("down");
     scene.known.note(login(ALICE, START), "committed");
@@ -139,20 +139,20 @@ describe("a login noted here", () => {
     assert.equal(await scene.ask(ALICE), "authorized from memory");
   });
 
-  it("authorizes nobody when it is past the lifetime already", async () => {
+  it("does not authorize if it is older than the lifetime", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START - LIFETIME), "committed");
     assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 
-  it("is judged by the lifetime that a reload has brought", async () => {
+  it("counts for the lifetime that a reload has set", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START - 60_000), "committed");
     scene.lifetime = 60_000;
     assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 
-  it("ends the memory of the store's no", async () => {
+  it("overrides a remembered no of the store", async () => {
     const scene = new Scene();
     assert.equal(await scene.ask(ALICE), "unknown from store");
     scene.known.note(login(ALICE, START), "committed");
@@ -161,7 +161,7 @@ describe("a login noted here", () => {
 });
 
 describe("an address that was not noted", () => {
-  it("is asked of the store, and then known", async () => {
+  it("is looked up in the store, and then known", async () => {
     const scene = new Scene();
     scene.rows.set(ALICE, START - 10_000);
     assert.equal(await scene.ask(ALICE), "authorized from store");
@@ -170,7 +170,7 @@ describe("an address that was not noted", () => {
     assert.equal(scene.known.size, 1);
   });
 
-  it("is authorized until exactly the lifetime after its last login by this host's clock", async () => {
+  it("is authorized for exactly one lifetime after its last login by this host's clock", async () => {
     for (const offset of [0, 1_900, -1_900, 3_600_000, -3_600_000]) {
       const scene = new Scene();
       scene.offset = offset;
@@ -185,13 +185,13 @@ describe("an address that was not noted", () => {
     }
   });
 
-  it("is unknown when the store still has it but this host's clock says that it is over", async () => {
+  it("is unknown if the store still has it but it has expired by this host's clock", async () => {
     const scene = new Scene();
     scene.rows.set(ALICE, START - LIFETIME);
     assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 
-  it("is asked once by all who want to know it at the same time", async () => {
+  it("is looked up once for all concurrent lookups", async () => {
     const scene = new Scene();
     scene.held = [];
     const answers = [scene.ask(ALICE), scene.ask(ALICE), scene.ask(BOB), scene.ask(ALICE)];
@@ -206,7 +206,7 @@ describe("an address that was not noted", () => {
     ]);
   });
 
-  it("is unknown for a second without asking again", async () => {
+  it("stays unknown for a second without another question", async () => {
     const scene = new Scene();
     await scene.ask(ALICE);
     scene.rows.set(ALICE, START);
@@ -216,7 +216,7 @@ describe("an address that was not noted", () => {
     assert.equal(await scene.ask(ALICE), "authorized from store");
   });
 
-  it("is asked again a second later although the clock was set back", async () => {
+  it("is looked up again after a second although the clock was set back", async () => {
     const scene = new Scene();
     await scene.ask(ALICE);
     scene.setClock(-60_000);
@@ -224,7 +224,7 @@ describe("an address that was not noted", () => {
     assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 
-  it("is unknown, and not asked about, when it is excluded", async () => {
+  it("is unknown, and not looked up, if it is excluded", async () => {
     const network = parseNetwork("192.0.2.0/24");
     assert.ok(network);
     const scene = new Scene();
@@ -246,14 +246,14 @@ describe("an address that was not noted", () => {
 });
 
 describe("a login that the store will never take", () => {
-  it("no longer counts once it is known to be refused", async () => {
+  it("no longer counts once the store has refused it", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START + 0.7), "spooled");
     scene.known.forget(login(ALICE, START));
     assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 
-  it("takes nothing from a later one, or from one that was committed", async () => {
+  it("does not affect a later one, or one that was committed", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START), "spooled");
     scene.known.forget(login(ALICE, START - 1_000));
@@ -283,14 +283,14 @@ describe("when this host's clock is set", () => {
     });
   }
 
-  it("ahead, or after sleep, what is over by it is over", async () => {
+  it("ahead, or after sleep, authorizations that have expired by it end", async () => {
     const scene = away(new Scene());
     scene.known.note(login(ALICE, START), "spooled");
     scene.setClock(LIFETIME);
     assert.equal(await scene.ask(ALICE), "away from memory");
   });
 
-  it("back, a new login counts from when it happens", async () => {
+  it("back, a new login counts from its own time", async () => {
     const scene = away(new Scene());
     scene.known.note(login(ALICE, START), "committed");
     scene.setClock(-2 * HOUR);
@@ -302,7 +302,7 @@ describe("when this host's clock is set", () => {
     assert.equal(await scene.ask(ALICE), "away from memory");
   });
 
-  it("back, what a store with a clock of its own says is not taken for later", async () => {
+  it("back, an answer of a store with another clock does not count as later", async () => {
     const scene = new Scene();
     scene.rows.set(ALICE, START);
     scene.known.note(login(ALICE, START), "committed");
@@ -318,7 +318,7 @@ describe("when this host's clock is set", () => {
     assert.equal(await scene.ask(ALICE), "away from memory");
   });
 
-  it("back, what was learnt from a store is not learnt again as a new login", async () => {
+  it("back, a login learnt from a store is not learnt again as a new one", async () => {
     const scene = new Scene();
     scene.rows.set(ALICE, START - 60_000);
     await scene.ask(ALICE);
@@ -351,7 +351,7 @@ describe("a store that cannot be asked", () => {
     return scene;
   };
 
-  it("leaves what was noted to count for the whole lifetime", async () => {
+  it("lets noted logins count for the whole lifetime", async () => {
     const scene = asking();
     scene.known.note(login(ALICE, START), "committed");
     scene.time = START + LIFETIME - 1;
@@ -360,7 +360,7 @@ describe("a store that cannot be asked", () => {
     assert.equal(await scene.ask(ALICE), "unknown from memory");
   });
 
-  it("is not away: whoever was not noted is unknown, and nobody is told of an outage", async () => {
+  it("is not away: other addresses are unknown, and no outage is reported", async () => {
     const scene = asking();
     assert.equal(await scene.ask(ALICE), "unknown from memory");
     assert.equal(await scene.ask(BOB), "unknown from memory");
@@ -368,8 +368,8 @@ describe("a store that cannot be asked", () => {
   });
 });
 
-describe("a clock that ticks while it is read", () => {
-  it("leaves a login where it was: once it is committed, the store has the last word", async () => {
+describe("a clock that advances while it is read", () => {
+  it("does not change a login: once it is committed, the store decides", async () => {
     let ticks = 0;
     let isTicking = true;
     const scene = new Scene({ now: () => START + (isTicking ? ticks++ : ticks) });
@@ -381,8 +381,8 @@ describe("a clock that ticks while it is read", () => {
   });
 });
 
-describe("several stores of which one is away", () => {
-  it("go on being asked, since another may know", async () => {
+describe("several stores, one of which is away", () => {
+  it("are still asked, since another may know", async () => {
     const scene = new Scene();
     scene.problem = new PartlyAwayError("one is down");
     assert.equal(await scene.ask(ALICE), "away from memory");
@@ -392,7 +392,7 @@ describe("several stores of which one is away", () => {
   });
 });
 
-describe("what is known", () => {
+describe("a known address", () => {
   it("is confirmed by the store every five seconds", async () => {
     const scene = new Scene();
     scene.rows.set(ALICE, START);
@@ -418,7 +418,7 @@ describe("what is known", () => {
     });
   }
 
-  it("is shortened when the later of two users is revoked", async () => {
+  it("expires earlier when the later of two users is revoked", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START), "committed");
     scene.rows.set(ALICE, START - 60_000);
@@ -429,7 +429,7 @@ describe("what is known", () => {
     assert.equal(await scene.ask(ALICE), "away from memory");
   });
 
-  it("is lengthened by a login at another host", async () => {
+  it("expires later after a login at another host", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START), "committed");
     scene.rows.set(ALICE, START + 3_000);
@@ -440,7 +440,7 @@ describe("what is known", () => {
     assert.equal(await scene.ask(ALICE), "authorized from memory");
   });
 
-  it("is not shortened by a column of whole seconds", async () => {
+  it("does not expire earlier because of a column of whole seconds", async () => {
     const scene = new Scene();
     scene.time = START + 999;
     scene.known.note(login(ALICE, START + 999), "committed");
@@ -464,7 +464,7 @@ describe("what is known", () => {
     assert.equal(await scene.ask(ALICE), "authorized from memory");
   });
 
-  it("outlasts any no while it is in the spool, and none after it was committed", async () => {
+  it("outlasts every no while it is in the spool, and none once it is committed", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START), "spooled");
     for (let minute = 1; minute < 10; minute++) {
@@ -500,7 +500,7 @@ describe("what is known", () => {
     assert.equal(await scene.ask(ALICE), "unknown from store");
   });
 
-  it("is bounded, and the last ones stay", async () => {
+  it("is one of a bounded number, of which the last stay", async () => {
     const scene = new Scene({ limit: 100 });
     const addresses = Array.from({ length: 1_000 }, (_, index) =>
       address(`198.51.${Math.floor(index / 250)}.${index % 250}`),
@@ -517,7 +517,7 @@ describe("what is known", () => {
 });
 
 describe("a store that is away", () => {
-  it("leaves those known authorized, and the rest away", async () => {
+  it("leaves known addresses authorized, and the others unanswered", async () => {
     const scene = new Scene();
     scene.known.note(login(ALICE, START), "committed");
     scene.time += 5_000;
@@ -527,7 +527,7 @@ describe("a store that is away", () => {
     assert.deepEqual(scene.told, ["down"]);
   });
 
-  it("is asked one question a second, whoever it is about, until it answers", async () => {
+  it("is asked one question a second, about any address, until it answers", async () => {
     const scene = new Scene();
     scene.problem = new Error("down");
     await scene.ask(BOB);
@@ -548,7 +548,7 @@ describe("a store that is away", () => {
     assert.deepEqual(scene.told, ["down"]);
   });
 
-  it("is given up at the deadline when it does not answer, and learnt from when it does later", async () => {
+  it("is given up at the deadline, and its late answer is still learnt", async () => {
     const scene = new Scene({ deadline: 5 });
     scene.held = [];
     assert.deepEqual(await Promise.all([scene.ask(ALICE), scene.ask(ALICE)]), [
@@ -562,7 +562,7 @@ describe("a store that is away", () => {
     assert.deepEqual(scene.told, ["no answer within 5 ms"]);
   });
 
-  it("is not heaped with questions when it hangs", async () => {
+  it("gets a bounded number of questions while it hangs", async () => {
     const scene = new Scene({ deadline: 5 });
     scene.held = [];
     const addresses = Array.from({ length: 5_000 }, (_, index) =>
@@ -574,7 +574,7 @@ describe("a store that is away", () => {
   });
 });
 
-it("knows what a real store has, and a revocation there", async () => {
+it("reports the logins and revocations of a real store", async () => {
   await using directory = temporaryDirectory();
   let skew = 0;
   const now = () => Date.now() + skew;

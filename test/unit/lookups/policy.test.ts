@@ -64,7 +64,7 @@ describe("the policy service", () => {
     });
   }
 
-  it("asks only about addresses, in their one spelling, and counts the answers", async () => {
+  it("looks up only addresses, in their canonical spelling, and counts the answers", async () => {
     await using line = await open();
     await line.exchange(
       request("2001:DB8::1") + request("mail.example.org") + request("192.0.2.9"),
@@ -73,13 +73,13 @@ describe("the policy service", () => {
     assert.deepEqual(line.answers, ["authorized from memory", "away from memory"]);
   });
 
-  it("understands a request that comes a byte at a time", async () => {
+  it("parses a request byte by byte", async () => {
     await using line = await open();
     const bytes = request("192.0.2.1") + request("192.0.2.2").replaceAll("\n", "\r\n");
     assert.equal(await line.exchange(...Array.from(bytes)), OK + DUNNO);
   });
 
-  it("understands a request cut at any byte", async () => {
+  it("parses a request in two pieces", async () => {
     await using line = await open();
     const bytes = request("192.0.2.1");
     for (let cut = 1; cut < bytes.length; cut++) {
@@ -106,14 +106,14 @@ describe("the policy service", () => {
     });
   }
 
-  it("takes a request of exactly the length allowed", async () => {
+  it("accepts a request of exactly the maximum length", async () => {
     await using line = await open();
     const bytes = request("192.0.2.1");
     const filler = `filler=${"x".repeat(65_536 - bytes.length - "filler=\n".length)}\n`;
     assert.equal(await line.exchange(filler + bytes), OK);
   });
 
-  it("reads no more of a 10 MB line than it has to", async () => {
+  it("reads no more of a 10 MB line than necessary", async () => {
     await using line = await open();
     const client = await line.open();
     client.write(Buffer.alloc(10_000_000, "x"));
@@ -130,7 +130,7 @@ describe("the policy service", () => {
     assert.equal(await line.exchange(requests.join("")), answers.join(""));
   });
 
-  it("does not take in what a client asks that reads no answers", async () => {
+  it("does not buffer the requests of a client that reads no answers", async () => {
     await using line = await open();
     const client = await line.open();
     const count = 100_000;
@@ -142,7 +142,7 @@ describe("the policy service", () => {
     assert.equal(await receiveLength(client, count * DUNNO.length), DUNNO.repeat(count));
   });
 
-  it("answers one while 1,000 others are idle, some in the middle of a request", async () => {
+  it("answers one client while 1,000 others are idle, some in the middle of a request", async () => {
     await using line = await open();
     const idle: Socket[] = [];
     while (idle.length < 1_000) idle.push(await line.open());
@@ -165,7 +165,7 @@ describe("the policy service", () => {
     client.destroy();
   });
 
-  it("ends with the socket when that is destroyed, and minds no client that is gone", async () => {
+  it("ends when its socket is destroyed, and tolerates clients that disconnect", async () => {
     await using line = await open();
     const [first, second] = [await line.open(), await line.open()];
     second.write(request("192.0.2.1").repeat(1_000));

@@ -47,20 +47,20 @@ describe("the socketmap", () => {
     });
   }
 
-  it("asks nobody about keys that are no addresses", async () => {
+  it("looks up only keys that are addresses", async () => {
     await using line = await open();
     await line.exchange(ask("m mail.example.org") + ask("m 192.0.2") + ask("m 2001:DB8::1"));
     assert.deepEqual(line.asked, ["2001:db8::1"]);
     assert.deepEqual(line.answers, ["authorized from memory"]);
   });
 
-  it("understands requests that come a byte at a time", async () => {
+  it("parses requests byte by byte", async () => {
     await using line = await open();
     const bytes = ask("popbsmtp 192.0.2.1") + ask("popbsmtp 192.0.2.9");
     assert.equal(await line.exchange(...Array.from(bytes)), OK + TEMP);
   });
 
-  it("understands requests cut at any byte", async () => {
+  it("parses requests in two pieces", async () => {
     await using line = await open();
     const bytes = ask("popbsmtp 192.0.2.1") + ask("popbsmtp 2001:db8::2");
     for (let cut = 1; cut < bytes.length; cut++) {
@@ -97,7 +97,7 @@ describe("the socketmap", () => {
     });
   }
 
-  it("reads no more of 10 MB of garbage than it has to", async () => {
+  it("reads no more of 10 MB of garbage than necessary", async () => {
     await using line = await open();
     for (const garbage of [Buffer.alloc(10_000_000, "x"), Buffer.alloc(10_000_000, "9")]) {
       const client = await line.open();
@@ -107,7 +107,7 @@ describe("the socketmap", () => {
     }
   });
 
-  it("minds no client that is gone before it is told what was wrong", async () => {
+  it("tolerates a client that disconnects before the error", async () => {
     await using line = await open();
     const client = await line.open();
     client.write("GET / HTTP/1.0\r\n\r\n", () => client.destroy());
@@ -124,7 +124,7 @@ describe("the socketmap", () => {
     assert.equal(await line.exchange(requests.join("")), answers.join(""));
   });
 
-  it("does not take in what a client asks that reads no answers", async () => {
+  it("does not buffer the requests of a client that reads no answers", async () => {
     await using line = await open();
     const client = await line.open();
     const count = 100_000;

@@ -55,7 +55,7 @@ function piece(text: string, length: number): string {
 const COURIER_PIECE = piece("LOGIN FAILED, user=", 505);
 const DOVECOT_PIECE = piece(ID, 4070);
 
-describe("a piece of a longer message is no login", () => {
+describe("a piece of a longer message is not a login", () => {
   for (const [program, first, login] of [
     ["imapd", COURIER_PIECE, COURIER],
     ["imapd[9]", COURIER_PIECE, COURIER],
@@ -87,7 +87,7 @@ describe("a piece of a longer message is no login", () => {
     });
   }
 
-  it("where it is itself as long as one", async () => {
+  it("if it is as long as one", async () => {
     const user = "x".repeat(500);
     for (const [program, login] of [
       ["imapd", COURIER.replace("bob", user)],
@@ -98,7 +98,7 @@ describe("a piece of a longer message is no login", () => {
     }
   });
 
-  it("in whatever format the configuration has", async () => {
+  it("in any configured format", async () => {
     for (const name of ["courier", "cyrus", "uw"]) {
       const login = { courier: COURIER, cyrus: CYRUS, uw: UW }[name] ?? "";
       const formats = Formats.named(name);
@@ -107,7 +107,7 @@ describe("a piece of a longer message is no login", () => {
     }
   });
 
-  it("in a format of one's own", async () => {
+  it("with a pattern", async () => {
     const pattern = parsePattern("user=(?<user>.*), ip=.(?<address>[^\\]]*)");
     assert.ok(typeof pattern !== "string");
     const formats = Formats.own(pattern);
@@ -119,7 +119,7 @@ describe("a piece of a longer message is no login", () => {
     );
   });
 
-  it("after a line that is too long, whichever program's it is", async () => {
+  it("after a line that is too long, of any program", async () => {
     const long = said("postfix/smtpd[1]", "x".repeat(8000));
     const login = said("dovecot", DOVECOT, 1);
     assert.deepEqual(await kinds([long, login]), ["unknown", "refused"]);
@@ -127,7 +127,7 @@ describe("a piece of a longer message is no login", () => {
     assert.equal((await kinds(late)).at(-1), "login");
   });
 
-  it("after a failed login of Courier's in the journal, which takes off blanks that hide the length", async () => {
+  it("after a failed Courier login in the journal, which removes the blanks that show the length", async () => {
     const failed = "LOGIN FAILED, user=x, ip=[192.0.2.1], port=[1]";
     const journal = [said("imapd[9]", failed), said("imapd[9]", COURIER, 100)];
     assert.deepEqual(await kinds(journal), ["known", "refused"]);
@@ -148,7 +148,7 @@ describe("a piece of a longer message is no login", () => {
   });
 });
 
-describe("a short line after a short one", () => {
+describe("a short line after another", () => {
   it("is a login, and so is one after another program's piece", async () => {
     const lines = [said("imapd", COURIER), said("imapd", COURIER)];
     assert.deepEqual(await kinds(lines), ["login", "login"]);
@@ -168,14 +168,14 @@ describe("a short line after a short one", () => {
   });
 });
 
-it("a program that is called imapd and tells no process id is Courier's", async () => {
+it("a program called imapd without a process id is Courier's", async () => {
   for (const login of [CYRUS, UW]) {
     assert.deepEqual(await kinds(said("imapd", login)), ["known"]);
     assert.deepEqual(await kinds(said("imapd[9]", login)), ["login"]);
   }
 });
 
-describe("what was read before", () => {
+describe("the state of the lines before", () => {
   const options = (path: string) => ({
     path,
     formats: Formats.named("auto"),
@@ -209,7 +209,7 @@ describe("what was read before", () => {
     };
   }
 
-  it("is remembered where the next process goes on", async () => {
+  it("is passed to the next process", async () => {
     await using there = log();
     writeFileSync(there.path, said("imapd", COURIER_PIECE));
     assert.deepEqual(await there.watch(), []);
@@ -219,7 +219,7 @@ describe("what was read before", () => {
     assert.deepEqual(await there.watch(), ["login"]);
   });
 
-  it("is not known where a log was truncated: a program's first line authorizes nobody", async () => {
+  it("is unknown after a truncation: a program's first line authorizes no address", async () => {
     await using there = log();
     writeFileSync(there.path, said("imapd", "LOGOUT"));
     await there.watch();
@@ -229,14 +229,14 @@ describe("what was read before", () => {
     assert.deepEqual(await there.watch(), ["refused", "login"]);
   });
 
-  it("is not known at first where the log was rotated before", async () => {
+  it("is unknown at first if the log had been rotated", async () => {
     await using there = log();
     writeFileSync(there.path, said("imapd", COURIER) + said("imapd", COURIER));
     writeFileSync(`${there.path}.1.gz`, "");
     assert.deepEqual(await there.watch(), ["refused", "login"]);
   });
 
-  it("is not known where a pipe begins", async () => {
+  it("is unknown at the beginning of a pipe", async () => {
     const told: string[] = [];
     const text = said("imapd", COURIER) + said("imapd", COURIER, 29) + said("imapd", COURIER, 30);
     await watchStream(Readable.from([Buffer.from(text)]), {

@@ -32,13 +32,13 @@ const LOGIN = {
   yearless: "Mar  3 10:00:01",
 };
 
-describe("a pattern of one's own", () => {
-  it("finds address, user and service; the time is what the line begins with", () => {
+describe("a pattern of the administrator's", () => {
+  it("finds address, user and service; the time is at the beginning of the line", () => {
     assert.deepEqual(parse(VPOPMAIL, LINE), LOGIN);
     assert.deepEqual(parse(VPOPMAIL, `${LINE}\r`), LOGIN);
   });
 
-  it("may say where the time is", () => {
+  it("can locate the time", () => {
     const line = "bob 192.0.2.10 at 2026-03-03 10:00:01.5";
     assert.deepEqual(parse("^(?<user>.*) (?<address>.*) at (?<time>.*)$", line), {
       kind: "login",
@@ -47,7 +47,7 @@ describe("a pattern of one's own", () => {
     });
   });
 
-  it("needs no more than an address", () => {
+  it("needs only an address", () => {
     const result = parse(
       "from (?<address>.*)",
       "Mar  3 10:00:01 mail popd: from ::ffff:192.0.2.10",
@@ -64,7 +64,7 @@ describe("a pattern of one's own", () => {
     );
   });
 
-  it("reads UTF-8, and has other bytes written down", () => {
+  it("reads UTF-8, and escapes other bytes", () => {
     const line = Buffer.concat([
       Buffer.from("Mar  3 10:00:01 mail Übung: caf"),
       Buffer.from([0xe9]),
@@ -75,13 +75,13 @@ describe("a pattern of one's own", () => {
     assert.equal(result.login.user, String.raw`caf\xe9ü`);
   });
 
-  it("tells what it does not match from what is no line of a log", () => {
+  it("distinguishes lines that it does not match from text that is not a log", () => {
     assert.equal(parse(VPOPMAIL, LINE.replace("success", "failed")).kind, "other");
     assert.equal(parse(VPOPMAIL, LINE.replace("bob", "x:198.51.100.1")).kind, "other");
     assert.equal(parse(VPOPMAIL, "-- Boot --").kind, "unknown");
   });
 
-  it("authorizes nobody where there is no address, or no time", () => {
+  it("authorizes no address without an address or a time", () => {
     assert.deepEqual(parse("from (?<address>.*)", "Mar  3 10:00:01 mail popd: from example.org"), {
       kind: "refused",
       why: "what the pattern takes for the address is none",
@@ -107,12 +107,12 @@ describe("a pattern of one's own", () => {
     "(?<address>.*) \\1":
       "looks ahead, refers back to a group or repeats something more than 16 times, which could take forever; put it in other words",
   })) {
-    it(`is refused as ${JSON.stringify(source)}: ${problem}`, () => {
+    it(`is rejected as ${JSON.stringify(source)}: ${problem}`, () => {
       assert.equal(parsePattern(source), problem);
     });
   }
 
-  it("is not held up by a line, however it is made", () => {
+  it("takes linear time on any line", () => {
     for (const source of [
       "^(?<address>(a+)+)$",
       "^(?<address>(a|aa)+)$",

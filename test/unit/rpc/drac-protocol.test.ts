@@ -28,14 +28,14 @@ describe("DRAC's argument", () => {
         "00000000 00000000 00000000 00000000 00000000 00000000 ffffffb8 ffffffff",
     ],
   ] as const) {
-    it(`for ${text} is that of version ${version}, in these bytes`, () => {
+    it(`for ${text} is that of version ${version}, encoded as these bytes`, () => {
       assert.equal(dracVersion(address(text)), version);
       assert.deepEqual(encodeDracArgument(address(text)), bytes(hex));
       assert.equal(decodeDracArgument(version, bytes(hex)), text);
     });
   }
 
-  it("is the same address when it has been read", () => {
+  it("is decoded to the same address", () => {
     const addresses = generateAddresses(2_000).flatMap((text) => parseAddress(text) ?? []);
     assert.ok(addresses.length > 500);
     for (const each of addresses) {
@@ -43,12 +43,12 @@ describe("DRAC's argument", () => {
     }
   });
 
-  it("may have chars without a sign, and an IPv4 address in an IPv6 one", () => {
+  it("may contain unsigned chars, and an IPv4-mapped address", () => {
     const mapped = `${"00000000".repeat(10)} 000000ff 000000ff 000000c0 00000000 00000002 00000001`;
     assert.equal(decodeDracArgument(2, bytes(mapped)), "192.0.2.1");
   });
 
-  it("is none with another length, a char that is none, or of a version that there is not", () => {
+  it("is invalid with another length, an invalid char, or an unknown version", () => {
     for (let length = 0; length < 80; length++) {
       if (length !== 4) assert.equal(decodeDracArgument(1, Buffer.alloc(length)), undefined);
       if (length !== 64) assert.equal(decodeDracArgument(2, Buffer.alloc(length)), undefined);

@@ -24,22 +24,22 @@ describe("a call", () => {
     argument: hex("c0000201"),
   };
 
-  it("is written in these bytes", () => {
+  it("is encoded as these bytes", () => {
     assert.deepEqual(encodeCall(call), CALL);
   });
 
-  it("is read from them", () => {
+  it("is decoded from them", () => {
     assert.deepEqual(decodeCall(CALL), call);
   });
 
-  it("may come with who calls, as AUTH_SYS says it", () => {
+  it("may carry credentials of AUTH_SYS", () => {
     const header = CALL.subarray(0, 24);
     const unix = "00000001 00000018 00000000 00000003 61626300 00000000 00000000 00000000";
     const bytes = Buffer.concat([header, hex(unix, "00000000 00000000", "c0000201")]);
     assert.deepEqual(decodeCall(bytes), call);
   });
 
-  it("of another version of RPC is denied, and told of this one", () => {
+  it("of another version of RPC is denied, with the right version", () => {
     const bytes = Buffer.from(CALL);
     bytes.writeUInt32BE(3, 8);
     const denied = hex("12345678 00000001 00000001 00000000 00000002 00000002");
@@ -53,7 +53,7 @@ describe("a call", () => {
     assert.deepEqual(decodeCall(bytes), { denied });
   });
 
-  it("is none where it ends in its header, wherever, or has too long a credential", () => {
+  it("is malformed if its header is truncated or a credential is too long", () => {
     for (let length = 0; length < CALL.length - 4; length++) {
       assert.throws(() => decodeCall(CALL.subarray(0, length)), MalformedMessage);
     }
@@ -62,7 +62,7 @@ describe("a call", () => {
     assert.throws(() => decodeCall(Buffer.concat([long, Buffer.alloc(500)])), /too long/);
   });
 
-  it("is none where it is a reply", () => {
+  it("cannot be a reply", () => {
     assert.throws(() => decodeCall(Buffer.concat([REPLY, Buffer.alloc(40)])), /no call/);
   });
 });
@@ -101,7 +101,7 @@ describe("a reply", () => {
     }
   });
 
-  it("is none where it is too short, a call, or neither accepted nor denied", () => {
+  it("is malformed if it is too short, a call, or neither accepted nor denied", () => {
     for (let length = 0; length < REPLY.length; length++) {
       assert.throws(() => decodeReply(REPLY.subarray(0, length)), MalformedMessage);
     }

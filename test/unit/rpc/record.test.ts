@@ -18,21 +18,21 @@ describe("messages on a stream", () => {
     assert.deepEqual(readAll(encodeRecord(Buffer.from("abc"))), ["abc"]);
   });
 
-  it("may come in fragments, several at a time, and byte by byte", () => {
+  it("may arrive in fragments, several at a time, and byte by byte", () => {
     const stream = bytes("00000001 61 00000002 6263 80000001 64 80000000 80000001 65");
     const read = ["abcd", "", "e"];
     assert.deepEqual(readAll(stream), read);
     assert.deepEqual(readAll(...Array.from(stream, (byte) => Buffer.of(byte))), read);
   });
 
-  it("may be as long as the limit, in whatever fragments, and no longer", () => {
+  it("may be as long as the limit, in any fragments, and no longer", () => {
     assert.deepEqual(readAll(bytes("00000004 61626364 80000004 65666768")), ["abcdefgh"]);
     for (const long of ["80000009", "00000009", "00000004 61626364 80000005", "ffffffff"]) {
       assert.throws(() => readAll(bytes(long)), MalformedMessage);
     }
   });
 
-  it("are none where fragments are empty, of which there could be any number", () => {
+  it("are rejected if fragments are empty, since those could be endless", () => {
     assert.throws(() => readAll(bytes("00000000")), /an empty fragment/);
   });
 });

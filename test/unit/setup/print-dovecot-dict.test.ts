@@ -72,7 +72,7 @@ function settings(lines: readonly string[]): string {
 }
 
 for (const release of DOVECOT_RELEASES) {
-  test(`Dovecot ${release} runs the daemon, and its plugin tells it of logins`, () => {
+  test(`Dovecot ${release} runs the daemon, and its plugin reports logins to it`, () => {
     const lines = dovecotDictLines(PROGRAM, "popbsmtp", { release, group: "dovecot" });
     assert.equal(settings(lines), EXPECTED[release]);
     assert.deepEqual(
@@ -82,7 +82,7 @@ for (const release of DOVECOT_RELEASES) {
   });
 }
 
-test("where systemd holds the socket, the plugin is told where it is", () => {
+test("if systemd holds the socket, the plugin uses its path", () => {
   const socket = { path: "/run/popbsmtp/dict" };
   const form = { release: "2.3", group: "dovecot" } as const;
   assert.equal(
@@ -93,7 +93,7 @@ test("where systemd holds the socket, the plugin is told where it is", () => {
   assert.equal(settings(of2_4), PLUGIN_OF_2_4.replace("popbsmtp-dict", socket.path));
 });
 
-test("a socket that Dovecot cannot be told of is refused", () => {
+test("a socket that Dovecot cannot name is rejected", () => {
   const form = { release: "2.3", group: "dovecot" } as const;
   for (const path of ["/run/a:b/dict", "/run/%u/dict", "/run/a b"]) {
     assert.throws(() => dovecotDictSocketLines({ path }, form), { exitStatus: 78 });

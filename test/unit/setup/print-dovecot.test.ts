@@ -13,7 +13,7 @@ function settings(lines: readonly string[]): string {
   return lines.filter((line) => !line.trimStart().startsWith("#")).join("\n");
 }
 
-test("Dovecot runs one daemon as root, without a limit to its address space, and tells it of logins", () => {
+test("Dovecot runs one daemon as root, without a limit to its address space, and reports logins to it", () => {
   assert.equal(
     settings(dovecotServiceLines(PROGRAM, "popbsmtp")),
     `service popbsmtp {
@@ -37,7 +37,7 @@ service pop3 {
   );
 });
 
-test("where systemd runs the daemon, Dovecot is told of the sockets that there are", () => {
+test("if systemd runs the daemon, Dovecot uses the existing sockets", () => {
   const imap = { path: "/run/popbsmtp/imap" };
   assert.equal(
     settings(dovecotSocketLines({ imap, pop3: undefined })),
@@ -45,7 +45,7 @@ test("where systemd runs the daemon, Dovecot is told of the sockets that there a
   );
 });
 
-test("a path Dovecot would split or expand is refused", () => {
+test("a path that Dovecot would split or expand is rejected", () => {
   const program = ["/opt/my mail/popbsmtp"];
   for (const lines of [dovecotServiceLines, dovecotWrapperLines]) {
     assert.throws(() => lines(program, "popbsmtp"), { exitStatus: 78 });

@@ -20,7 +20,7 @@ function speaksOfChroot(lines: readonly string[]): boolean {
   return lines.some((line) => line.includes("smtp/inet/chroot"));
 }
 
-test("Postfix asks after permit_auth_destination, so never about inbound mail, and takes a silence for DUNNO", () => {
+test("Postfix asks after permit_auth_destination, so never about inbound mail, and silence means DUNNO", () => {
   assert.deepEqual(
     policy(RUN).filter((line) => !line.startsWith("#")),
     [
@@ -34,24 +34,24 @@ test("Postfix asks after permit_auth_destination, so never about inbound mail, a
   );
 });
 
-test("a socket in the queue directory is named relative to it: so a chrooted smtpd finds it, and any other", () => {
+test("a socket in the queue directory is named relative to it, for smtpd with and without chroot", () => {
   const lines = policy(QUEUE);
   assert.match(restriction(lines), /\{ unix:popbsmtp\/policy,/);
   assert.ok(!speaksOfChroot(lines));
 });
 
-test("a port is as good, and is written as Postfix splits it", () => {
+test("a port is written as Postfix splits it", () => {
   assert.match(restriction(policy(PORT)), /\{ inet:127\.0\.0\.1:10040,/);
   assert.match(restriction(policy({ host: "::1", port: 10_040 })), /\{ inet:\[::1\]:10040,/);
   assert.ok(!speaksOfChroot(policy(PORT)));
 });
 
-test("of several endpoints one is taken that a chrooted smtpd can reach", () => {
+test("of several endpoints, one that a chrooted smtpd can reach is chosen", () => {
   assert.match(restriction(policy(RUN, PORT)), /inet:/);
   assert.match(restriction(policy(RUN, QUEUE)), /unix:popbsmtp/);
 });
 
-test("a place that no other local user can have is preferred, and any other is warned of", () => {
+test("an endpoint that no other local user can take over is preferred, and others cause a warning", () => {
   const warns = (lines: readonly string[]) =>
     lines.some((line) => line.includes("any local user can, and open the relay"));
   assert.match(restriction(policy(PORT, QUEUE)), /unix:popbsmtp/);
@@ -65,11 +65,11 @@ test("a place that no other local user can have is preferred, and any other is w
   assert.ok(warns(socketmapLines({ socketmap: [PORT] })));
 });
 
-test("where there is none, it says what to do about the chroot", () => {
+test("without one, the lines explain what to do about the chroot", () => {
   assert.ok(speaksOfChroot(policy(RUN)));
 });
 
-test("the socketmap is asked through proxymap, which is in no chroot", () => {
+test("the socketmap is asked through proxymap, which is not chrooted", () => {
   const lines = socketmapLines({ socketmap: [{ path: "/run/popbsmtp/socketmap" }] });
   assert.equal(
     restriction(lines),
@@ -82,7 +82,7 @@ test("the socketmap is asked through proxymap, which is in no chroot", () => {
   );
 });
 
-test("what the daemon is not told to serve cannot be asked", () => {
+test("lines for a service that is disabled are an error", () => {
   const nowhere = (key: string) => ({
     exitStatus: 78,
     message: `serve.${key}: false: the daemon listens nowhere for it`,

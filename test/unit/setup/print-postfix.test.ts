@@ -60,7 +60,7 @@ test("the port of a PostgreSQL socket is in the connection string", () => {
   );
 });
 
-test("TLS is asked for in the map as in the configuration", () => {
+test("the map requires TLS as the configuration does", () => {
   const ssl = { ca: "PEM", caFile: "/etc/ssl/db.pem", rejectUnauthorized: true };
   assert.ok(
     settings({ ssl }).includes(
@@ -78,13 +78,13 @@ test("TLS is asked for in the map as in the configuration", () => {
   ]);
 });
 
-test("the writer's password never gets into the map; without the reader's there is a place for it", () => {
+test("the map never contains the writer's password; without the reader's, it has a placeholder", () => {
   const lines = mapLines(server({ reader: { user: "r", password: undefined } }), QUERY);
   assert.ok(!lines.join("\n").includes("the writer's"));
   assert.ok(lines.some((line) => line.startsWith("# password = ")));
 });
 
-test("a password that a map cannot say is refused without being told", () => {
+test("a password that a map cannot contain is rejected without being shown", () => {
   assert.throws(() => settings({ reader: { user: "r", password: new Secret(" x") } }), {
     exitStatus: 78,
     message:

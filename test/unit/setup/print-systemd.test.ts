@@ -43,7 +43,7 @@ test("systemd starts the daemon again within a tenth of a second, and never give
   assert.deepEqual(values(socketUnit(config.serve, "imap"), "TriggerLimitIntervalSec"), ["0"]);
 });
 
-test("each role has a socket of its own, which is only root's where logins come in", async () => {
+test("each role has a socket of its own, and only root can report logins", async () => {
   const config = await configured(
     '[serve]\npop3 = false\npolicy = ["/run/popbsmtp/policy", "127.0.0.1:10040"]\nmetrics = "127.0.0.1:9154"\n',
   );
@@ -86,7 +86,7 @@ test("relay-ctrl's port, which only root may open, is a socket for datagrams", a
   });
 });
 
-test("what is in a home directory or in /tmp is not hidden from it", async () => {
+test("it can access its files in home directories and in /tmp", async () => {
   const config = await configured(
     '[store]\ndriver = "mysql"\nhost = "/tmp/mysql.sock"\ndatabase = "mail"\n',
   );
@@ -99,7 +99,7 @@ test("what is in a home directory or in /tmp is not hidden from it", async () =>
   assert.deepEqual(values(serviceUnit(watching, PROGRAM), "ProtectHome"), ["read-only"]);
 });
 
-test("systemd takes the units without complaint, and finds little that they expose", async () => {
+test("systemd accepts the units without a warning, and rates their exposure low", async () => {
   await using directory = temporaryDirectory();
   const names = ["imap", "pop3", "policy", "socketmap"] as const;
   const config = await configured();
@@ -119,7 +119,7 @@ test("systemd takes the units without complaint, and finds little that they expo
   assert.equal(security.status, 0, security.stdout.toString());
 });
 
-test("all of them together say which file each is, and what to do then", async () => {
+test("all units together name their files, and what to do then", async () => {
   const lines = unitLines(await configured(), PROGRAM);
   const files = lines.filter((line) => line.startsWith("# /etc/systemd/system/"));
   assert.deepEqual(

@@ -17,17 +17,17 @@ async function read(text: string): Promise<readonly string[]> {
     : result.issues.map(({ message }) => message.replace(`${file}: `, ""));
 }
 
-test("each line is a netmask and an address; comments and blank lines are passed over", async () => {
+test("each line is a netmask and an address; comments and blank lines are ignored", async () => {
   const text =
     "# the mail servers\n255.255.255.255 192.0.2.1\n\n255.255.255.0\t198.51.100.0  \r\n0.0.0.0 0.0.0.0\n";
   assert.deepEqual(await read(text), ["192.0.2.1/32", "198.51.100.0/24", "0.0.0.0/0"]);
 });
 
-test("the last line need not end", async () => {
+test("the last line may lack a newline", async () => {
   assert.deepEqual(await read("255.0.0.0 10.0.0.0"), ["10.0.0.0/8"]);
 });
 
-test("an empty file allows nobody", async () => {
+test("an empty file allows no host", async () => {
   assert.deepEqual(await read(""), []);
 });
 
@@ -44,14 +44,14 @@ for (const [line, problem] of [
     '192.0.2.7 is longer than its netmask 255.255.255.0, and so nobody\'s; expected "255.255.255.0 192.0.2.0"',
   ],
 ] as const) {
-  test(`a line that says ${line} is told of`, async () => {
+  test(`the line ${line} is reported`, async () => {
     const [first = "", ...rest] = await read(`255.0.0.0 10.0.0.0\n${line}\n`);
     assert.deepEqual(rest, []);
     assert.ok(first.startsWith(`line 2: ${problem}`), first);
   });
 }
 
-test("all of them are told of at once", async () => {
+test("all invalid lines are reported at once", async () => {
   const found = await read("x\n255.0.0.0 10.0.0.0\ny\n");
   assert.deepEqual(
     found.map((problem) => problem.split(":")[0]),

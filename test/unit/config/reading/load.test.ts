@@ -54,7 +54,7 @@ const RELAY_CTRL = '[store]\ndriver = "relay-ctrl"\n';
 const DRAC = '[store]\ndriver = "drac"\n';
 const SQLITE = '[store]\ndriver = "sqlite"\n';
 
-test("without a file at the default path the defaults hold: SQLite in /var/lib/popbsmtp", async () => {
+test("without a file at the default path the defaults apply: SQLite in /var/lib/popbsmtp", async () => {
   await using directory = temporaryDirectory();
   const config = await loadConfig(undefined, join(directory.path, "none", "popbsmtp.toml"));
   assert.deepEqual(config, {
@@ -105,7 +105,7 @@ test("without a file at the default path the defaults hold: SQLite in /var/lib/p
   });
 });
 
-test("an empty file means the defaults, too", async () => {
+test("an empty file selects the defaults, too", async () => {
   const { path, ...rest } = await load("");
   assert.match(path ?? "", /popbsmtp\.toml$/);
   assert.deepEqual(
@@ -114,7 +114,7 @@ test("an empty file means the defaults, too", async () => {
   );
 });
 
-test("a missing file that was named is a problem", async () => {
+test("a missing file is an error if it was named", async () => {
   await assert.rejects(loadConfig("/nonexistent/popbsmtp.toml"), {
     name: "ConfigError",
     exitStatus: 78,
@@ -122,11 +122,11 @@ test("a missing file that was named is a problem", async () => {
   });
 });
 
-test("a directory in the file's place is a problem", async () => {
+test("a directory in place of the file is an error", async () => {
   await assert.rejects(loadConfig("/tmp"), { message: "/tmp: is a directory; expected a file" });
 });
 
-test("everything can be set", async () => {
+test("every setting is read", async () => {
   const config = await load(
     `
 spool = "/srv/spool" # with a comment
@@ -178,7 +178,7 @@ password = "r"
   assert.equal(store.ssl?.ca, "-----BEGIN CERTIFICATE-----\n");
 });
 
-test("a database without host is the one behind Debian's socket on this machine", async () => {
+test("a database without a host is at Debian's socket on this host", async () => {
   const [pgsql] = (await load(PGSQL)).stores;
   assert.ok(pgsql?.driver === "pgsql");
   assert.deepEqual([pgsql.hosts, pgsql.port], [["/var/run/postgresql"], 5432]);
@@ -199,7 +199,7 @@ test("several stores are kept in the order of the file", async () => {
   );
 });
 
-test("a section that names several hosts is a store for each", async () => {
+test("a section that names several hosts becomes a store for each", async () => {
   const { stores } = await load(
     `[[store]]\ndriver = "drac"\nhosts = ["a.example.org", "192.0.2.1"]\n[[store]]\ndriver = "relay-ctrl"\nremotes = ["b.example.org", "2001:db8::1"]\ntimeout = "500ms"\n`,
   );
@@ -213,7 +213,7 @@ test("a section that names several hosts is a store for each", async () => {
   ]);
 });
 
-test("a relay-ctrl section may have remotes only", async () => {
+test("a relay-ctrl section may consist of remotes only", async () => {
   const { stores } = await load(`${RELAY_CTRL}path = false\nremotes = ["b.example.org"]\n`);
   assert.deepEqual(
     stores.map(({ driver }) => driver),
@@ -221,7 +221,7 @@ test("a relay-ctrl section may have remotes only", async () => {
   );
 });
 
-test("ssl = true trusts the system's authorities, false means none", async () => {
+test("ssl = true trusts the system's authorities, false disables TLS", async () => {
   const [on] = (await load(`${PGSQL}ssl = true`)).stores;
   assert.ok(on?.driver === "pgsql");
   assert.deepEqual(on.ssl, { ca: undefined, rejectUnauthorized: true });
@@ -239,13 +239,13 @@ test("the configuration cannot be changed afterwards", async () => {
   assert.ok(Object.isFrozen(config.serve) && Object.isFrozen(config.serve.policy));
 });
 
-test("a password shows itself to nobody who prints the configuration", async () => {
+test("a printed configuration does not show passwords", async () => {
   const config = await load(`${PGSQL}password = "${PASSWORD}"`);
   assert.ok(!inspect(config, { depth: 9, showHidden: true }).includes(PASSWORD));
   assert.ok(!JSON.stringify(config).includes(PASSWORD));
 });
 
-test("all problems are told at once", async () => {
+test("all problems are reported at once", async () => {
   const found = await problems(
     `lifetime = "30"\nlinger = 5\n${PGSQL}host = []\nport = 0\npasword = "x"`,
   );
@@ -333,7 +333,7 @@ for (const [text, problem] of Object.entries(one)) {
   });
 }
 
-test("a password is given once", async () => {
+test("a password can be given in only one way", async () => {
   assert.deepEqual(
     await problems(`${PGSQL}password = "${PASSWORD}"\npassword-file = "DIR/p"`, { p: "x\n" }),
     ["store.password-file: there is also password; keep one of them"],
@@ -347,14 +347,14 @@ test("a password file has one line", async () => {
   );
 });
 
-test("a syntax error is told with its line and column, and does not show the line", async () => {
+test("a syntax error is reported with its line and column, without quoting the line", async () => {
   assert.deepEqual(await problems(`[store]\npassword = "${PASSWORD}\n`), [
     "line 2, column 26: control characters are not allowed in strings",
   ]);
   assert.deepEqual(await problems(`password = ${PASSWORD}`), ["line 1, column 12: invalid value"]);
 });
 
-test("a file that is not UTF-8 is a problem", async () => {
+test("a file that is not UTF-8 is an error", async () => {
   assert.deepEqual(await problems(Buffer.from('user = "\xff"', "latin1")), [
     "is not UTF-8, which TOML has to be; convert it with iconv(1)",
   ]);
@@ -370,7 +370,7 @@ for (const text of [
   '"spool" = "/srv/spool"',
   "exclude = ['''\nspool = \"/srv/other\"\n''']\nspool = \"/srv/spool\"",
 ]) {
-  test(`the spool is refused where the wrapper would not find it: ${JSON.stringify(text)}`, async () => {
+  test(`the spool is rejected if the wrapper would not find it: ${JSON.stringify(text)}`, async () => {
     assert.ok((await problems(text)).includes(SPOOL_PROBLEM));
   });
 }
@@ -380,18 +380,18 @@ for (const text of [
   "\tspool\t=\t'/srv/spool'\t# comment",
   '# spool = "/srv/other"\nuser = "x"\nspool = "/srv/spool"\r\n[store]\r\ndriver = "sqlite"\r\n',
 ]) {
-  test(`the spool may be given as ${JSON.stringify(text)}`, async () => {
+  test(`the spool can be given as ${JSON.stringify(text)}`, async () => {
     assert.equal((await load(text)).spool, "/srv/spool");
   });
 }
 
-test("a spool in a section does not move the spool", async () => {
+test("a key spool in a section does not set the spool", async () => {
   assert.deepEqual(await problems(`${SQLITE}spool = "/srv/spool"`), [
     "store.spool: belongs at the top of the file, before the first [section]",
   ]);
 });
 
-test("a file whose directory may not be entered is a matter of permissions", async () => {
+test("a file in a directory that cannot be searched is a permission error", async () => {
   // root may read everything: become somebody else for the moment
   await using directory = temporaryDirectory({ mode: 0o755 });
   const closed = join(directory.path, "closed");

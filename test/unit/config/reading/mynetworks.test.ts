@@ -26,19 +26,19 @@ test("mynetworks is a list with commas and blanks, IPv6 in brackets", () => {
   }
 });
 
-test("mynetworks of nothing contains nothing", () => {
+test("an empty mynetworks contains no address", () => {
   assert.equal(trusts("", "127.0.0.1"), false);
   assert.equal(trusts(" , ", "127.0.0.1"), false);
 });
 
-test("the first pattern that matches decides, and ! is not", () => {
+test("the first pattern that matches decides, and ! negates it", () => {
   assert.equal(trusts("!192.0.2.7 192.0.2.0/24", "192.0.2.7"), false);
   assert.equal(trusts("!192.0.2.7 192.0.2.0/24", "192.0.2.8"), true);
   assert.equal(trusts("192.0.2.0/24 !192.0.2.7", "192.0.2.7"), true);
   assert.equal(trusts("!![::1]", "::1"), true);
 });
 
-test("a file's lines are part of the list, without those that begin with #", async () => {
+test("the lines of a file are part of the list, except for comments", async () => {
   await using directory = temporaryDirectory();
   const path = join(directory.path, "networks");
   writeFileSync(path, "# 198.51.100.0/24\n192.0.2.0/25, !192.0.2.200\n[2001:db8::]/32\n");
@@ -49,7 +49,7 @@ test("a file's lines are part of the list, without those that begin with #", asy
   assert.equal(trusts(`!${path} 0.0.0.0/0`, "192.0.2.200"), true);
 });
 
-test("what is not understood is told, and what to do", async () => {
+test("an element that is not understood is reported, with what to do", async () => {
   await using directory = temporaryDirectory();
   const path = join(directory.path, "networks");
   writeFileSync(path, path);

@@ -34,11 +34,11 @@ async function problems(text: string): Promise<readonly string[]> {
   return [];
 }
 
-test("a section with nothing in it means the defaults", async () => {
+test("an empty section selects the defaults", async () => {
   assert.deepEqual(await serve(""), await load(""));
 });
 
-test("everything of the daemon can be set", async () => {
+test("every setting of the daemon is read", async () => {
   const config = await serve(`
 dict = "/run/dovecot/popbsmtp-dict"
 dict-group = "mail"
@@ -75,7 +75,7 @@ log-level = "debug"
   });
 });
 
-test("each place to listen can be switched off", async () => {
+test("each endpoint can be disabled", async () => {
   const config = await serve(
     "dict = false\nimap = false\npop3 = false\npolicy = false\nsocketmap = []\nmetrics = false",
   );
@@ -85,28 +85,28 @@ test("each place to listen can be switched off", async () => {
   );
 });
 
-test("metrics may be asked for over a Unix socket", async () => {
+test("metrics can be served at a Unix socket", async () => {
   assert.deepEqual((await serve('metrics = "/run/popbsmtp/metrics"')).metrics, {
     path: "/run/popbsmtp/metrics",
   });
 });
 
-test("logins need not wait, and purges may be left to cron", async () => {
+test("the deadline and the purge interval can be 0", async () => {
   const { deadline, purgeInterval } = await serve('deadline = "0s"\npurge-interval = "0s"');
   assert.deepEqual([deadline, purgeInterval], [0, 0]);
 });
 
-test("nobody tells of logins over the network unless somebody says so", async () => {
+test("by default, no host can report logins over the network", async () => {
   for (const config of [await serve(""), await serve("drac = false\nrelay-ctrl-udp = false")]) {
     assert.deepEqual([config.drac, config.relayCtrlUdp], [undefined, undefined]);
   }
 });
 
-test("DRAC may have whatever port there is", async () => {
+test("DRAC can use any free port", async () => {
   assert.deepEqual((await serve("drac = true")).drac, { host: "0.0.0.0", port: 0 });
 });
 
-test("who may tell of logins is a list of networks, which may be empty", async () => {
+test("the networks that may report logins are a list, which may be empty", async () => {
   const networks = '["192.0.2.0/24", "198.51.100.1"]';
   const config = await serve(`drac-allow = ${networks}\nrelay-ctrl-allow = ${networks}`);
   for (const allowed of [config.dracAllow, config.relayCtrlAllow]) {
@@ -118,7 +118,7 @@ test("who may tell of logins is a list of networks, which may be empty", async (
   assert.deepEqual((await serve("drac-allow = []")).dracAllow, []);
 });
 
-test("an address is listened on in its usual spelling", async () => {
+test("the address of an endpoint gets its canonical spelling", async () => {
   assert.deepEqual((await serve('policy = "[0:0::0:1]:10040"')).policy, [
     { host: "::1", port: 10040 },
   ]);
@@ -190,14 +190,14 @@ for (const [lines, problem] of Object.entries(one)) {
   });
 }
 
-test("keys of the daemon's elsewhere are told where they belong", async () => {
+test("a misplaced key of the daemon is reported with the right section", async () => {
   assert.deepEqual(
     await problems('policy = false\n[store]\ndriver = "sqlite"\ndeadline = "1s"\n'),
     ["store.deadline: belongs in the section [serve]", "policy: belongs in the section [serve]"],
   );
 });
 
-test("all the section's problems are told at once, beside the others'", async () => {
+test("all problems of the section are reported at once, with those of other sections", async () => {
   const found = await problems(
     'linger = 5\n[serve]\nimap = 1\npolicy = ["x", "y"]\ndeadline = "x"\nlog-level = 7\n',
   );

@@ -21,13 +21,13 @@ async function load(text: string): Promise<WatchConfig> {
   }
 }
 
-test("the section makes the daemon watch, and may be empty", async () => {
+test("the section enables watching in the daemon, even if it is empty", async () => {
   const { inDaemon, ...defaults } = await load("");
   assert.equal(inDaemon, false);
   assert.deepEqual(await load("[watch]\n"), { ...defaults, inDaemon: true });
 });
 
-test("one log or several may be watched", async () => {
+test("one log or several can be watched", async () => {
   assert.deepEqual((await load('[watch]\nfile = "/var/log/maillog"\n')).files, [
     "/var/log/maillog",
   ]);
@@ -44,7 +44,7 @@ function kind({ formats }: WatchConfig, line: string): string {
   return parseLine(Buffer.from(line), { formats, fragments: new Fragments(), now: NOW }).kind;
 }
 
-test("a format may be named, or be one of one's own", async () => {
+test("the format is a built-in one, or a pattern", async () => {
   const dovecot =
     "2026-03-03T09:59:00Z mx dovecot: imap-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.1, lip=192.0.2.2, mpid=1, session=<x>";
   const own = "2026-03-03T09:59:00Z mx frob[1]: bob came from 192.0.2.1";
@@ -79,7 +79,7 @@ for (const [lines, problem] of Object.entries(wrong)) {
   });
 }
 
-test("keys of the section elsewhere are told where they belong", async () => {
+test("a misplaced key of the section is reported with the right section", async () => {
   await assert.rejects(load('format = "auto"\n[serve]\nfile = "/a"\n'), {
     problems: [
       "serve.file: belongs in the section [watch]",

@@ -31,7 +31,7 @@ for (const [where, fail] of [
   ["an event", 'process.on("x", broken); setImmediate(() => process.emit("x"));'],
   ["a promise that nobody waits for", "void Promise.resolve().then(broken);"],
 ] as const) {
-  test(`an error in ${where} is logged on one line, with its stack, and the process goes on`, async () => {
+  test(`an error in ${where} is logged on one line, with its stack, and the process continues`, async () => {
     const { status, said, log } = await survive(fail);
     assert.deepEqual([status, said], [0, "alive\n"], log);
     assert.match(
@@ -41,7 +41,7 @@ for (const [where, fail] of [
   });
 }
 
-test("what is thrown need not be an error", async () => {
+test("an exception need not be an Error", async () => {
   const { said, log } = await survive("setTimeout(() => { throw undefined; });");
   assert.equal(said, "alive\n");
   assert.match(log, /^<3>internal-error reason=undefined\n$/);

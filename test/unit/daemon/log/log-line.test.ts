@@ -34,7 +34,7 @@ test("for Dovecot's log process the level is a byte, and the process id follows"
   );
 });
 
-test("for anybody else there is the time, and the level as a word", () => {
+test("for any other reader a line has the time, and the level as a word", () => {
   assert.equal(plainLine(now)("warning", "login"), "2026-03-03T10:00:01.042Z warning login\n");
 });
 
@@ -43,7 +43,7 @@ test("under Dovecot's master lines are for its log process", () => {
   assert.equal(style("error", "e"), "\x01\x045 e\n");
 });
 
-test("lines are the journal's where stderr is what systemd connected to it, and only there", async () => {
+test("lines have the journal's style only if stderr is connected to the journal", async () => {
   await using directory = temporaryDirectory();
   const [journal, other] = ["journal", "other"].map((name) =>
     openSync(join(directory.path, name), "w"),
@@ -61,7 +61,7 @@ test("lines are the journal's where stderr is what systemd connected to it, and 
   }
 });
 
-test("Dovecot writes them to its log with their level, and with our name in front", async () => {
+test("Dovecot writes the lines to its log with their level and popbsmtp's name", async () => {
   await using directory = temporaryDirectory({ mode: 0o755 });
   const program = join(directory.path, "program");
   const source = (name: string) =>

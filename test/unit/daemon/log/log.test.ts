@@ -19,7 +19,7 @@ function recorded(level: LogLevel = "info") {
   return { log, lines, output };
 }
 
-test("an event is a line, with the level in front", () => {
+test("an event is a line that begins with its level", () => {
   const { log, lines } = recorded("debug");
   log.debug("a", { n: 1 });
   log.info("b", { yes: true, absent: undefined });
@@ -34,7 +34,7 @@ test("an event is a line, with the level in front", () => {
 });
 
 for (const [index, level] of (["debug", "info", "warning", "error"] as const).entries()) {
-  test(`level ${level} keeps what is below it out, until it is changed`, () => {
+  test(`level ${level} suppresses lower levels, until it is changed`, () => {
     const { log, lines } = recorded(level);
     const all = () => [log.debug("e"), log.info("e"), log.warning("e"), log.error("e")];
     all();
@@ -45,7 +45,7 @@ for (const [index, level] of (["debug", "info", "warning", "error"] as const).en
   });
 }
 
-test("a value is quoted where it would be something else without", () => {
+test("a value is quoted if necessary", () => {
   const values = {
     "192.0.2.1": "192.0.2.1",
     "user@example.org": "user@example.org",
@@ -61,7 +61,7 @@ test("a value is quoted where it would be something else without", () => {
   }
 });
 
-test("nothing in a value ends the line, looks like another field, or speaks to a terminal", () => {
+test("nothing in a value ends the line, looks like another field, or acts on a terminal", () => {
   const hostile = [
     "x\nerror login user=root",
     "x\r\nx",
@@ -85,7 +85,7 @@ test("nothing in a value ends the line, looks like another field, or speaks to a
   }
 });
 
-test("a long value is cut, and keeps no other field out", () => {
+test("a long value is cut, and displaces no other field", () => {
   for (const user of ["x".repeat(100_000), "\n".repeat(100_000), "😀".repeat(50_000)]) {
     const text = eventText("login", { user, reason: user, address: "192.0.2.1" });
     assert.ok(text.length <= 1_000, String(text.length));
@@ -94,7 +94,7 @@ test("a long value is cut, and keeps no other field out", () => {
   }
 });
 
-test("fields beyond what a pipe takes at once are left out, and that is to be seen", () => {
+test("fields beyond the atomic size of a pipe are left out, and the line shows it", () => {
   const value = "語".repeat(300);
   const text = eventText("event", { a: value, b: value, c: value, d: value });
   assert.match(text, / \.\.\.$/);
@@ -103,7 +103,7 @@ test("fields beyond what a pipe takes at once are left out, and that is to be se
   for (const line of lines) assert.ok(Buffer.byteLength(line) <= 4_096);
 });
 
-test("the same warning again is counted, and summed up after a second", (t) => {
+test("a repeated warning is counted, and summarised after a second", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { log, lines } = recorded();
   for (let i = 0; i < 124; i++) log.warning("store-away", { reason: "refused" });
@@ -126,7 +126,7 @@ test("an outage of an hour with a hundred errors a second takes less than a hund
   assert.equal(counted, 360_000);
 });
 
-test("when it has been quiet, a warning is written at once again", (t) => {
+test("after a quiet time, a warning is written at once again", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { log, lines } = recorded();
   log.warning("store-away");
@@ -135,7 +135,7 @@ test("when it has been quiet, a warning is written at once again", (t) => {
   assert.deepEqual(lines, ["warning store-away", "warning store-away"]);
 });
 
-test("different warnings of one event are all written, up to ten, and the rest is counted", (t) => {
+test("up to ten different warnings of one event are written, and the rest is counted", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { log, lines } = recorded();
   for (let i = 1; i <= 50; i++) log.warning("malformed-request", { reason: `no ${i}` });
@@ -144,7 +144,7 @@ test("different warnings of one event are all written, up to ten, and the rest i
   assert.deepEqual(lines.slice(10), ['warning malformed-request reason="no 50" repeated=40']);
 });
 
-test("one event's flood does not keep another out", () => {
+test("a flood of one event does not suppress another", () => {
   const { log, lines } = recorded();
   for (let i = 0; i < 50; i++) log.warning("malformed-request", { i });
   log.warning("lost", { user: "u@example.org" });
@@ -152,7 +152,7 @@ test("one event's flood does not keep another out", () => {
   assert.deepEqual(lines.slice(10), ["warning lost user=u@example.org", "error malformed-request"]);
 });
 
-test("what was counted is written before the event that ends it, and not after", (t) => {
+test("a summary is written before the event that ends its condition", (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { log, lines } = recorded();
   for (let outage = 0; outage < 2; outage++) {
@@ -172,7 +172,7 @@ test("what was counted is written before the event that ends it, and not after",
   ]);
 });
 
-test("what is still owed is written at the end, once", () => {
+test("pending summaries are written at the end, once", () => {
   const { log, lines } = recorded();
   for (let i = 0; i < 3; i++) log.error("purge-failed");
   log.flush();
@@ -180,13 +180,13 @@ test("what is still owed is written at the end, once", () => {
   assert.deepEqual(lines, ["error purge-failed", "error purge-failed repeated=2"]);
 });
 
-test("what is said at level info is never summed up: every login has its line", () => {
+test("events at level info are never summarised: every login has its line", () => {
   const { log, lines } = recorded();
   for (let i = 0; i < 50; i++) log.info("login");
   assert.equal(lines.length, 50);
 });
 
-test("lines that could not be written are told of when others can be", () => {
+test("lines that could not be written are reported once others can be", () => {
   const { log, lines, output } = recorded();
   output.works = false;
   log.info("a");

@@ -36,7 +36,7 @@ test("a file gets every line", async () => {
   assert.equal(await bash(`${WRITE} 2>log; grep -cx '${LINE}' log`), `0\n${LINES}\n`);
 });
 
-test("a pipe whose reader hangs gets whole lines until it is full, and nobody waits for it", async () => {
+test("a pipe whose reader hangs gets whole lines until it is full, without a wait", async () => {
   const printed = await bash(
     `mkfifo pipe; exec 3<>pipe; ${WRITE} 2>&3; exec 4<pipe 3>&-; grep -cx '${LINE}' <&4`,
   );
@@ -45,7 +45,7 @@ test("a pipe whose reader hangs gets whole lines until it is full, and nobody wa
   assert.equal(lost + written, LINES);
 });
 
-test("a socket, as the journal's, whose reader hangs gets whole lines until it is full", async () => {
+test("a socket like the journal's whose reader hangs gets whole lines until it is full", async () => {
   const child = spawn(process.execPath, [...NODE, WRITER], { env: PLAIN_ENV });
   const lost = Number(await text(child.stdout));
   const lines = (await text(child.stderr)).split("\n");
@@ -61,16 +61,16 @@ process.stderr.write("careless\\n");
 setTimeout(() => console.log("alive"), 1);
 `;
 
-test("without a reader all is lost, but for the process", async () => {
+test("without a reader the lines are lost, but not the process", async () => {
   const printed = await bash(`mkfifo pipe; exec 3<>pipe 4>pipe 3>&-; ${WRITE} 2>&4`, CARELESS);
   assert.equal(printed, `${LINES}\nalive\n`);
 });
 
-test("a full disk costs the lines, but not the process", async () => {
+test("a full disk loses the lines, but not the process", async () => {
   assert.equal(await bash(`${WRITE} 2>/dev/full`, CARELESS), `${LINES}\nalive\n`);
 });
 
-test("a log that owes a sum keeps no process alive", async () => {
+test("a log with a pending summary keeps no process alive", async () => {
   const printed = await bash(
     WRITE,
     `import { createLog } from "${sources}log.ts";

@@ -44,7 +44,7 @@ function request(line: string): string {
   return `${line} HTTP/1.1\r\nHost: localhost\r\n\r\n`;
 }
 
-test("GET /metrics: the metrics, as Prometheus wants them called", async () => {
+test("GET /metrics returns the metrics with Prometheus' media type", async () => {
   await using server = await listening();
   const answer = await server.ask(request("GET /metrics"));
   assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
@@ -53,7 +53,7 @@ test("GET /metrics: the metrics, as Prometheus wants them called", async () => {
   assert.equal(answer.split("\r\n\r\n")[1], METRICS);
 });
 
-test("over TCP, with a client that is none of ours", async () => {
+test("another HTTP client gets them over TCP", async () => {
   const metrics = createMetricsServer({ render: async () => METRICS });
   const listener = createServer((socket) => metrics.handle(socket)).listen(0, "127.0.0.1");
   await once(listener, "listening");
@@ -64,7 +64,7 @@ test("over TCP, with a client that is none of ours", async () => {
   listener.close();
 });
 
-test("HEAD: the same without the metrics", async () => {
+test("HEAD returns the same without the metrics", async () => {
   await using server = await listening();
   const answer = await server.ask(request("HEAD /metrics"));
   assert.match(answer, new RegExp(`\r\nContent-Length: ${Buffer.byteLength(METRICS)}\r\n`));
@@ -88,7 +88,7 @@ for (const [line, expected] of answers) {
   });
 }
 
-test("a request may come one byte at a time", async () => {
+test("a request may arrive byte by byte", async () => {
   await using server = await listening();
   const socket = server.open();
   socket.setNoDelay(true);
@@ -100,7 +100,7 @@ test("a request may come one byte at a time", async () => {
   socket.destroy();
 });
 
-test("a connection carries one request, whatever the client would like", async () => {
+test("a connection carries one request, whatever the client asks for", async () => {
   await using server = await listening();
   const keepAlive = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n";
   const answer = await server.ask(keepAlive, keepAlive);
@@ -108,7 +108,7 @@ test("a connection carries one request, whatever the client would like", async (
   assert.match(answer, /\r\nConnection: close\r\n/);
 });
 
-test("what is no HTTP, or too much of it, is refused, and others are answered", async () => {
+test("malformed or excessive HTTP is rejected, and other clients are answered", async () => {
   await using server = await listening();
   assert.match(await server.ask("\u0000\u0001\u0002\r\n\r\n"), /^HTTP\/1\.1 400 /);
   const long = `GET /metrics HTTP/1.1\r\nX: ${"x".repeat(10_000)}\r\n\r\n`;
@@ -116,7 +116,7 @@ test("what is no HTTP, or too much of it, is refused, and others are answered", 
   assert.match(await server.ask(request("GET /metrics")), /^HTTP\/1\.1 200 /);
 });
 
-test("every connection comes to its end: with nothing, half a request, or a body that never comes", async () => {
+test("every connection ends: empty, with half a request, or with a body that never arrives", async () => {
   await using server = await listening({ lifetime: 50 });
   const halves = ["", "GET /met", "GET /x HTTP/1.1\r\nHost: l\r\n"];
   assert.deepEqual(await Promise.all(halves.map((half) => server.ask(half))), ["", "", ""]);
@@ -124,7 +124,7 @@ test("every connection comes to its end: with nothing, half a request, or a body
   assert.match(await server.ask(endless), /^HTTP\/1\.1 405 /);
 });
 
-test("metrics that fail are a 500, and the next try may work", async () => {
+test("a failure is a 500, and the next request may succeed", async () => {
   let fails = true;
   await using server = await listening({
     render: async () => {
@@ -137,7 +137,7 @@ test("metrics that fail are a 500, and the next try may work", async () => {
   assert.match(await server.ask(request("GET /metrics")), /^HTTP\/1\.1 200 /);
 });
 
-test("a client that has gone before its answer is ready harms nobody", async () => {
+test("a client that disconnects before its answer does no harm", async () => {
   const asked = Promise.withResolvers<void>();
   const ready = Promise.withResolvers<string>();
   await using server = await listening({

@@ -21,7 +21,7 @@ function scraped(metrics = createMetrics(), readings = READINGS) {
     valueOf(samples, name, labels);
 }
 
-test("before anything has happened, what can happen is there with 0", () => {
+test("before the first events, their counters exist with 0", () => {
   const value = scraped();
   for (const service of ["imap", "pop3"]) {
     for (const outcome of ["committed", "spooled", "excluded", "lost"]) {
@@ -37,11 +37,11 @@ test("before anything has happened, what can happen is there with 0", () => {
   assert.equal(value("popbsmtp_purged_total"), 0);
 });
 
-test("nobody has asked the store yet: whether it is up is not said", () => {
+test("before the first statement, the state of the store is unknown", () => {
   assert.equal(scraped()("popbsmtp_store_up"), undefined);
 });
 
-test("the store is up, or not, as it was last time", () => {
+test("the store is up or not according to its last statement", () => {
   const up = (isUp: boolean) => {
     const stores = [{ store: undefined, isUp, spool: undefined }];
     return scraped(createMetrics(), { ...READINGS, stores })("popbsmtp_store_up");
@@ -50,7 +50,7 @@ test("the store is up, or not, as it was last time", () => {
   assert.equal(up(false), 0);
 });
 
-test("logins are counted by service and outcome, and how long they were held", () => {
+test("logins are counted and timed by service and outcome", () => {
   const metrics = createMetrics();
   metrics.login("imap", "committed", 0.0007);
   metrics.login("imap", "committed", 0.2);
@@ -67,7 +67,7 @@ test("logins are counted by service and outcome, and how long they were held", (
   assert.equal(value("popbsmtp_login_seconds_bucket", { le: "5" }), 2);
 });
 
-test("however many services there are, no more than twenty are told apart", () => {
+test("at most twenty services are distinguished", () => {
   const metrics = createMetrics();
   for (let i = 0; i < 10_000; i++) metrics.login(`service${i}`, "committed", 0);
   metrics.login("imap", "committed", 0);
@@ -79,7 +79,7 @@ test("however many services there are, no more than twenty are told apart", () =
   assert.equal(value("popbsmtp_logins_total", { service: "imap", outcome: "committed" }), 1);
 });
 
-test("a service's name cannot be mistaken for anything else", () => {
+test("a service's name cannot break the format", () => {
   const metrics = createMetrics();
   const hostile = ['a"} 1\n', "\\", '\\"', "\\n", "a\nb", 'x",outcome="lost', "\uD800"];
   for (const service of hostile) metrics.login(service, "committed", 0);
@@ -90,7 +90,7 @@ test("a service's name cannot be mistaken for anything else", () => {
   }
 });
 
-test("batches are measured by where their logins come from; those that fail are counted", () => {
+test("batches are measured by the source of their logins; failed ones are counted", () => {
   const metrics = createMetrics();
   metrics.batch("live", 3, 0.002, true);
   metrics.batch("spool", 500, 0.02, true);
@@ -128,7 +128,7 @@ test("malformed requests and purged authorizations are counted", () => {
   assert.equal(value("popbsmtp_purged_total"), 512);
 });
 
-test("what is read when asked is there: spool, memory, build, process", () => {
+test("values read on request are included: spool, memory, build, process", () => {
   const value = scraped();
   assert.equal(value("popbsmtp_spool_logins"), 2);
   assert.equal(value("popbsmtp_spool_oldest_seconds"), 1.5);
@@ -140,7 +140,7 @@ test("what is read when asked is there: spool, memory, build, process", () => {
   assert.ok((value("process_cpu_seconds_total") ?? 0) > 0);
 });
 
-test("of several stores each is up or not, and has its own logins waiting, by its name", () => {
+test("each of several stores is shown by name, with its state and its waiting logins", () => {
   const value = scraped(createMetrics(), {
     ...READINGS,
     stores: [
@@ -157,7 +157,7 @@ test("of several stores each is up or not, and has its own logins waiting, by it
   assert.equal(value("popbsmtp_spool_logins", { store: "sqlite /x" }), undefined);
 });
 
-test("of several hosts each is in use or not, and takes writes or not where it was tried", () => {
+test("each of several hosts is shown with its use, and whether it accepts writes if tried", () => {
   const store = "pgsql a,b,c:5432/mail popbsmtp";
   const value = scraped(undefined, {
     ...READINGS,
@@ -173,7 +173,7 @@ test("of several hosts each is in use or not, and takes writes or not where it w
   assert.deepEqual(all("popbsmtp_store_host_current"), [0, 1, 0]);
 });
 
-test("who tells of logins and may not, and what is none of these, is counted by protocol", () => {
+test("forbidden and malformed reports of logins are counted by protocol", () => {
   const metrics = createMetrics();
   metrics.denied("drac");
   metrics.malformed("relay-ctrl");

@@ -7,7 +7,7 @@ import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const NOW = 1_772_000_060_000;
 
-test("the logins in a spool are counted, and nothing else", async () => {
+test("only the logins in a spool are counted", async () => {
   await using spool = temporaryDirectory();
   for (const name of ["1772000000000000.7", "1772000030000000.8", ".lock", ".pid", "note"]) {
     writeFileSync(join(spool.path, name), "");

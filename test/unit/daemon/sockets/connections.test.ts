@@ -40,7 +40,7 @@ async function say(socket: Socket): Promise<void> {
 }
 
 describe("connections", () => {
-  it("at the limit, the one that has been idle longest goes, not the new one, nor one in use", async () => {
+  it("at the limit, the one that has been idle longest is closed, not the new one, nor one in use", async () => {
     await using server = await serving({ most: 3 });
     const [first, second, third] = [await server.open(), await server.open(), await server.open()];
     await say(first);
@@ -71,7 +71,7 @@ describe("connections", () => {
     await say(first);
   });
 
-  it("in the end, are waited for, and closed when time is up", async () => {
+  it("are awaited at the end, and closed when the time is up", async () => {
     await using server = await serving();
     const [polite, stuck] = [await server.open(), await server.open()];
     const closed = once(stuck, "close");

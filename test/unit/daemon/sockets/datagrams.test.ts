@@ -59,7 +59,7 @@ const echo: Answer = (datagram, from) =>
 
 describe("a UDP socket", () => {
   for (const host of ["127.0.0.1", "::1"]) {
-    it(`at ${host} answers each datagram, those first that came before it was told how`, async () => {
+    it(`at ${host} answers each datagram, waiting ones first`, async () => {
       await using bound = await bind({ host, port: 0 });
       using client = await sender(bound.datagrams);
       await client.send("early");
@@ -70,7 +70,7 @@ describe("a UDP socket", () => {
     });
   }
 
-  it("knows an IPv4 sender by its IPv4 address where it is there for both", async () => {
+  it("reports an IPv4 sender by its IPv4 address if it serves both families", async () => {
     await using bound = await bind({ host: "::", port: 0 });
     bound.datagrams.start(echo);
     const { port } = bound.datagrams.place;
@@ -81,7 +81,7 @@ describe("a UDP socket", () => {
     assert.equal(String(answer), "127.0.0.1 x");
   });
 
-  it("does not answer where there is nothing to say, and goes on", async () => {
+  it("sends nothing without an answer, and continues", async () => {
     await using bound = await bind();
     bound.datagrams.start((datagram, from) =>
       datagram.length === 0 ? Promise.resolve(undefined) : echo(datagram, from),
@@ -93,7 +93,7 @@ describe("a UDP socket", () => {
     assert.deepEqual(client.answers, ["127.0.0.1 x"]);
   });
 
-  it("drops what is longer than any call", async () => {
+  it("drops datagrams longer than any call", async () => {
     await using bound = await bind();
     bound.datagrams.start(echo);
     using client = await sender(bound.datagrams);
@@ -104,7 +104,7 @@ describe("a UDP socket", () => {
     assert.deepEqual(bound.dropped, ["longer than 1024 bytes"]);
   });
 
-  it("has a thousand in hand, and drops what comes then", async () => {
+  it("handles a thousand at a time, and drops more", async () => {
     await using bound = await bind();
     let asked = 0;
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
@@ -127,7 +127,7 @@ describe("a UDP socket", () => {
     });
   });
 
-  it("answers what has come before it closes, but does not wait for ever", async () => {
+  it("answers datagrams that have arrived before it closes, but does not wait for ever", async () => {
     const bound = await bind();
     using client = await sender(bound.datagrams);
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
@@ -150,7 +150,7 @@ describe("a UDP socket", () => {
     await stuck.close(1);
   });
 
-  it("closes in a flood that never ends, once what had come is answered", async () => {
+  it("closes in an endless flood, once earlier datagrams are answered", async () => {
     const bound = await bind();
     using client = await sender(bound.datagrams);
     bound.datagrams.start(echo);
@@ -167,7 +167,7 @@ describe("a UDP socket", () => {
     await waitUntil("the first answer", () => client.answers.includes("127.0.0.1 first"));
   });
 
-  it("drops the answer to a sender at port 0, and one that comes when it is closed", async () => {
+  it("drops the answer to a sender at port 0, and one that is late", async () => {
     requireRoot("raw(7)");
     const bound = await bind();
     const asked: Buffer[] = [];
@@ -188,7 +188,7 @@ describe("a UDP socket", () => {
     assert.deepEqual(client.answers, []);
   });
 
-  it("drops what cannot be answered, says why, and goes on", async () => {
+  it("drops answers that cannot be sent, reports why, and continues", async () => {
     await using bound = await bind();
     bound.datagrams.start((datagram, from) =>
       datagram.toString() === "bad" ? Promise.reject(new Error("broken")) : echo(datagram, from),
@@ -200,7 +200,7 @@ describe("a UDP socket", () => {
     assert.deepEqual(bound.dropped, ["broken"]);
   });
 
-  it("has to be a socket for datagrams where it is handed over", async () => {
+  it("rejects a handed-over socket that is not for datagrams", async () => {
     const fd = openSync("/dev/null", "r");
     await assert.rejects(
       Datagrams.bind({ name: "relay-ctrl", fd }, 0, () => undefined),
@@ -212,7 +212,7 @@ describe("a UDP socket", () => {
     closeSync(fd);
   });
 
-  it("waits for a port that another daemon is about to leave, or says that it is taken", async () => {
+  it("waits for another daemon to release the port, or reports that it is occupied", async () => {
     const first = await bind();
     const { place } = first.datagrams;
     await assert.rejects(bind(place), {

@@ -9,7 +9,7 @@ test("the limit is the soft one in /proc/PID/limits", () => {
   assert.equal(descriptorLimit(limits("unlimited")), Infinity);
 });
 
-test("whoever only asks gets less than the descriptors there are, and logins have the rest", () => {
+test("lookups get only a share of the descriptors, and logins have the rest", () => {
   for (const limit of [100, 256, 1_024, 65_536, Infinity]) {
     const { asking, metrics, drac } = shareOf(limit);
     assert.ok(asking >= 8 && metrics >= 2 && drac >= 2, String(limit));

@@ -66,7 +66,7 @@ async function status(dovecot: Dovecot): Promise<{ available: number }> {
   return { available: Number(available) };
 }
 
-it("the sockets come by name, other roles' are made, and the variables are used up", async () => {
+it("the sockets have names, those of other roles are created, and the variables are removed", async () => {
   await using directory = temporaryDirectory({ mode: 0o755 });
   const policy = join(directory.path, "policy");
   await using dovecot = await start({ policy });
@@ -79,7 +79,7 @@ it("the sockets come by name, other roles' are made, and the variables are used 
   await waitUntil("the service's log", () => dovecot.log().includes(ready));
 });
 
-it("Dovecot is told how many connections are open, and never that there may be no more", async () => {
+it("Dovecot learns the number of open connections, and always accepts more", async () => {
   await using dovecot = await start({ settings: "client_limit = 2" });
   await waitUntil("the first record", async () => (await status(dovecot)).available === 2);
   const available = (count: number) => () =>
@@ -91,7 +91,7 @@ it("Dovecot is told how many connections are open, and never that there may be n
   });
 });
 
-it("after a reload another process serves, and the old one ends", async () => {
+it("after a reload another process serves, and the old one exits", async () => {
   await using directory = temporaryDirectory({ mode: 0o755 });
   const policy = join(directory.path, "policy");
   await using dovecot = await start({ policy });
@@ -109,14 +109,14 @@ it("after a reload another process serves, and the old one ends", async () => {
   });
 });
 
-it("it ends when the master is killed", async () => {
+it("it exits when the master is killed", async () => {
   await using dovecot = await start();
   const { pid } = await say(dovecot, "popbsmtp-imap");
   process.kill(master(dovecot), "SIGKILL");
   await waitUntil("it to end", () => !isAlive(pid));
 });
 
-it("a master that is gone before it is attended to is noticed", async () => {
+it("a master that died early is noticed", async () => {
   const module = import.meta.resolve("../../../../src/daemon/sockets/dovecot-master.ts");
   const program = `
     import { DovecotMaster } from ${JSON.stringify(module)};
@@ -136,7 +136,7 @@ it("a master that is gone before it is attended to is noticed", async () => {
   assert.equal(said, "ended\n");
 });
 
-it("killed, it is started again, and whoever connects meanwhile is served", async () => {
+it("killed, it is restarted, and connections made meanwhile are served", async () => {
   await using dovecot = await start();
   const old = (await say(dovecot, "popbsmtp-imap")).pid;
   process.kill(old, "SIGKILL");
@@ -144,11 +144,11 @@ it("killed, it is started again, and whoever connects meanwhile is served", asyn
   assert.notEqual(pid, old);
 });
 
-it("who was started by somebody else has no master", () => {
+it("a process started otherwise has no master", () => {
   assert.equal(DovecotMaster.from({ SOCKET_COUNT: "1", SOCKET0_SETTINGS: "imap" }), undefined);
 });
 
-it("a client_limit of 1 is refused", () => {
+it("a client_limit of 1 is rejected", () => {
   const env = { DOVECOT_CHILD_PROCESS: "1", CLIENT_LIMIT: "1" };
   assert.throws(() => DovecotMaster.from(env), { exitStatus: 78, message: /client_limit = 1/ });
 });

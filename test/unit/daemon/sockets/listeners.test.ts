@@ -96,7 +96,7 @@ function permissions(path: string): number {
 }
 
 describe("the sockets of [serve]", () => {
-  it("are made for each role, on paths and ports", async () => {
+  it("are created for each role, on paths and ports", async () => {
     await using directory = temporaryDirectory();
     const imap = { path: join(directory.path, "imap") };
     const pop3 = { path: join(directory.path, "pop3") };
@@ -120,7 +120,7 @@ describe("the sockets of [serve]", () => {
     );
   });
 
-  it("are the owner's alone where logins come in, and anybody's elsewhere", async () => {
+  it("admit only the owner for logins, and all users for lookups", async () => {
     await using directory = temporaryDirectory();
     const path = (name: string) => ({ path: join(directory.path, name) });
     await using listeners = await open({
@@ -133,7 +133,7 @@ describe("the sockets of [serve]", () => {
     assert.deepEqual(modes, [0o600, 0o600, 0o666, 0o666]);
   });
 
-  it("are for the group of Dovecot's mail processes where its plugin tells of logins", async () => {
+  it("admit the group of Dovecot's mail processes for the plugin's logins", async () => {
     await using directory = temporaryDirectory({ mode: 0o755 });
     const dict = { path: join(directory.path, "run", "dict") };
     const owner = account("nobody");
@@ -153,7 +153,7 @@ describe("the sockets of [serve]", () => {
     assert.equal(process.getegid?.(), 0);
   });
 
-  it("are not made where they could not be removed, if Dovecot would wait for them", async () => {
+  it("are not created if they could not be removed and Dovecot would wait for them", async () => {
     await using directory = temporaryDirectory({ mode: 0o755 });
     const dict = { path: join(directory.path, "dict") };
     const owner = account("nobody");
@@ -169,7 +169,7 @@ describe("the sockets of [serve]", () => {
     assert.ok(!existsSync(dict.path));
   });
 
-  it("may be in a directory that is not there yet: anybody may pass through it, whatever the umask", async () => {
+  it("may be in a missing directory, which all users can search, whatever the umask", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "run", "popbsmtp", "policy");
     const umask = process.umask(0o077);
@@ -182,7 +182,7 @@ describe("the sockets of [serve]", () => {
     }
   });
 
-  it("belong to the configured user, and so does the directory made for them", async () => {
+  it("belong to the configured user, as does a directory created for them", async () => {
     await using directory = temporaryDirectory({ mode: 0o755 });
     const path = join(directory.path, "run", "policy");
     const owner = account("nobody");
@@ -212,7 +212,7 @@ describe("the sockets of [serve]", () => {
     assert.equal(await ask({ path }), "policy\n");
   });
 
-  it("wait for a daemon on its way out, where that is wanted", async () => {
+  it("wait for a daemon that is stopping, on request", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
     const metrics = { host: "127.0.0.1", port: await freePort() };
@@ -226,7 +226,7 @@ describe("the sockets of [serve]", () => {
     assert.equal(await ask(metrics), "metrics\n");
   });
 
-  it("do not replace what is no socket", async () => {
+  it("do not replace other files", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
     writeFileSync(path, "precious");
@@ -237,7 +237,7 @@ describe("the sockets of [serve]", () => {
     assert.ok(lstatSync(path).isFile());
   });
 
-  it("are all taken back where one cannot be made", async () => {
+  it("are all removed if one cannot be created", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
     const port = await freePort();
@@ -251,7 +251,7 @@ describe("the sockets of [serve]", () => {
     other.close();
   });
 
-  it("say who may not make them", async () => {
+  it("report the user that cannot create them", async () => {
     await using directory = temporaryDirectory({ mode: 0o755 });
     const path = join(directory.path, "policy");
     const module = import.meta.resolve("../../../../src/daemon/sockets/listeners.ts");
@@ -268,7 +268,7 @@ describe("the sockets of [serve]", () => {
     assert.match(said, /^77 .*policy: cannot listen there: .*EACCES/);
   });
 
-  it("are gone after close, and nobody is kept from making them again", async () => {
+  it("are gone after close, and can be created again", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
     const listeners = await open({ policy: [{ path }] });
@@ -277,7 +277,7 @@ describe("the sockets of [serve]", () => {
     await using _ = await open({ policy: [{ path }] });
   });
 
-  it("are left alone by close where they are somebody else's by now", async () => {
+  it("are left alone by close if another daemon has replaced them", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
     const listeners = await open({ policy: [{ path }] });
@@ -297,7 +297,7 @@ describe("the sockets of [serve]", () => {
 });
 
 describe("connections", () => {
-  it("wait until the daemon starts, with what they have sent", async () => {
+  it("wait with their data until the daemon starts", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "policy");
     await using listeners = await waiting({ policy: [{ path }] });
@@ -314,7 +314,7 @@ describe("connections", () => {
     await listeners.close(1_000);
   });
 
-  it("may be half-open: who has said all it will say still reads", async () => {
+  it("may be half-open: a client that has closed its side still reads", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "socketmap");
     await using listeners = await waiting({ socketmap: [{ path }] });
@@ -327,7 +327,7 @@ describe("connections", () => {
     await listeners.close(1_000);
   });
 
-  it("are counted where they are logins", async () => {
+  it("are counted if they are logins", async () => {
     await using directory = temporaryDirectory();
     const imap = { path: join(directory.path, "imap") };
     const policy = { path: join(directory.path, "policy") };
@@ -344,7 +344,7 @@ describe("connections", () => {
   });
 
   for (const role of ["policy", "metrics"] as const) {
-    it(`to ${role}: for one more than there may be, the oldest that waits is closed`, async () => {
+    it(`to ${role}: one more than the limit closes the one that has waited longest`, async () => {
       await using directory = temporaryDirectory();
       const path = join(directory.path, role);
       const listeners = await open(
@@ -372,7 +372,7 @@ describe("connections", () => {
     });
   }
 
-  it("that keep coming do not keep it from closing", async () => {
+  it("that keep arriving do not prevent a close", async () => {
     await using directory = temporaryDirectory();
     const imap = { path: join(directory.path, "imap") };
     const policy = { path: join(directory.path, "policy") };
@@ -393,7 +393,7 @@ describe("connections", () => {
     assert.equal(existsSync(imap.path), false);
   });
 
-  it("that are waiting to be accepted are let in before close", async () => {
+  it("that wait to be accepted are let in before close", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "imap");
     const listeners = await open({ imap: { path } });
@@ -407,7 +407,7 @@ describe("connections", () => {
 });
 
 describe("a reload", () => {
-  it("leaves alone what stays, makes what is new and closes what is not wanted any more", async () => {
+  it("keeps unchanged sockets, creates new ones and closes the others", async () => {
     await using directory = temporaryDirectory();
     const path = (name: string) => ({ path: join(directory.path, name) });
     const [stays, goes, comes] = [path("stays"), path("goes"), path("comes")];
@@ -419,7 +419,7 @@ describe("a reload", () => {
     assert.deepEqual(await Promise.all([stays, comes].map(ask)), ["imap\n", "policy\n"]);
   });
 
-  it("that cannot be made leaves everything as it was", async () => {
+  it("that fails leaves everything as it was", async () => {
     await using directory = temporaryDirectory();
     const path = (name: string) => ({ path: join(directory.path, name) });
     const [old, fine] = [path("old"), path("fine")];
@@ -432,7 +432,7 @@ describe("a reload", () => {
   });
 });
 
-it("a socket that was handed over has to say by its name what it is for", async () => {
+it("a handed-over socket must have a role in its name", async () => {
   await assert.rejects(new Listeners({ log }).take({ name: "popbsmtp-smtp", fd: 7 }), {
     exitStatus: 78,
     message:

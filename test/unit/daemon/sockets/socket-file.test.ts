@@ -93,7 +93,7 @@ function owned(path: string): readonly number[] {
   return [uid, gid, mode & 0o7777];
 }
 
-describe("whoever may write to the directory of a socket gains nothing", () => {
+describe("a user who can write to a socket's directory gains nothing", () => {
   it("by putting a link in the socket's place", async () => {
     await using place = await scene();
     const { theirs, secret, etc } = place;
@@ -127,7 +127,7 @@ describe("whoever may write to the directory of a socket gains nothing", () => {
     place.assertUntouched();
   });
 
-  it("by leaving a link before root comes", async () => {
+  it("by leaving a link there in advance", async () => {
     await using place = await scene();
     const { theirs, secret, etc } = place;
     symlinkSync(secret, join(theirs, "policy"));
@@ -139,7 +139,7 @@ describe("whoever may write to the directory of a socket gains nothing", () => {
   });
 });
 
-describe("root makes a socket", () => {
+describe("root creates a socket", () => {
   const options = { mode: 0o660, owner };
   const made = async (path: string) => {
     const stop = await listenAtPath(path, createServer(), options);
@@ -149,12 +149,12 @@ describe("root makes a socket", () => {
     return found;
   };
 
-  it("that is its user's from the first moment, in a directory of that user's", async () => {
+  it("that is its user's from the start, in a directory of that user", async () => {
     await using place = await scene();
     assert.deepEqual(await made(join(place.theirs, "policy")), [owner.uid, owner.gid, 0o660]);
   });
 
-  it("and its directory, which is then the user's, where only root may make it", async () => {
+  it("and its directory, which is then the user's, if only root can create it", async () => {
     await using place = await scene();
     const directory = join(place.etc, "run", "popbsmtp");
     assert.deepEqual(await made(join(directory, "policy")), [owner.uid, owner.gid, 0o660]);
@@ -162,7 +162,7 @@ describe("root makes a socket", () => {
     assert.deepEqual(owned(join(directory, "..")), [0, 0, 0o755]);
   });
 
-  it("that stays root's in a directory to which only root, or somebody else, may write", async () => {
+  it("that stays root's in a directory that its user cannot write to", async () => {
     await using place = await scene();
     assert.deepEqual(await made(join(place.etc, "policy")), [0, 0, 0o660]);
     const { uid, gid } = account("postfix");
@@ -171,14 +171,14 @@ describe("root makes a socket", () => {
     assert.deepEqual(await made(join(place.etc, "policy")), [0, 0, 0o660]);
   });
 
-  it("where a link of root's leads to the directory, as /var/run does", async () => {
+  it("through a link of root's to the directory, such as /var/run", async () => {
     await using place = await scene();
     const link = join(place.etc, "..", "link");
     symlinkSync("etc", link);
     assert.deepEqual(await made(join(link, "policy")), [0, 0, 0o660]);
   });
 
-  it("in place of one that was killed, whosever that was", async () => {
+  it("in place of a killed process's, of any user", async () => {
     await using place = await scene();
     const program =
       "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))";

@@ -39,7 +39,7 @@ async function manager() {
 }
 
 describe("systemd", () => {
-  it("is told when the daemon is up, reloads, is up again, and ends, in this order", async () => {
+  it("is notified when the daemon is ready, reloads, is ready again, and stops, in this order", async () => {
     await using there = await manager();
     const systemd = there.systemd();
     assert.ok(systemd !== undefined);
@@ -68,7 +68,7 @@ describe("systemd", () => {
     assert.deepEqual(there.failures, []);
   });
 
-  it("is told that the daemon is alive, where it watches this process", async () => {
+  it("gets watchdog notifications if it watches this process", async () => {
     await using there = await manager();
     const watched = { WATCHDOG_USEC: "100000", WATCHDOG_PID: String(process.pid) };
     const systemd = there.systemd(watched);
@@ -82,7 +82,7 @@ describe("systemd", () => {
     assert.equal(beats(), last);
   });
 
-  it("is told nothing of life where it watches another process, or none", async () => {
+  it("gets no watchdog notifications if it watches another process, or none", async () => {
     await using there = await manager();
     const systemd = there.systemd({ WATCHDOG_USEC: "1000", WATCHDOG_PID: "1" });
     systemd?.ready("");
@@ -92,7 +92,7 @@ describe("systemd", () => {
     assert.ok(!there.lines().includes("WATCHDOG=1"));
   });
 
-  it("may be gone: that is reported, and harms nobody", async () => {
+  it("may be gone: that is reported, and does no harm", async () => {
     const failures: string[] = [];
     const env = { ...PLAIN_ENV, NOTIFY_SOCKET: "/nonexistent/notify" };
     const systemd = Systemd.from(env, (reason) => failures.push(reason));
@@ -110,7 +110,7 @@ describe("systemd", () => {
     assert.deepEqual(failures, ["systemd-notify is not installed"]);
   });
 
-  it("is none where the environment names no socket; what it names is used up", async () => {
+  it("is absent without a socket in the environment, whose variables are removed", async () => {
     assert.equal(
       Systemd.from({}, () => undefined),
       undefined,
@@ -122,7 +122,7 @@ describe("systemd", () => {
 });
 
 describe("sockets from systemd", () => {
-  it("come by name, and wait with those who connect before the service is there", async () => {
+  it("have names, and hold connections until the service runs", async () => {
     await using directory = temporaryDirectory();
     const [imap, policy] = [join(directory.path, "a"), join(directory.path, "b")];
     const activate = spawn(
@@ -153,13 +153,13 @@ describe("sockets from systemd", () => {
     }
   });
 
-  it("are none where they were meant for another process", () => {
+  it("are ignored if they are meant for another process", () => {
     const env = { LISTEN_PID: "1", LISTEN_FDS: "2", LISTEN_FDNAMES: "imap:pop3", OTHER: "1" };
     assert.deepEqual(systemdSockets(env), []);
     assert.deepEqual(env, { OTHER: "1" });
   });
 
-  it("are none where there is no systemd", () => {
+  it("do not exist without systemd", () => {
     assert.deepEqual(systemdSockets({}), []);
   });
 });

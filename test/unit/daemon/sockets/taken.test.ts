@@ -14,7 +14,7 @@ async function listening(where: { host: string; port: number } | { path: string 
   return { [Symbol.dispose]: () => void server.close() };
 }
 
-describe("who listens", () => {
+describe("a listening socket", () => {
   for (const [theirs, ours, isTaken] of [
     ["127.0.0.1", "127.0.0.1", true],
     ["127.0.0.1", "127.0.0.2", false],
@@ -25,7 +25,7 @@ describe("who listens", () => {
     ["::", "127.0.0.1", true],
     ["127.0.0.1", "::", true],
   ] as const) {
-    it(`at ${theirs} ${isTaken ? "is" : "is not"} in the way at ${ours}`, async () => {
+    it(`at ${theirs} ${isTaken ? "occupies" : "does not occupy"} ${ours}`, async () => {
       const port = await freePort();
       using _ = await listening({ host: theirs, port });
       const inodes = portHolders({ host: ours, port }, "tcp");
@@ -35,7 +35,7 @@ describe("who listens", () => {
     });
   }
 
-  it("for datagrams", async () => {
+  it("for datagrams occupies its port", async () => {
     const socket = createSocket("udp4").bind(0, "127.0.0.1");
     await once(socket, "listening");
     const { port } = socket.address();
@@ -44,7 +44,7 @@ describe("who listens", () => {
     socket.close();
   });
 
-  it("at a path, whatever is in it", async () => {
+  it("occupies its path, whatever characters that contains", async () => {
     await using directory = temporaryDirectory();
     const path = join(directory.path, "a socket");
     assert.deepEqual(pathHolders(path), []);

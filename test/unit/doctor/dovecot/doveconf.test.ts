@@ -31,7 +31,7 @@ protocol imap {
 }
 `);
 
-test("settings and sections are where doveconf has them", () => {
+test("settings and sections are nested as doveconf prints them", () => {
   assert.equal(root.settings.get("base_dir"), "/run/dovecot");
   assert.deepEqual(
     root.sections.map(({ name }) => name),
@@ -47,7 +47,7 @@ test("a service is found by its socket, relative or absolute", () => {
   assert.equal(listenerOf(root, "x"), undefined);
 });
 
-test("a setting that stands for another one is that one's", () => {
+test("a setting that refers to another one has the value of that", () => {
   const service = listenerOf(root, "imap-postlogin") ?? root;
   assert.equal(settingOf(root, service, "user"), "dovecot");
   assert.equal(settingOf(root, service, "chroot"), "");
@@ -72,7 +72,7 @@ for (const [text, bytes] of limits) {
   });
 }
 
-test("what doveconf quotes is what is inside", () => {
+test("quotes of doveconf are removed", () => {
   const { settings } = parseDoveconf('protocols = " imap pop3"\n');
   assert.equal(settings.get("protocols"), "imap pop3");
 });

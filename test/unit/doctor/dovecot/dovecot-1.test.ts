@@ -6,7 +6,7 @@ import { dovecot1Findings } from "../../../../src/doctor/dovecot/dovecot-1.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 import { subject } from "../findings/subject.ts";
 
-test("Dovecot 1 that runs popbsmtp in front of imap and pop3 is right", async () => {
+test("Dovecot 1 is right if it runs popbsmtp before imap and pop3", async () => {
   await using directory = temporaryDirectory();
   const program = join(directory.path, "popbsmtp");
   writeFileSync(program, "");
@@ -38,7 +38,7 @@ mail_process_size: 0
   assert.equal(bare?.advice[1], `  mail_executable = ${program} /usr/lib/dovecot/imap`);
 });
 
-test("under mail_process_size, somebody else has to drain", () => {
+test("under mail_process_size, a daemon or cron has to drain", () => {
   const wrapper = (options = "") =>
     ["imap", "pop3"]
       .map(
@@ -66,14 +66,14 @@ test("under mail_process_size, somebody else has to drain", () => {
   assert.deepEqual(said(wrapper(), 4711), []);
 });
 
-test("Dovecot 1 has to start the wrapper as root", () => {
+test("Dovecot 1 must start the wrapper as root", () => {
   const text = "mail_executable: /bin/popbsmtp /usr/lib/dovecot/imap\nmail_process_size: 0\n";
   const last = (more: string) => dovecot1Findings(`${text}${more}`, subject).at(-1)?.text ?? "";
   assert.match(last("mail_drop_priv_before_exec: yes\n"), /^no login is recorded: /);
   assert.doesNotMatch(last(""), /mail_drop_priv/);
 });
 
-test("Dovecot 1 without popbsmtp is told of print dovecot 1", () => {
+test("for Dovecot 1 without popbsmtp the advice is print dovecot 1", () => {
   const [finding] = dovecot1Findings("mail_executable: /usr/lib/dovecot/imap", subject);
   assert.equal(finding?.level, "warning");
   assert.match(finding?.advice[0] ?? "", /^popbsmtp print dovecot 1/);

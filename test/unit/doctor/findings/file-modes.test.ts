@@ -25,6 +25,6 @@ for (const [mode, secret, level] of modes) {
   });
 }
 
-test("there is nothing to say of a file that is not there", () => {
+test("a missing file causes no finding", () => {
   assert.equal(configurationFile("/nosuch/file", { secret: true, account: undefined }), undefined);
 });

@@ -28,7 +28,7 @@ for (const [name, findings, status] of cases) {
   });
 }
 
-test("a report is plain, with the advice below its finding", () => {
+test("a report is plain text, with the advice below its finding", () => {
   const terminal = recorder();
   printArea({ name: "Spool", findings: [ok("fine"), problem("bad", "mend it")] }, terminal);
   assert.deepEqual(terminal.printed, [
@@ -39,7 +39,7 @@ test("a report is plain, with the advice below its finding", () => {
   ]);
 });
 
-test("a terminal gets colours, and nothing else that it could obey", () => {
+test("a terminal gets colours, and no other escapes", () => {
   const terminal = recorder({ color: true });
   printArea({ name: "Spool", findings: [warning("\u001B[2Jhm", "rm '\u0007'")] }, terminal);
   assert.deepEqual(terminal.printed, [
@@ -49,7 +49,7 @@ test("a terminal gets colours, and nothing else that it could obey", () => {
   ]);
 });
 
-test("the last line says how much there is to do", () => {
+test("the last line counts problems and warnings", () => {
   const findings = [ok("a"), problem("b"), warning("c"), warning("d")];
   assert.equal(summary([{ name: "Area", findings }]), "1 problem, 2 warnings");
 });

@@ -26,14 +26,14 @@ test("-- ends the options", () => {
   assert.deepEqual(findWrapper(["popbsmtp", "--", "--odd"])?.chain, ["--odd"]);
 });
 
-test("an option without its value is one with none", () => {
+test("an option that lacks its value has none", () => {
   assert.deepEqual(
     findWrapper(["popbsmtp", "--config"])?.options,
     new Map([["--config", undefined]]),
   );
 });
 
-test("another program is no wrapper", () => {
+test("another program is not a wrapper", () => {
   assert.equal(findWrapper(["/usr/bin/popbsmtp-old", "/usr/lib/dovecot/imap"]), undefined);
   assert.equal(findWrapper([]), undefined);
 });

@@ -21,14 +21,14 @@ function report(host: string, changes: Partial<HostReport> = {}): HostReport {
 const standby = report("b", { standing: "read-only", problem: "takes no writes (a standby)" });
 const away = report("b", { standing: "away", problem: "connect ECONNREFUSED" });
 
-test("a primary and its standby are as they should be", () => {
+test("a primary with its standby is right", () => {
   assert.deepEqual(judgeHosts(store, [report("a"), standby]), [
     { level: "ok", text: "a:5432: takes writes", advice: [] },
     { level: "ok", text: "b:5432: takes no writes (a standby)", advice: [] },
   ]);
 });
 
-test("a host that cannot be reached is a warning that says how to look after it", () => {
+test("an unreachable host is a warning, with how to examine it", () => {
   const [, finding] = judgeHosts(store, [report("a"), away]);
   assert.deepEqual(finding, {
     level: "warning",
@@ -37,7 +37,7 @@ test("a host that cannot be reached is a warning that says how to look after it"
   });
 });
 
-test("a host that rejects the account is a warning that says how to mend it", () => {
+test("a host that rejects the account is a warning, with the remedy", () => {
   const refused = report("b", { standing: "refused", problem: "password authentication failed" });
   const [, finding] = judgeHosts(store, [report("a"), refused]);
   assert.equal(finding?.level, "warning");
@@ -60,7 +60,7 @@ for (const [name, where, problem, remedy] of [
     /pc\.bootstrap=YES/,
   ],
 ] as const) {
-  test(`where there is only ${name}, the remedy is its own`, () => {
+  test(`with ${name} alone, the remedy fits`, () => {
     const [, , finding, ...others] = judgeHosts(where, [
       report("a", { standing: "read-only", problem }),
       away,
@@ -70,7 +70,7 @@ for (const [name, where, problem, remedy] of [
   });
 }
 
-test("two servers that both take writes are a warning; two ways to one, or a cluster, are not", () => {
+test("two servers that both accept writes are a warning; two addresses of one server, or a cluster, are not", () => {
   const apart = judgeHosts(store, [report("a"), report("b", { identity: "other" })]);
   assert.match(apart[2]?.text ?? "", /^a:5432 and b:5432 take writes, and are different servers/);
   assert.equal(judgeHosts(store, [report("a"), report("b")]).length, 2);

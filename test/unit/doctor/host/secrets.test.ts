@@ -8,11 +8,11 @@ test("password files are found in every section", () => {
   assert.deepEqual(findSecrets(toml), { inline: false, files: ["/a", "/b"] });
 });
 
-test("a password in the configuration makes it a secret itself", () => {
+test("a configuration that contains a password is a secret", () => {
   assert.equal(findSecrets('[store.purger]\npassword = "x"\n').inline, true);
 });
 
-test("what is no TOML may have a password in it", () => {
+test("a file that is not TOML counts as a secret", () => {
   assert.equal(findSecrets("password = ").inline, true);
   assert.deepEqual(findSecrets(""), { inline: false, files: [] });
 });

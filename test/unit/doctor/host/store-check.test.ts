@@ -16,7 +16,7 @@ function look(writer: Store, version = 2) {
   return storeFindings(subject, pgsql, { writer, purger: writer, version });
 }
 
-test("the trial authorizes nobody, and is taken away again", async () => {
+test("the trial authorizes no address, and is deleted again", async () => {
   const store = memoryStore();
   await look(store);
   const [login, ...others] = store.recorded;
@@ -26,7 +26,7 @@ test("the trial authorizes nobody, and is taken away again", async () => {
   assert.deepEqual(store.revocations, [{ address: "192.0.2.0" }, { address: "192.0.2.0" }]);
 });
 
-test("an account that may not delete is not made to write what would then stay", async () => {
+test("if an account cannot delete, no trial row is written, which would stay", async () => {
   const store = memoryStore();
   const purger: Store = {
     ...memoryStore(),
@@ -54,13 +54,13 @@ for (const [ahead, level, text] of clocks) {
   });
 }
 
-test("a schema newer than this program is not for it to change", async () => {
+test("a schema newer than this program is left alone", async () => {
   const [finding, ...others] = await look(memoryStore(), 1);
   assert.equal(others.length, 0);
   assert.match(finding?.text ?? "", /schema version 2, and this popbsmtp knows 1/);
 });
 
-test("a store that is away is one problem, of its own kind", async () => {
+test("a store that is away is a single problem, of its own kind", async () => {
   const away: Store = {
     ...memoryStore(),
     schemaVersion: () => Promise.reject(new StoreAwayError("store: pgsql db.example.org: gone")),
@@ -78,7 +78,7 @@ test("a store that is away is one problem, of its own kind", async () => {
   );
 });
 
-test("a store that is away keeps nobody whom the daemon remembers from relaying", async () => {
+test("a store that is away does not keep addresses in the daemon's memory from relaying", async () => {
   const away: Store = {
     ...memoryStore(),
     schemaVersion: () => Promise.reject(new StoreAwayError("store: pgsql db.example.org: gone")),
@@ -90,7 +90,7 @@ test("a store that is away keeps nobody whom the daemon remembers from relaying"
   assert.match(finding?.advice[0] ?? "", /^pg_isready -h db\.example\.org -p 5432 /);
 });
 
-test("a server that refuses the account, or the database, is no outage", async () => {
+test("a server that rejects the account or the database is not an outage", async () => {
   const cases = [
     [pgsql, { code: "28P01" }, "ALTER ROLE popbsmtp PASSWORD"],
     [pgsql, { code: "3D000" }, "runuser -u postgres -- createdb mail"],
@@ -113,7 +113,7 @@ test("a server that refuses the account, or the database, is no outage", async (
   }
 });
 
-test("a daemon on another host is asked for nothing but whether it is there", async () => {
+test("a daemon on another host is only asked whether it exists", async () => {
   let probed = 0;
   const sink: OneWaySink = {
     name: "drac host",

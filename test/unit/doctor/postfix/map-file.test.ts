@@ -5,7 +5,7 @@ import { isOurs, mapFindings, parseMapFile } from "../../../../src/doctor/postfi
 import { postfixQuery } from "../../../../src/writers/open-stores.ts";
 import { pgsql, sqlite } from "../findings/subject.ts";
 
-test("a map file's lines, continued or not, and its comments", () => {
+test("a map file has lines, continuation lines and comments", () => {
   const map = parseMapFile(
     "# query = no\nhosts = a b\n\nquery = SELECT 'OK'\n  FROM t\n# x\n\tWHERE a = '%s'\npassword = a=b \n",
   );
@@ -25,25 +25,25 @@ for (const store of [sqlite, pgsql]) {
   const findings = (text: string) => mapFindings("/m", parseMapFile(text), store, query, ["do"]);
   const levels = (text: string) => findings(text).map(({ level }) => level);
 
-  test(`what print postfix makes for ${store.driver} is right`, () => {
+  test(`the map of print postfix for ${store.driver} is right`, () => {
     assert.ok(isOurs(parseMapFile(good), store));
     assert.deepEqual(levels(good), ["ok"]);
   });
 
-  test(`a map for ${store.driver} that grants for ever, for longer, or elsewhere`, () => {
+  test(`a map for ${store.driver} that grants for ever, for longer, or from another database is wrong`, () => {
     assert.deepEqual(levels(good.replace(/ AND .*/, "")), ["problem"]);
     assert.deepEqual(levels(good.replace("1800", "3600")), ["warning"]);
     assert.deepEqual(levels(good.replace("'%s'", "CAST('%s' AS inet)")), ["problem"]);
     assert.deepEqual(levels(good.replace(/^db(?:path|name) = .*$/m, "")), ["problem"]);
   });
 
-  test(`a map of ${store.driver} that reads another table is somebody else's`, () => {
+  test(`a map of ${store.driver} that reads another table is not popbsmtp's`, () => {
     assert.ok(!isOurs(parseMapFile("query = SELECT goto FROM alias WHERE address = '%s'"), store));
     assert.ok(!isOurs(parseMapFile("query = SELECT x FROM popbsmtp_old WHERE a = '%s'"), store));
   });
 }
 
-test("a map that asks other hosts is a warning: it may be a replica", () => {
+test("a map that asks other hosts is a warning: they may be replicas", () => {
   const text = mapLines(pgsql, postfixQuery(pgsql, 1_800_000)).join("\n");
   for (const [hosts, count] of [
     ["inet:db.example.org:5432", 0],

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseMaster, parseOverrides } from "../../../../src/doctor/postfix/postconf.ts";
 
-test("the services of master.cf that are smtpd's, and which of them are chrooted", () => {
+test("the smtpd services of master.cf, chrooted or not, are found", () => {
   const master = `smtp       inet  n       -       y       -       -       smtpd
 submission inet  n       -       n       -       -       smtpd -o syslog_name=postfix/submission
 pickup     unix  n       -       y       60      1       pickup
@@ -17,7 +17,7 @@ smtpd      pass  -       -       y       -       -       smtpd
   ]);
 });
 
-test("each service's own settings", () => {
+test("the settings of each service are separate", () => {
   const settings = parseOverrides(`submission/inet/smtpd_sasl_auth_enable = yes
 submission/inet/smtpd_relay_restrictions = permit_sasl_authenticated, reject
 [::1]:10025/inet/smtpd_recipient_restrictions =

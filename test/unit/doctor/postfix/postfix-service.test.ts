@@ -33,7 +33,7 @@ test("a policy service, with braces and blanks wherever Postfix takes them", () 
   }
 });
 
-test("what main.cf says of all policy services holds unless one says otherwise", () => {
+test("main.cf's settings for policy services apply unless a service overrides them", () => {
   const usual = new Map([
     ["default_action", "DUNNO"],
     ["timeout", "3s"],
@@ -45,7 +45,7 @@ test("what main.cf says of all policy services holds unless one says otherwise",
   assert.equal(other?.settings.get("default_action"), "451");
 });
 
-test("a policy service that could harm mail is written so that it cannot", () => {
+test("a policy service that could harm mail gets harmless settings", () => {
   const service = read("check_policy_service { inet:127.0.0.1:10040, timeout=5s }");
   assert.ok(service !== undefined);
   const right = harmless(service);
@@ -66,7 +66,7 @@ test("a socketmap, directly or through proxymap", () => {
   assert.equal(read("check_client_access pgsql:/etc/postfix/popbsmtp.cf"), undefined);
 });
 
-test("the daemon's are known by name, or by where it listens", () => {
+test("the daemon's services are recognised by name or endpoint", () => {
   const serve = { ...config.serve, policy: [{ host: "127.0.0.1", port: 10_040 }] };
   const isOurs = (text: string) => {
     const service = read(text);

@@ -10,7 +10,7 @@ import {
 
 const access = { name: "check_client_access", argument: "pgsql:/m" };
 
-test("blanks and commas separate restrictions, and braces keep one together", () => {
+test("blanks and commas separate restrictions, and braces group their words", () => {
   assert.deepEqual(
     parseRestrictions(
       "permit_mynetworks,check_client_access pgsql:/m\n check_policy_service { unix:/p, timeout=2s } reject",
@@ -24,12 +24,12 @@ test("blanks and commas separate restrictions, and braces keep one together", ()
   );
 });
 
-test("an empty list has nothing in it, and nobody is turned away", () => {
+test("an empty list contains nothing and rejects no client", () => {
   assert.deepEqual(parseRestrictions(" "), []);
   assert.equal(endOf([]), 0);
 });
 
-test("a class stands for its list", () => {
+test("a class is replaced by its list", () => {
   const list = withClasses(
     parseRestrictions("permit_mynetworks, ours, reject"),
     new Map([["ours", [access]]]),

@@ -31,7 +31,7 @@ describe("a key of the last_login plugin", () => {
     }
   });
 
-  it("has any user there may be", () => {
+  it("may contain any user name", () => {
     for (const user of ["a/b/192.0.2.9/c", "/", "a\tb\nc", "é", "x>, rip=198.51.100.1, y=<"]) {
       assert.equal(login(`shared/popbsmtp/imap/192.0.2.1/${user}`)?.user, user);
     }
@@ -39,14 +39,14 @@ describe("a key of the last_login plugin", () => {
     assert.equal(login(bytes)?.user, String.raw`a\xff`);
   });
 
-  it("of another service, or without an address, is no login's", () => {
+  it("of another service, or without an address, is not a login", () => {
     for (const service of ["lmtp", "submission", "doveadm", "", "IMAP"]) {
       assert.equal(login(`shared/popbsmtp/${service}/192.0.2.1/bob`), undefined);
     }
     assert.equal(login("shared/popbsmtp/imap//bob"), undefined);
   });
 
-  it("that is another one says what to set", () => {
+  it("that is wrong causes an error with the right setting", () => {
     const wrong = [
       "shared/last-login/bob",
       "shared/popbsmtp/imap/192.0.2.1",
@@ -80,7 +80,7 @@ describe("a time of the last_login plugin", () => {
     assert.equal(timeOf("9999999999999999"), NOW);
   });
 
-  it("is nothing else", () => {
+  it("is invalid in any other form", () => {
     for (const value of [
       "",
       "0",

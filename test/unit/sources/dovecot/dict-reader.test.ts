@@ -29,9 +29,9 @@ function commit(id: string, ...sets: readonly (readonly [string, string])[]): Di
   };
 }
 
-describe("what comes from Dovecot's dict client", () => {
+describe("the input from Dovecot's dict client", () => {
   for (const [version, text] of Object.entries(CONVERSATIONS)) {
-    it(`is understood as ${version} sends it, whole, one byte at a time, and cut anywhere`, () => {
+    it(`is parsed as ${version} sends it: whole, byte by byte, and in two pieces`, () => {
       const expected = [commit("1", [KEY, TIME])];
       assert.deepEqual(read(text), expected);
       assert.deepEqual(read(...Array.from(text)), expected);
@@ -41,13 +41,13 @@ describe("what comes from Dovecot's dict client", () => {
     });
   }
 
-  it("may have any byte in a key", () => {
+  it("may contain any byte in a key", () => {
     const user = "a\tb\nc\rd\u0001t/é";
     const text = `H3\t2\t0\t\tp\nB1\nS1\t${tabEscape(KEY + user)}\t1\nC1\n`;
     assert.deepEqual(read(text), [commit("1", [KEY + user, "1"])]);
   });
 
-  it("may be several transactions, one within the other and one after the other", () => {
+  it("may be several transactions, nested and in sequence", () => {
     const text = "H3\t2\t0\t\tp\nB1\nB2\nS2\tb\t2\nS1\ta\t1\nC2\nB3\nR3\nS1\tc\t3\nC1\nB1\nC1\n";
     assert.deepEqual(read(text), [
       commit("2", ["b", "2"]),
@@ -67,7 +67,7 @@ describe("what comes from Dovecot's dict client", () => {
     ]);
   });
 
-  it("is handed on up to what is none of it", () => {
+  it("is passed on up to a violation of the protocol", () => {
     const reader = new DictReader();
     const got: DictRequest[] = [];
     assert.throws(() => {
@@ -110,12 +110,12 @@ describe("what comes from Dovecot's dict client", () => {
     ],
   ];
   for (const [name, text, why] of wrong) {
-    it(`is not ${name}`, () => {
+    it(`is malformed with ${name}`, () => {
       assert.throws(() => read(text), why);
     });
   }
 
-  it("is not garbage, which is always noticed or waited for to go on", () => {
+  it("is never garbage, which is rejected or incomplete", () => {
     const random = randomBytes(2_300);
     for (let round = 0; round < 2_000; round++) {
       const garbage = Buffer.concat([

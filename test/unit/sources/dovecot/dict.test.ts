@@ -76,7 +76,7 @@ describe("the dict service", () => {
     assert.deepEqual(there.malformed, []);
   });
 
-  it("answers only when the login is recorded, and goes on with the next", async () => {
+  it("answers once the login is recorded, and continues with the next", async () => {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     await using there = await service(() => promise);
     const { socket, answer } = there.open();
@@ -89,7 +89,7 @@ describe("the dict service", () => {
     await waitUntil("the next answer", () => answer() === "O1\nO2\n");
   });
 
-  it("answers pipelined transactions in order, all of which are in hand at once", async () => {
+  it("answers pipelined transactions in order, and handles them at the same time", async () => {
     const waiting: (() => void)[] = [];
     await using there = await service(
       () => new Promise((resolve) => waiting.push(() => resolve(true))),
@@ -101,7 +101,7 @@ describe("the dict service", () => {
     await waitUntil("the answers", () => answer() === "O1\nO2\nO3\n");
   });
 
-  it("says so where a login could not be recorded", async () => {
+  it("reports a login that could not be recorded", async () => {
     await using there = await service(() => Promise.resolve(false));
     assert.match(
       await there.ask(HELLO + transaction(7)),
@@ -109,13 +109,13 @@ describe("the dict service", () => {
     );
   });
 
-  it("answers a login of another service, and records none", async () => {
+  it("answers a login of another service without recording it", async () => {
     await using there = await service();
     assert.equal(await there.ask(HELLO + transaction(1, "bob", "lmtp")), "O1\n");
     assert.deepEqual(there.logins, []);
   });
 
-  it("tells Dovecot, and its own log, of a key that is another one", async () => {
+  it("reports a wrong key to Dovecot and in its own log", async () => {
     await using there = await service();
     const text = `${HELLO}B1\nS1\tshared/last-login/bob\t1795647850\nC1\n${transaction(2)}`;
     const why = "last_login_key: expected popbsmtp/%s/%r/%u";
@@ -123,21 +123,21 @@ describe("the dict service", () => {
     assert.deepEqual(there.malformed, [why]);
   });
 
-  it("has nothing to be read, removes nothing, and is no counter", async () => {
+  it("finds nothing, removes nothing, and does not count", async () => {
     await using there = await service();
     const text =
       "Lshared/a\tbob\nI0\t0\tshared/\tbob\nB1\nU1\tshared/a\nD1\nB2\nA2\tshared/a\t1\nC2\n";
     assert.match(await there.ask(HELLO + text), /^N\n\nAO1\nF2\t[^\t\n]+\n$/);
   });
 
-  it("answers what came before garbage, then hangs up and says so once", async () => {
+  it("answers the requests before garbage, then disconnects and reports it once", async () => {
     await using there = await service();
     assert.equal(await there.ask(`${HELLO}${transaction(1)}garbage\ngarbage\n`), "O1\n");
     assert.equal(there.logins.length, 1);
     assert.deepEqual(there.malformed.length, 1);
   });
 
-  it("says so where a line ends too early, and not where nothing was asked", async () => {
+  it("reports an incomplete line, but not an empty connection", async () => {
     await using there = await service();
     assert.equal(await there.ask(HELLO.slice(0, -1)), "");
     assert.deepEqual(there.malformed, ["ends within a line"]);
@@ -146,14 +146,14 @@ describe("the dict service", () => {
     assert.equal(there.malformed.length, 1);
   });
 
-  it("records a login whose process has gone away meanwhile", async () => {
+  it("records a login whose process has exited meanwhile", async () => {
     await using there = await service();
     const { socket } = there.open();
     socket.write(HELLO + transaction(1), () => socket.destroy());
     await waitUntil("the login to arrive", () => there.logins.length === 1);
   });
 
-  it("reads no more than it can answer", async () => {
+  it("reads no further than it can answer", async () => {
     await using there = await service();
     const { socket, answer } = there.open();
     socket.pause();

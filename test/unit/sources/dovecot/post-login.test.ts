@@ -13,7 +13,7 @@ function request(...fields: readonly string[]): Buffer {
 }
 
 describe("a post-login request", () => {
-  it("names the client's address and the user, and is answered with what follows the address", () => {
+  it("names the client's address and the user, and is answered with the fields after the address", () => {
     const line = ["127.0.0.1", "::ffff:192.0.2.1", "bob", "mail=maildir:~/Maildir", "nopipe"];
     assert.deepEqual(parsePostLogin(request(...line)), {
       address: "192.0.2.1",
@@ -22,7 +22,7 @@ describe("a post-login request", () => {
     });
   });
 
-  it("keeps every byte for the answer: slashes, escapes, what is not UTF-8", () => {
+  it("keeps every byte for the answer: slashes, escapes, invalid UTF-8", () => {
     const fields = Buffer.from(
       "bob\tnamespace/inbox/prefix=X\x01tY\x01nZ\tbytes=\xff\xfe\n",
       "latin1",
@@ -40,7 +40,7 @@ describe("a post-login request", () => {
     assert.equal(user, "a\tb\nc\rd\u0001e\u0001");
   });
 
-  it("may come from no address", () => {
+  it("may lack an address", () => {
     for (const address of ["", "unix", "192.0.2.1.5"]) {
       assert.equal(parsePostLogin(request("", address, "bob")).address, undefined);
     }
@@ -54,7 +54,7 @@ describe("a post-login request", () => {
     "an empty user": request("127.0.0.1", "192.0.2.1", ""),
     "an empty line": request(""),
   })) {
-    it(`is none with ${what}`, () => {
+    it(`is malformed with ${what}`, () => {
       assert.throws(() => parsePostLogin(bytes));
     });
   }
@@ -110,7 +110,7 @@ function* bytesOf(buffer: Buffer): Iterable<Buffer> {
 const GOOD = request("127.0.0.1", "192.0.2.1", "bob", "a=b");
 
 describe("the post-login service", () => {
-  it("records the login and answers with the very bytes, then ends", async () => {
+  it("records the login, answers with the same bytes, and closes", async () => {
     await using there = await service();
     assert.equal(await there.ask([GOOD]), "bob\ta=b\n");
     assert.deepEqual(there.logins, [
@@ -118,7 +118,7 @@ describe("the post-login service", () => {
     ]);
   });
 
-  it("reads a request one byte at a time, and cut anywhere", async () => {
+  it("reads a request byte by byte, and in two pieces", async () => {
     await using there = await service();
     assert.equal(await there.ask(bytesOf(GOOD)), "bob\ta=b\n");
     for (let at = 1; at < GOOD.length; at++) {
@@ -126,7 +126,7 @@ describe("the post-login service", () => {
     }
   });
 
-  it("answers only when the login is recorded", async () => {
+  it("answers once the login is recorded", async () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     await using there = await service(() => promise);
     let answered = false;
@@ -140,13 +140,13 @@ describe("the post-login service", () => {
     assert.equal(await answer, "bob\ta=b\n");
   });
 
-  it("lets in whom no address can be told of, and records nothing", async () => {
+  it("lets in a user without an address, and records nothing", async () => {
     await using there = await service();
     assert.equal(await there.ask([request("", "", "bob")]), "bob\n");
     assert.deepEqual(there.logins, []);
   });
 
-  it("closes without an answer what is no request, says so once, and goes on with the others", async () => {
+  it("closes a malformed request without an answer, reports it once, and serves others", async () => {
     await using there = await service();
     for (const bytes of [
       Buffer.from("GET / HTTP/1.0\r\n\r\n"),

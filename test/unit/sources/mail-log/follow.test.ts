@@ -98,7 +98,7 @@ function copyAndTruncate(log: Log): void {
   truncateSync(log.path);
 }
 
-test("lines come as they are written, also those that are written bit by bit", async () => {
+test("lines arrive as they are written, also in pieces", async () => {
   await using there = openLog();
   there.write("one");
   await using following = there.follow();
@@ -109,14 +109,14 @@ test("lines come as they are written, also those that are written bit by bit", a
   assert.deepEqual(await following.until(3), ["one", "two", "three"]);
 });
 
-test("a log that is not there yet is waited for", async () => {
+test("a missing log is awaited", async () => {
   await using there = openLog();
   await using following = there.follow();
   there.write("one");
   assert.deepEqual(await following.until(1), ["one"]);
 });
 
-test("what is written to a renamed log comes before what is written to the new one", async () => {
+test("lines of a renamed log precede those of the new one", async () => {
   await using there = openLog();
   there.write("one");
   await using following = there.follow();
@@ -141,7 +141,7 @@ test("a log may be absent for a while", async () => {
   assert.deepEqual(await following.until(2), ["one", "two"]);
 });
 
-test("a truncated log begins again, also where it has grown beyond what it was", async () => {
+test("a truncated log begins again, even if it has outgrown its former size", async () => {
   await using there = openLog();
   there.write("one");
   await using following = there.follow();
@@ -150,7 +150,7 @@ test("a truncated log begins again, also where it has grown beyond what it was",
   assert.deepEqual(await following.until(3), ["one", "another, which is longer", "three"]);
 });
 
-test("what only the copy has of a truncated log is read there", async () => {
+test("lines of a truncated log that only the copy has are read there", async () => {
   await using there = openLog();
   there.write("one");
   await there.read();
@@ -160,7 +160,7 @@ test("what only the copy has of a truncated log is read there", async () => {
   assert.deepEqual(await there.read(there.place), ["two", "three"]);
 });
 
-test("reading goes on where it has ended, in the same file", async () => {
+test("reading resumes in the same file", async () => {
   await using there = openLog();
   there.write("one");
   appendFileSync(there.path, "tw");
@@ -169,7 +169,7 @@ test("reading goes on where it has ended, in the same file", async () => {
   assert.deepEqual(await there.read(there.place), ["two", "three"]);
 });
 
-test("reading goes on in what the log has become meanwhile, through all there is since", async () => {
+test("reading resumes in the rotated log, and continues through all later files", async () => {
   await using there = openLog();
   there.write("one");
   await there.read();
@@ -185,7 +185,7 @@ test("reading goes on in what the log has become meanwhile, through all there is
 });
 
 for (const name of ["mail.log-20260303", "mail-20260303.log", "mail.1.log", "mail.log.old"]) {
-  test(`a rotated log may be called ${name}`, async () => {
+  test(`a rotated log may be named ${name}`, async () => {
     await using there = openLog();
     there.write("one");
     await there.read();
@@ -207,7 +207,7 @@ test("a file of the same inode and another content is another file", async () =>
   assert.deepEqual(there.gaps, [place]);
 });
 
-test("what was compressed before it was read is told, and the rest is read", async () => {
+test("lines that were compressed unread are reported, and the rest is read", async () => {
   await using there = openLog();
   there.write("one");
   await there.read();
@@ -222,7 +222,7 @@ test("what was compressed before it was read is told, and the rest is read", asy
   assert.deepEqual(there.gaps, [place]);
 });
 
-test("with a time, the rotated logs that were written to since are read, too", async () => {
+test("with a time, rotated logs written to since then are read, too", async () => {
   await using there = openLog();
   for (const [name, seconds] of [
     ["mail.log.3", 300],
@@ -243,13 +243,13 @@ function age(path: string, seconds: number): void {
   utimesSync(path, time, time);
 }
 
-test("a line that is too long is an empty one, however long it is", async () => {
+test("a line that is too long counts as empty, however long it is", async () => {
   await using there = openLog();
   for (const length of [8 * 1024 + 1, 64 * 1024, 200_000]) there.write("x".repeat(length), "next");
   assert.deepEqual(await there.read(), ["", "next", "", "next", "", "next"]);
 });
 
-test("an endless line is not behind us before it ends", async () => {
+test("an endless line is not passed before it ends", async () => {
   await using there = openLog();
   there.write("one");
   appendFileSync(there.path, "x".repeat(150_000));
@@ -262,7 +262,7 @@ test("an endless line is not behind us before it ends", async () => {
   assert.deepEqual(await there.read(place), ["", "two"]);
 });
 
-test("lines that are not taken come again", async () => {
+test("lines that were not passed are returned again", async () => {
   await using there = openLog();
   there.write("one", "two");
   await assert.rejects(
@@ -278,7 +278,7 @@ test("lines that are not taken come again", async () => {
   assert.deepEqual(await there.read(there.place), ["one", "two"]);
 });
 
-test("a directory that is made anew is noticed", async () => {
+test("a directory that is created again is noticed", async () => {
   await using there = openLog();
   const path = there.beside("log/mail.log");
   mkdirSync(there.beside("log"));

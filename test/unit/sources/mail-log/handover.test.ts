@@ -69,7 +69,7 @@ test("logins are in the spool, and the place is remembered", async () => {
   assert.deepEqual(again.place, place(200));
 });
 
-test("logins that differ in the user alone are two, and the same one twice is one", async () => {
+test("logins that differ only in the user are two, and equal ones are one", async () => {
   await using there = spool();
   using handover = await there.open();
   handover.handOver([login("bob"), login("eve"), login("bob")], place(300), { doubts: [] });
@@ -77,7 +77,7 @@ test("logins that differ in the user alone are two, and the same one twice is on
   assert.equal(there.names().length, 2);
 });
 
-test("killed before the place was remembered: the logins are not in the spool, and will be read again", async () => {
+test("killed before the place was remembered, it reads the logins again, which are not in the spool", async () => {
   await using there = spool();
   {
     using handover = await there.open();
@@ -91,7 +91,7 @@ test("killed before the place was remembered: the logins are not in the spool, a
   assert.deepEqual(readdirSync(there.stage()).toSorted(), [".lock", "position"]);
 });
 
-test("killed after the place was remembered: the logins that are not in the spool yet are moved there", async () => {
+test("killed after the place was remembered, it moves the remaining logins to the spool", async () => {
   await using there = spool();
   {
     using handover = await there.open();
@@ -105,7 +105,7 @@ test("killed after the place was remembered: the logins that are not in the spoo
   assert.deepEqual(there.names(), all);
 });
 
-test("killed after all were moved, and drained meanwhile: they do not come back", async () => {
+test("killed after all were moved, it does not bring back logins that were drained meanwhile", async () => {
   await using there = spool();
   {
     using handover = await there.open();
@@ -118,7 +118,7 @@ test("killed after all were moved, and drained meanwhile: they do not come back"
   assert.deepEqual(there.names(), []);
 });
 
-test("a position that is none is as if there were none", async () => {
+test("an invalid position counts as none", async () => {
   await using there = spool();
   {
     using handover = await there.open();
@@ -136,7 +136,7 @@ test("a position that is none is as if there were none", async () => {
   }
 });
 
-test("a spool that takes nothing keeps the place where it was", async (t) => {
+test("a spool that cannot be written to leaves the place unchanged", async (t) => {
   await using there = spool();
   using handover = await there.open();
   handover.handOver([], place(100), { doubts: [] });
@@ -155,7 +155,7 @@ test("a spool that takes nothing keeps the place where it was", async (t) => {
   assert.equal(there.names().length, 1);
 });
 
-test("one at a time watches a log", { timeout: 30_000 }, async () => {
+test("one process at a time watches a log", { timeout: 30_000 }, async () => {
   await using there = spool();
   using handover = await there.open();
   await assert.rejects(there.open(), { exitStatus: 75, message: /another popbsmtp watches it/ });

@@ -127,9 +127,9 @@ function parse({ around: [before, after], name: print }: Printed, name: Buffer) 
 
 const NAMES = hostileNames(10_000);
 
-describe("10,000 names made to be taken for something else", () => {
+describe("10,000 names that imitate the rest of a line", () => {
   for (const [where, printed] of Object.entries({ ...DOVECOT, ...OTHERS })) {
-    it(`authorize no address but the client's: ${where}`, () => {
+    it(`authorize only the client's address: ${where}`, () => {
       let logins = 0;
       for (const name of NAMES) {
         const result = parse(printed, name);
@@ -145,7 +145,7 @@ describe("10,000 names made to be taken for something else", () => {
   }
 
   for (const [where, printed] of Object.entries(NO_LOGINS)) {
-    it(`authorize nobody: ${where}`, () => {
+    it(`authorize no address: ${where}`, () => {
       for (const name of NAMES) {
         assert.notEqual(parse(printed, name).kind, "login", name.toString("latin1"));
       }

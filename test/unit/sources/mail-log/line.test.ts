@@ -73,7 +73,7 @@ describe("a line", () => {
     assert.equal(spelled(parse(`${LOGIN}\r`)), 'login imap 192.0.2.10 "bob"');
   });
 
-  it("has names as bytes: what is not UTF-8 is written down, and is nobody else's", () => {
+  it("has names of bytes: invalid UTF-8 is escaped, and matches no other name", () => {
     const [head, tail] = LOGIN.split("bob");
     const line = Buffer.concat([
       Buffer.from(head ?? ""),
@@ -83,19 +83,19 @@ describe("a line", () => {
     assert.equal(spelled(parse(line)), String.raw`login imap 192.0.2.10 "c\\xe9"`);
   });
 
-  it("is as fine as microseconds", () => {
+  it("keeps microseconds", () => {
     const line = LOGIN.replace("Mar  3 10:00:01", "2026-03-03T10:00:00.123456+00:00");
     const result = parse(line);
     assert.ok(result.kind === "login");
     assert.equal(result.login.time, TIME - 1000 + 123.456);
   });
 
-  it("is no login when it is longer than any", () => {
+  it("is not a login if it is longer than any", () => {
     const name = "x".repeat(LINE_BYTES);
     assert.equal(parse(LOGIN.replace("bob", name)).kind, "unknown");
   });
 
-  it("is only looked at in the formats asked for", () => {
+  it("is read only in the selected formats", () => {
     assert.equal(parse(LOGIN, Formats.named("dovecot")).kind, "login");
     assert.equal(parse(LOGIN, Formats.named("courier")).kind, "other");
     const uw = "Mar  3 10:00:01 mail imapd[9]: Login user=bob host=h.example [192.0.2.10]";
@@ -118,7 +118,7 @@ describe("a line", () => {
     assert.equal(result.login.time, TIME);
   });
 
-  it("is not read in a format that there is not", () => {
+  it("cannot be read in an unknown format", () => {
     assert.throws(() => Formats.named("exim"), {
       message: "no format is called exim; expected auto, dovecot, courier, cyrus, uw, qpopper",
     });
@@ -126,7 +126,7 @@ describe("a line", () => {
 });
 
 describe("20,000 damaged lines", () => {
-  it("are no harm, and authorize no address that is not in them", () => {
+  it("cause no error, and authorize no address that is not in them", () => {
     const random = generator(514);
     const lines = NAMES.flatMap(corpus).map(({ line }) => Buffer.from(line));
     for (let count = 0; count < 20_000; count++) {
@@ -146,7 +146,7 @@ describe("20,000 damaged lines", () => {
     }
   });
 
-  it("of nothing but chance are nothing", () => {
+  it("of random bytes are not logins", () => {
     const random = generator(515);
     for (let count = 0; count < 20_000; count++) {
       const line = Buffer.from(Array.from({ length: random(120) }, () => random(256)));

@@ -29,7 +29,7 @@ describe("a time", () => {
     "2026-03-03T15:30:01.000+05:30",
     "2026-03-02T23:00:01-11:00",
   ]) {
-    it(`is found in front of a message: ${text}`, () => {
+    it(`is found before a message: ${text}`, () => {
       const line = `${text} mail dovecot: x`;
       assert.equal(timestampEnd(line), text.length);
       assert.equal(timestampEnd(`dovecot: ${line}`, 9), 9 + text.length);
@@ -75,11 +75,11 @@ describe("a time without a year", () => {
     assert.equal(time("Dec 31 23:59:59", "2027-01-01T00:00:00Z"), "2026-12-31T23:59:59.000Z");
   });
 
-  it("of the next year's first second is not taken for an old one", () => {
+  it("of the next year's first second is not an old one", () => {
     assert.equal(time("Jan  1 00:00:00", "2026-12-31T23:59:59.9Z"), "2027-01-01T00:00:00.000Z");
   });
 
-  it("that is hours ahead is of the future, not of last year", () => {
+  it("that is hours ahead is in the future, not of last year", () => {
     assert.equal(time("Mar  3 15:00:00", NOW), "2026-03-03T15:00:00.000Z");
   });
 
@@ -92,7 +92,7 @@ describe("a time without a year", () => {
     assert.equal(time("Feb 29 10:00:01", "2103-06-01T00:00:00Z"), "2096-02-29T10:00:01.000Z");
   });
 
-  it("is local over New Year, too", () => {
+  it("is local time across New Year, too", () => {
     const line = (latest: string, zone: string) => time("Jan  1 00:30:00", latest, zone);
     assert.equal(line("2026-12-31T23:31:00Z", "Europe/Berlin"), "2026-12-31T23:30:00.000Z");
     assert.equal(line("2027-01-01T05:31:00Z", "America/New_York"), "2027-01-01T05:30:00.000Z");
@@ -111,7 +111,7 @@ describe("a time without a zone", () => {
     );
   });
 
-  it("that comes twice in autumn is the first of the two", () => {
+  it("that occurs twice in autumn is the first of the two", () => {
     for (const text of ["Oct 25 02:30:00", "2026-10-25 02:30:00"]) {
       assert.equal(time(text, "2026-10-25T02:00:00Z", "Europe/Berlin"), "2026-10-25T00:30:00.000Z");
     }
@@ -121,20 +121,20 @@ describe("a time without a zone", () => {
     );
   });
 
-  it("before and after the hour that comes twice is what it is", () => {
+  it("before and after the hour that occurs twice is unambiguous", () => {
     const at = (text: string) => time(text, "2026-10-25T06:00:00Z", "Europe/Berlin");
     assert.equal(at("Oct 25 01:59:59"), "2026-10-24T23:59:59.000Z");
     assert.equal(at("Oct 25 03:00:00"), "2026-10-25T02:00:00.000Z");
   });
 
-  it("that is left out in spring is none", () => {
+  it("that spring skips is invalid", () => {
     const at = (text: string) => time(text, "2026-03-29T06:00:00Z", "Europe/Berlin");
     assert.equal(at("Mar 29 01:59:59"), "2026-03-29T00:59:59.000Z");
     assert.equal(at("2026-03-29 02:30:00"), undefined);
     assert.equal(at("Mar 29 03:00:00"), "2026-03-29T01:00:00.000Z");
   });
 
-  it("with a zone does not depend on this host's", () => {
+  it("with a zone does not depend on this host's zone", () => {
     for (const zone of ["Europe/Berlin", "Asia/Kolkata", "America/New_York"]) {
       assert.equal(time("2026-10-25T02:30:00+01:00", NOW, zone), "2026-10-25T01:30:00.000Z");
     }

@@ -79,7 +79,7 @@ function line(user: string, ago: number, address = "192.0.2.1"): string {
   return `${month} ${day} ${time} mx dovecot: imap-login: Login: user=<${user}>, method=PLAIN, rip=${address}, lip=198.51.100.1, mpid=1, session=<x>`;
 }
 
-test("logins are recorded at the time that the log has, and those out of time are not", async () => {
+test("logins are recorded with the log's time, and expired ones are not", async () => {
   await using there = watched();
   there.write(line("early", 31 * MINUTE), line("bob", 29 * MINUTE), line("eve", 1_000));
   await there.watch();
@@ -90,7 +90,7 @@ test("logins are recorded at the time that the log has, and those out of time ar
   assert.deepEqual(there.told, ["spooled bob", "spooled eve"]);
 });
 
-test("two logins in one second are two, and each has the same time whenever it is read", async () => {
+test("two logins in a second stay two, with the same times at every reading", async () => {
   await using there = watched();
   there.write("noise", line("bob", 5_000), line("bob", 5_000));
   await there.watch();
@@ -103,7 +103,7 @@ test("two logins in one second are two, and each has the same time whenever it i
   assert.deepEqual(there.spooled(), times);
 });
 
-test("reading goes on where it ended", async () => {
+test("reading resumes where it stopped", async () => {
   await using there = watched();
   there.write(line("bob", 5_000));
   await there.watch();
@@ -112,7 +112,7 @@ test("reading goes on where it ended", async () => {
   assert.deepEqual(there.told, ["spooled bob", "spooled eve"]);
 });
 
-test("with a time, everything since is read again, out of time or not", async () => {
+test("with a time, all lines since then are read again, expired or not", async () => {
   await using there = watched();
   there.write(line("old", 600 * MINUTE), line("late", 40 * MINUTE), line("bob", MINUTE));
   await there.watch();
@@ -121,7 +121,7 @@ test("with a time, everything since is read again, out of time or not", async ()
   assert.equal(there.spooled().length, 2);
 });
 
-test("excluded addresses are told, and not recorded", async () => {
+test("excluded addresses are reported, and not recorded", async () => {
   await using there = watched();
   const network = parseNetwork("192.0.2.0/24");
   assert.ok(network !== undefined);
@@ -134,7 +134,7 @@ test("excluded addresses are told, and not recorded", async () => {
   assert.deepEqual(there.told.toSorted(), ["excluded bob", "spooled eve"]);
 });
 
-test("lines are counted by what they are", async () => {
+test("lines are counted by kind", async () => {
   await using there = watched();
   const counts: unknown[] = [];
   const known = line("eve", 5_000).replace("Login:", "Disconnected:");
@@ -143,7 +143,7 @@ test("lines are counted by what they are", async () => {
   assert.deepEqual(counts, [{ login: 1, refused: 0, known: 1, other: 1, unknown: 1 }]);
 });
 
-test("nothing recognised for long is told once, with what came instead", async () => {
+test("a long time without a recognised line is reported once, with a sample", async () => {
   await using there = watched();
   let now = NOW;
   const chunks = ["first \u001B[2J\n", "second\n", "third\n", "fourth\n"];
@@ -151,7 +151,7 @@ test("nothing recognised for long is told once, with what came instead", async (
   assert.deepEqual(there.told, ["quiet 3 first \\u001b[2J"]);
 });
 
-test("a mail server's lines are not nothing, also where nobody logs in", async () => {
+test("a mail server's lines count as recognised without logins", async () => {
   await using there = watched();
   let now = NOW;
   const known = `${line("bob", 0).replace("Login:", "Disconnected:")}\n`;
@@ -161,14 +161,14 @@ test("a mail server's lines are not nothing, also where nobody logs in", async (
   assert.deepEqual(there.told, []);
 });
 
-test("a log of which nothing is recognised is told at its end", async () => {
+test("a log without a recognised line is reported at its end", async () => {
   await using there = watched();
   there.write("one", "two");
   await there.watch();
   assert.deepEqual(there.told, ["quiet 2 one"]);
 });
 
-test("a stream is read to its end, in whatever pieces it comes", async () => {
+test("a stream is read to its end, in any pieces", async () => {
   await using there = watched();
   const first = `${line("first", 3 * MINUTE)}\n${line("bob", 2 * MINUTE)}\n`;
   const text = `${first}${"x".repeat(20_000)}\n${line("next", MINUTE)}\n${line("eve", 4_000)}`;
@@ -181,7 +181,7 @@ test("a stream is read to its end, in whatever pieces it comes", async () => {
   );
 });
 
-test("a login whose time is yet to come is told and not recorded", async () => {
+test("a login in the future is reported and not recorded", async () => {
   await using there = watched();
   there.write(line("bob", -120 * MINUTE).replace(/^.{16}/, "2026-03-03T12:00:00+00:00 "));
   await there.watch();
@@ -194,14 +194,14 @@ function noise(time: string): string {
   return `${time} mx postfix/qmgr[1]: 4Xy: removed`;
 }
 
-describe("a line without a year that could be of today is of an earlier year", () => {
+describe("a line without a year, which could be today's, is from an earlier year", () => {
   /** Longer than what is read at once. */
   const year = [
     ...Array<string>(5_000).fill(noise("Jun  3 10:00:00")),
     ...Array<string>(5_000).fill(noise("Jan  3 10:00:00")),
   ];
 
-  it("where lines of other months follow, however many", async () => {
+  it("if lines of other months follow, however many", async () => {
     await using there = watched();
     there.write(line("past", 5_000), ...year, line("bob", 4_000), ...noises(5_000));
     there.write(line("eve", 3_000), line("joe", 2_000), ...noises(1));
@@ -209,14 +209,14 @@ describe("a line without a year that could be of today is of an earlier year", (
     assert.deepEqual(there.told, ["spooled bob", "spooled eve", "spooled joe"]);
   });
 
-  it("where lines follow whose year is told", async () => {
+  it("if lines with a year follow", async () => {
     await using there = watched();
     there.write(line("past", 5_000), noise("2025-03-04T10:00:00Z"), line("bob", 4_000));
     await there.watch();
     assert.deepEqual(there.told, ["spooled bob"]);
   });
 
-  it("and is recorded with that year's time when it is asked for", async () => {
+  it("and is recorded with that year's time on request", async () => {
     await using there = watched();
     there.write(line("past", 5_000), noise("Jun  3 10:00:00"), line("bob", 4_000));
     await there.watch({ since: NOW - 800 * 1_440 * MINUTE });
@@ -229,14 +229,14 @@ describe("a line without a year that could be of today is of an earlier year", (
     );
   });
 
-  it("in a pipe, as far as it has come", async () => {
+  it("in a pipe, as far as it has been read", async () => {
     await using there = watched();
     const lines = [line("early", 90_000), line("past", 5_000), noise("Jun  3 10:00:00")];
     await there.stream([[...lines, line("bob", 4_000)].join("\n")]);
     assert.deepEqual(there.told.slice(1), ["spooled bob"]);
   });
 
-  it("but not where lines are out of order by less than a day", async () => {
+  it("but not if lines are out of order by less than a day", async () => {
     await using there = watched();
     there.write(line("bob", 5_000), line("eve", 20 * 60 * MINUTE), noise("Mar  3 00:00:00"));
     await there.watch();

@@ -20,7 +20,7 @@ test("loopback is this host, and so is each of its IPv4 addresses", () => {
   }
 });
 
-test("others are not, nor are its IPv6 addresses, which anybody can write on a packet", () => {
+test("other addresses are not, nor are its IPv6 addresses, which any sender can forge", () => {
   const own = interfaces.filter(({ family }) => family === "IPv6").map(({ address }) => address);
   const texts = own.filter((text) => text !== "::1");
   for (const text of [...texts, "192.0.2.1", "128.0.0.1", "0.0.0.0", "2001:db8::1", "::"]) {

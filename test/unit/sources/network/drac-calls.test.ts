@@ -48,12 +48,12 @@ async function ask(message: Buffer, { caller = "127.0.0.1", isSafe = true } = {}
 const accepted = (words: string) =>
   `deadbeef00000001${"00000000".repeat(3)}${words.replaceAll(" ", "")}`;
 
-describe("a call of DRAC's clients", () => {
+describe("a call of a DRAC client", () => {
   for (const [version, address] of [
     [1, "192.0.2.1"],
     [2, "2001:db8::1"],
   ] as const) {
-    it(`in version ${version} is a login of nobody's, and answered once it is safe`, async () => {
+    it(`in version ${version} is a login without a user, answered once it is safe`, async () => {
       const { reply, recorded, malformed } = await ask(call(DRAC, version, 1, ARGUMENT[version]));
       assert.equal(reply, accepted("00000000 00000000"));
       assert.deepEqual(recorded, [{ address, user: "", service: "drac", time: NOW }]);
@@ -61,12 +61,12 @@ describe("a call of DRAC's clients", () => {
     });
   }
 
-  it("is answered with a system error where the login is lost", async () => {
+  it("is answered with a system error if the login is lost", async () => {
     const { reply } = await ask(call(DRAC, 1, 1, ARGUMENT[1]), { isSafe: false });
     assert.equal(reply, accepted("00000000 00000002"));
   });
 
-  it("by somebody who may not is answered with permission denied, and records nothing", async () => {
+  it("from a host that may not report logins is answered with permission denied, and records nothing", async () => {
     const caller = "198.51.100.1";
     const { reply, recorded, denied } = await ask(call(DRAC, 1, 1, ARGUMENT[1]), { caller });
     assert.equal(reply, accepted("00000000 00000001"));
@@ -80,7 +80,7 @@ describe("a call of DRAC's clients", () => {
     ["version 3", call(DRAC, 3, 1, ARGUMENT[1]), "00000002 00000001 00000002"],
     ["another procedure", call(DRAC, 1, 2, ARGUMENT[1]), "00000003"],
   ] as const) {
-    it(`that asks for ${what} is answered as RPC has it`, async () => {
+    it(`for ${what} is answered as RPC requires`, async () => {
       const { reply, recorded, malformed } = await ask(message);
       assert.equal(reply, accepted(words));
       assert.deepEqual([recorded, malformed], [[], []]);
@@ -101,7 +101,7 @@ describe("a call of DRAC's clients", () => {
     }
   });
 
-  it("that is none is counted, and not answered, wherever it ends or is damaged", async () => {
+  it("that is truncated or damaged is counted, and not answered", async () => {
     const whole = call(DRAC, 1, 1, ARGUMENT[1]);
     for (let length = 0; length < 40; length++) {
       const { reply, malformed } = await ask(whole.subarray(0, length));

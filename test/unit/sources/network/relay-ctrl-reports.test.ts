@@ -33,18 +33,18 @@ describe("a datagram of relay-ctrl-send", () => {
     ["::ffff:192.0.2.1", "192.0.2.1"],
     ["2001:DB8::1", "2001:db8::1"],
   ] as const) {
-    it(`with ${text} is a login of nobody's, and answered with one byte once it is safe`, async () => {
+    it(`with ${text} is a login without a user, answered with one byte once it is safe`, async () => {
       const { answer, recorded } = await send(text);
       assert.deepEqual(answer, Buffer.of(1));
       assert.deepEqual(recorded, [{ address, user: "", service: "relay-ctrl", time: NOW }]);
     });
   }
 
-  it("is not answered where the login is lost: the sender tries again", async () => {
+  it("is not answered if the login is lost: the sender tries again", async () => {
     assert.equal((await send("192.0.2.1", { isSafe: false })).answer, undefined);
   });
 
-  it("from somebody who may not is not answered, whatever is in it, and records nothing", async () => {
+  it("from a host that may not report logins is not answered, and records nothing", async () => {
     const sender = "198.51.100.1";
     for (const text of ["192.0.2.1", "x"]) {
       const { answer, recorded, denied, malformed } = await send(text, { sender });
@@ -52,7 +52,7 @@ describe("a datagram of relay-ctrl-send", () => {
     }
   });
 
-  it("that is no address is counted, and not answered", async () => {
+  it("without a valid address is counted, and not answered", async () => {
     const noise = randomBytes(10_000);
     const texts = generateAddresses(6_000).filter((text) => parseAddress(text) === undefined);
     assert.ok(texts.length > 1_000);
