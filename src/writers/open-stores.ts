@@ -2,6 +2,9 @@
 import type { Clock } from "../lib/clock.ts";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { DracStore } from "../stores/drac/drac-store.ts";
+import { FailoverStore } from "../stores/table/failover-store.ts";
+import { Hosts } from "../stores/table/hosts.ts";
+import { LateCommits } from "../stores/table/late-commits.ts";
 import { MysqlStore } from "../stores/mysql/mysql-store.ts";
 import { PgsqlStore } from "../stores/pgsql/pgsql-store.ts";
 import { RelayCtrlStore } from "../stores/relay-ctrl/relay-ctrl-store.ts";
@@ -86,7 +89,13 @@ export function openOne(
   const options = { lifetime: config.lifetime, role };
   if (!isQueryable(store)) return openSink(store, options);
   const opened = openStore(store, options);
-  return isRevocable(store) ? new RevocableStore(opened, spoolOf(config, store)) : opened;
+  const revocable = isRevocable(store)
+    ? new RevocableStore(opened, spoolOf(config, store))
+    : opened;
+  // outside: what was revoked meanwhile is not written again
+  return "hosts" in store && store.hosts.length > 1
+    ? new FailoverStore(revocable, LateCommits.of(Hosts.of(store)))
+    : revocable;
 }
 
 /** Whether a store can be told to end an authorization, and has no room to record that. */

@@ -4,6 +4,10 @@ import { describe, it } from "node:test";
 import { parseAddress } from "../../src/login/address.ts";
 import { openStore } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
+import type { ServerStoreConfig } from "../../src/config/config.ts";
+import { FailoverStore } from "../../src/stores/table/failover-store.ts";
+import { Hosts } from "../../src/stores/table/hosts.ts";
+import { LateCommits } from "../../src/stores/table/late-commits.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 import { startDelayProxy } from "../support/delay-proxy.ts";
 import { startPgbouncer } from "../support/pgbouncer.ts";
@@ -18,6 +22,7 @@ class Cluster implements AsyncDisposable {
   readonly primary: DatabaseServer;
   readonly standby: DatabaseServer;
   readonly store: Store;
+  readonly config: ServerStoreConfig;
   readonly #stack: AsyncDisposableStack;
 
   private constructor(
@@ -28,7 +33,8 @@ class Cluster implements AsyncDisposable {
     this.primary = primary;
     this.standby = standby;
     this.#stack = stack;
-    this.store = this.open();
+    this.config = { ...serverConfig("pgsql", primary), hosts: [standby.host, primary.host] };
+    this.store = this.open(this.config);
   }
 
   static async start(): Promise<Cluster> {
@@ -44,10 +50,8 @@ class Cluster implements AsyncDisposable {
   }
 
   /** Another handle, as another daemon has it. */
-  open(): Store {
-    const { primary, standby } = this;
-    const hosts = [standby.host, primary.host];
-    const store = openStore({ ...serverConfig("pgsql", primary), hosts }, { lifetime: LIFETIME });
+  open(config = { ...this.config }): Store {
+    const store = openStore(config, { lifetime: LIFETIME });
     this.#stack.defer(() => store.close());
     return store;
   }
@@ -132,12 +136,38 @@ describe("of a PostgreSQL primary and its standby", () => {
     });
   });
 
+  it("what the promoted standby has not received is written to it again, but not what was revoked", async () => {
+    await using cluster = await Cluster.start();
+    const { primary, standby, config } = cluster;
+    const store = new FailoverStore(cluster.store, LateCommits.of(Hosts.of(config)));
+    await authorize(store, "ann");
+    await authorize(store, "bob");
+    await store.revoke({ user: "ann" });
+    await waitUntil("the standby to know that", async () => {
+      const rows = await standby.query("SELECT 1 FROM popbsmtp_revocations");
+      return rows.length > 0 && (await users(standby)).join() === "bob";
+    });
+    await standby.query("ALTER SYSTEM SET primary_conninfo = ''");
+    await standby.query("SELECT pg_reload_conf()");
+    await waitUntil("the standby to receive nothing", async () => {
+      const rows = await primary.query("SELECT 1 FROM pg_stat_replication");
+      return rows.length === 0;
+    });
+    const late = parseAddress("192.0.2.2") ?? assert.fail();
+    const now = Date.now();
+    await store.authorize([{ address: late, user: "eve", service: "imap", time: now }], now);
+    await primary.stop();
+    await cluster.promote();
+    assert.equal((await store.lookup(late))?.user, "eve");
+    assert.deepEqual(await users(standby), ["bob", "eve"]);
+  });
+
   it("the message names each with its reason where none takes writes", async () => {
     await using cluster = await Cluster.start();
     await cluster.primary.stop();
     await assert.rejects(
       authorize(cluster.open(), "ann"),
-      /127\.0\.0\.2:\d+\/mail: takes no writes \(a standby, .*; 127\.0\.0\.1:\d+\/mail: .*ECONNREFUSED/,
+      /127\.0\.0\.2:\d+\/mail: takes no writes \(a standby\); 127\.0\.0\.1:\d+\/mail: .*ECONNREFUSED/,
     );
   });
 });

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   hangsInCommit,
   killed,
+  killedAhead,
   pooled,
   proxied,
   shared,
@@ -13,6 +14,7 @@ import { SMALL, trialTable } from "../support/trial.ts";
 
 for (const [name, trial] of [
   ["the primary is killed, the standby promoted, and the old primary comes back", killed],
+  ["the primary is killed while the standby is behind", killedAhead],
   ["the primary is switched over, and comes back as a standby", switchedOver],
   ["a synchronous standby hangs, and every commit with it", hangsInCommit],
 ] as const) {

@@ -14,6 +14,7 @@ import {
 import {
   hangsInCommit,
   killed,
+  killedAhead,
   pooled,
   proxied,
   shared,
@@ -28,7 +29,7 @@ const outcomes: Outcome[] = [];
 const notes: string[] = [];
 after(() => console.log([trialTable(outcomes), ...notes].join("\n")));
 
-for (const trial of [killed, switchedOver, hangsInCommit]) {
+for (const trial of [killed, killedAhead, switchedOver, hangsInCommit]) {
   test(`PostgreSQL: ${trial.name}`, async () => {
     await using site = await startPgsqlSite();
     outcomes.push(await trial(LONG, site));

@@ -90,6 +90,26 @@ export async function killed(scale: Scale, site: PgsqlSite): Promise<Outcome> {
   return await trial.end();
 }
 
+/** The standby is behind when the primary is killed: what it lacks, the daemon writes to it again. */
+export async function killedAhead(scale: Scale, site: PgsqlSite): Promise<Outcome> {
+  const { primary, standby } = site;
+  const name = "PostgreSQL: primary killed, standby behind";
+  await using trial = await startTrial(name, site, scale);
+  await standby.query("ALTER SYSTEM SET primary_conninfo = ''");
+  await standby.query("SELECT pg_reload_conf()");
+  await waitUntil("the standby to receive nothing", async () => {
+    const rows = await primary.query("SELECT 1 FROM pg_stat_replication");
+    return rows.length === 0;
+  });
+  await trial.logins();
+  trial.happens();
+  await primary.kill9();
+  await promote(standby);
+  await trial.resumes(standby);
+  await trial.logins();
+  return await trial.end();
+}
+
 /** The primary is shut down in an orderly way, the standby promoted, and the old primary becomes its standby. */
 export async function switchedOver(scale: Scale, site: PgsqlSite): Promise<Outcome> {
   const { primary, standby } = site;
