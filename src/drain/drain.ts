@@ -23,7 +23,7 @@ const POLL_MS = 100;
 const LEAVE_MS = 1_000;
 
 /** Between two tries while the store is away: doubles from the first to the last, less up to half by chance. Milliseconds. */
-const BACKOFF_MS = { first: 100, last: 5_000 };
+const BACKOFF_MS = { first: 100, last: 2_000 };
 
 /** How long to wait before a drain is started again that has ended by itself. Milliseconds. */
 const AGAIN_MS = 1_000;

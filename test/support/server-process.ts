@@ -88,7 +88,7 @@ export async function startServerProcess(
   };
   try {
     await waitUntil(`${command} to be ready`, async () => !running || (await ready()), {
-      timeout: 30_000,
+      timeout: 120_000,
     });
     if (!running) throw new Error(`${command} ended at once`);
   } catch (cause) {
