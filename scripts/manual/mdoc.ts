@@ -160,6 +160,8 @@ export function tagged(
 export function heading(name: string, section: number, what: string): readonly string[] {
   return [
     `.\\" made by npm run manual: change scripts/manual/ and the program, not this file`,
+    // groff divides words, and this is one that is typed
+    ".hw popbsmtp",
     `.Dd ${REVISED}`,
     `.Dt ${name.toUpperCase()} ${String(section)}`,
     ".Os",

@@ -19,6 +19,7 @@ It stays in the foreground and logs to standard error. Dovecot's master process,
       "start nothing: print where the daemon would listen, and what would keep it from working; a running daemon is not disturbed",
     )
     .exitStatus(EX.OK, "with --check: nothing would keep the daemon from working")
+    .exitStatus(EX.CANTCREAT, "a socket, a port or the spool cannot be used")
     .exitStatus(
       EX.TEMPFAIL,
       "with --check: only the store cannot be reached, and the daemon would start",

@@ -1,6 +1,6 @@
 /** The examples for Prometheus and Grafana, against Debian's Prometheus and a daemon at work. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import * as v from "valibot";
@@ -40,7 +40,10 @@ describe("with a daemon that has had logins and lookups", () => {
 
   before(async () => {
     const port = await freePort();
-    const box = stack.use(await install("sqlite"));
+    const box = stack.use(await install("pgsql"));
+    // of one host, nothing is said
+    const config = readFileSync(box.config, "utf8");
+    writeFileSync(box.config, config.replace(/^host = (".*")$/m, 'host = [$1, "127.0.0.9"]'));
     const serve = stack.use(await startServe(box, `metrics = "127.0.0.1:${String(port)}"`));
     prometheus = stack.use(await startPrometheus(`127.0.0.1:${String(port)}`, "popbsmtp"));
     await askSocket(serve.imap, postLoginRequest("192.0.2.1", "bob"));

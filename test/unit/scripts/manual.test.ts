@@ -148,9 +148,11 @@ describe("popbsmtp(8)", () => {
       taken.filter((name) => !["--relayclient", "--ask"].includes(name)).toSorted(),
       documented.toSorted(),
     );
-    const wait = /\bp_wait=(\d+) /.exec(launcher)?.[1];
     const meaning = new Map(WRAPPER_OPTIONS).get("--wait MS");
+    const wait = /\bp_spool=\S+ p_wait=(\d+) /.exec(launcher)?.[1];
     assert.match(meaning ?? "", new RegExp(`\\(default: ${wait}\\)`));
+    const relayWait = /\bp_relay=1 p_wait=(\d+) /.exec(launcher)?.[1];
+    assert.match(read("man/popbsmtp.8"), new RegExp(`1 to\\s9999 \\(default: ${relayWait}\\)`));
   });
 
   it("names no environment variable that the program does not read", () => {
