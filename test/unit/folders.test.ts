@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { describe, it } from "node:test";
 
@@ -42,5 +42,29 @@ describe("the folders of src/", () => {
       names.filter((name, at) => names.indexOf(name) !== at),
       [],
     );
+  });
+});
+
+describe("docs/architecture.md", () => {
+  const root = join(SRC, "..");
+  const page = readFileSync(join(root, "docs/architecture.md"), "utf8");
+
+  it("names files and folders that exist", () => {
+    const named = page.matchAll(/\b(?:src|bin|test|scripts)\/[\w./-]*[\w/]/g);
+    const missing = [...named]
+      .map(([path]) => path)
+      .filter((path) => !existsSync(join(root, path)));
+    assert.deepEqual(
+      missing.filter((path) => path !== "bin/popbsmtp"),
+      [],
+    );
+  });
+
+  it("describes each folder of src/", () => {
+    const tops = new Set([...folders().keys()].map((folder) => folder.split("/")[0] ?? ""));
+    const described = new Set(
+      Array.from(page.matchAll(/^\| `src\/([\w-]+)`/gm), ([, name = ""]) => name),
+    );
+    assert.deepEqual([...described].toSorted(), [...tops].toSorted());
   });
 });
