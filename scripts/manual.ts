@@ -1,7 +1,7 @@
 /**
- * Makes the manual pages in man/ and the example configuration from the program itself: the tree of its commands, and the schema of
- * its configuration with scripts/manual/key-texts.ts. What is made is committed, and test/unit/manual.test.ts fails where it is not
- * up to date.
+ * Writes the manual pages in man/ and the example configuration from the program itself: from its
+ * tree of commands, and from the schema of its configuration with scripts/manual/key-texts.ts. The
+ * files are committed; test/unit/manual.test.ts fails if they are outdated.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
@@ -10,7 +10,7 @@ import { exampleFile } from "./manual/example-file.ts";
 import { programPage } from "./manual/program-page.ts";
 import { tomlPage } from "./manual/toml-page.ts";
 
-/** The text of each file that is made, by its path from the root of the project. */
+/** The contents of each generated file, by its path in the project. */
 export function generated(): ReadonlyMap<string, string> {
   return new Map([
     ["examples/popbsmtp.toml", exampleFile()],

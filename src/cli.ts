@@ -1,9 +1,10 @@
 /**
  * The command line, without side effects: main.ts runs it.
  *
- * A command is a file in commands/ that exports `xxxCommand(context: Context): Command` and, apart from it, the function that does
- * the work, given everything it needs. At a login a drain has 30 ms to start, so what is heavy (TOML, valibot, the stores and
- * their drivers) is imported in the command's action; commands/context.ts does it for most.
+ * A command is a file in commands/ that exports `xxxCommand(context: Context): Command` and,
+ * separately, the function that does the work, with everything it needs as parameters. At a login,
+ * a drain has 30 ms to start, so the action of a command imports heavy modules (TOML, valibot, the
+ * stores and their drivers); commands/context.ts does so for most.
  */
 import { Command, type Help } from "commander";
 import manifest from "../package.json" with { type: "json" };
@@ -24,7 +25,7 @@ import { watchCommand } from "./commands/watch-command.ts";
 import { DEFAULT_CONFIG_PATH } from "./config/config.ts";
 import { EX, UsageError } from "./lib/errors.ts";
 
-/** The wrapper's options, which the bash half takes; those with a value are in front. */
+/** The wrapper's options, which the launcher parses; those with a value come first. */
 export const WRAPPER_OPTIONS: readonly HelpItem[] = [
   ["--config FILE", `the configuration (default: ${DEFAULT_CONFIG_PATH})`],
   [
@@ -40,7 +41,7 @@ export const WRAPPER_OPTIONS: readonly HelpItem[] = [
   ["--no-drain", "never start a drain: leave that to the daemon or to popbsmtp drain"],
 ];
 
-/** What the exit statuses mean. */
+/** The meanings of the exit statuses. */
 export const EXIT_STATUSES: Readonly<Record<(typeof EX)[keyof typeof EX], string>> = {
   [EX.OK]: "success; for check: the address may relay",
   [EX.NO]: "a negative answer: the address may not relay, or there was nothing to revoke",
@@ -59,7 +60,7 @@ const FILES: readonly HelpItem[] = [
   ["/var/lib/popbsmtp/popbsmtp.db", "the store, unless another is configured"],
 ];
 
-/** What stands below the commands in `popbsmtp --help`. */
+/** The text after the commands in `popbsmtp --help`. */
 function ending(help: Help): string {
   return [
     ...helpSection(
@@ -82,7 +83,7 @@ function ending(help: Help): string {
 /**
  * Runs a command line, and returns its exit status.
  *
- * @throws CommanderError where the command line is wrong, or was --help
+ * @throws CommanderError if the command line is wrong, or contains --help
  */
 export async function runCommandLine(context: Context, argv: readonly string[]): Promise<number> {
   const program = createProgram(context);
@@ -140,7 +141,8 @@ const WRAPPER_FLAGS = WRAPPER_OPTIONS.map(([term]) => term.replace(/ .*/, ""));
 const WITH_VALUE = WRAPPER_FLAGS.slice(0, 4);
 
 /**
- * Refuses a command line of options alone. The bash half has found no program on it, and commander would print all its help.
+ * Rejects a command line of options alone, in which the launcher has found no program. commander
+ * would print the whole help.
  *
  * @throws UsageError
  */
@@ -152,7 +154,7 @@ export function assertNamesSomething(program: Command, argv: readonly string[]):
     words.shift();
     if (WITH_VALUE.includes(word)) last = words.shift();
   }
-  // without its value, an option is commander's to complain about
+  // commander itself reports an option without its value
   if (argv.length === 0 || words.length > 0 || argv.at(-1) === "--config") return;
   if (program.commands.some((command) => command.name() === last)) {
     throw new UsageError(`${argv.at(-2)} ${last}: the option's value is missing before ${last}`);
@@ -160,7 +162,7 @@ export function assertNamesSomething(program: Command, argv: readonly string[]):
   throw new UsageError("name the program to become, or a command; see popbsmtp --help");
 }
 
-/** commander hands these settings down only to commands it has made itself. */
+/** commander passes these settings only to commands that it has created itself. */
 function inherit(parent: Command): void {
   for (const command of parent.commands) {
     command.copyInheritedSettings(parent);

@@ -1,4 +1,4 @@
-/** From the command line to an exit status. The only place that knows about process.exitCode. */
+/** Maps a command line to an exit status. Only this file sets process.exitCode. */
 import { CommanderError } from "commander";
 import { runCommandLine } from "./cli.ts";
 import type { Context } from "./commands/context.ts";
@@ -10,7 +10,7 @@ async function run(argv: readonly string[]): Promise<number> {
   try {
     return await runCommandLine(context, argv);
   } catch (error) {
-    // commander has said it already
+    // commander has reported it already
     if (error instanceof CommanderError) return error.exitCode === 0 ? EX.OK : EX.USAGE;
     for (const line of describe(error)) context.terminal.note(`popbsmtp: ${printable(line)}`);
     if (process.env["POPBSMTP_DEBUG"]) console.error(error);
@@ -27,7 +27,7 @@ function describe(error: unknown): readonly string[] {
   ];
 }
 
-// `popbsmtp list | head -1` has read enough; any other failure means that what was asked for is not there
+// `popbsmtp list | head -1` has read enough; any other failure means that output is missing
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") return;
   console.error(`popbsmtp: standard output: ${error.message}`);

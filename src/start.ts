@@ -1,9 +1,11 @@
 /**
- * What Node runs first in the built program. scripts/build.ts puts the program proper in here as a text, and the database drivers as
- * texts into that: so each is compiled when it is needed, and from V8's code cache where there is one.
+ * Runs first in the built program. scripts/build.ts embeds the program proper here as a string, and
+ * the database drivers as strings in that. So each is compiled when it is needed, and from V8's
+ * code cache if there is one.
  *
- * Only a drain that a login starts has a cache, in its spool: somebody waits for it, and compiling is half of its start. The cache is
- * code: it is taken from a file that nobody but this very user can have written, and that is about this very text.
+ * Only a drain that a login starts has a cache, in its spool: a user waits for it, and compiling
+ * takes half of its start. The cache is code, so it is accepted only from a file that only this
+ * user can have written, and only for this version of the program.
  */
 import {
   closeSync,
@@ -19,11 +21,12 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { Script } from "node:vm";
 
-// without a listener, SIGUSR1 makes Node open its debugger on 127.0.0.1:9229, to anybody on this host. Its option
-// --disable-sigusr1 does the same, but an older Node ends at it before it can say that it is too old.
+// without a listener, SIGUSR1 makes Node open its debugger on 127.0.0.1:9229 to all users of this
+// host. Node's option --disable-sigusr1 prevents that too, but an older Node would reject it before
+// it could report that it is too old.
 process.on("SIGUSR1", () => undefined);
 
-/** The program's text and its SHA-256, from the build. */
+/** The program and its SHA-256, from the build. */
 declare const PROGRAM: { readonly text: string; readonly sha256: string };
 
 type Packed = (
@@ -36,7 +39,7 @@ type Packed = (
 const spool = process.argv[process.argv.indexOf("--linger") + 1];
 const isLingering = process.argv.includes("--linger") && spool !== undefined;
 
-/** Compiles a packed text. The program calls it with a driver's name and text. */
+/** Compiles a packed script. The program calls it with the name and the text of a driver. */
 function load(name: string, text: string): Packed {
   const cachedData = isLingering ? readCache(cacheFile(name)) : undefined;
   const script = new Script(`(function (module, exports, require, unpack) {${text}\n})`, {
@@ -44,7 +47,7 @@ function load(name: string, text: string): Packed {
     ...(cachedData !== undefined && { cachedData }),
   });
   if (isLingering && script.cachedDataRejected !== false) {
-    // at the end everything that is used has been compiled
+    // at exit, all code that is used has been compiled
     process.once("exit", () => writeCache(cacheFile(name), script.createCachedData()));
   }
   return script.runInThisContext();
@@ -64,7 +67,7 @@ function readCache(path: string): Buffer | undefined {
     const sha256 = bytes.toString("latin1", 0, PROGRAM.sha256.length);
     return sha256 === PROGRAM.sha256 ? bytes.subarray(PROGRAM.sha256.length) : undefined;
   } catch {
-    // there is none yet
+    // there is no cache yet
     return undefined;
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
@@ -86,7 +89,8 @@ function writeCache(path: string, code: Buffer): void {
 }
 
 if (process.argv.includes("serve")) {
-  // the daemon stays: code that is small rather than fast saves a fifth of its memory, and costs nothing that can be measured
+  // the daemon keeps running: small code instead of fast code saves a fifth of its memory, and
+  // costs nothing measurable
   for (const flag of ["--optimize-for-size", "--no-maglev"]) setFlagsFromString(flag);
 }
 load("program", PROGRAM.text)(module, module.exports, require, load);

@@ -82,7 +82,7 @@ function setting(key: Key): readonly string[] {
   ];
 }
 
-/** What holds without the key, where that is not the value shown. */
+/** The behaviour without the key, if that differs from the value shown. */
 function otherwise({ text, fallback, isRequired }: Key): string {
   if (isRequired) return "Required.";
   return fallback === undefined ? `Default: ${text.without ?? ""}.` : "";

@@ -1,9 +1,9 @@
 /**
- * What each key of popbsmtp.toml means. The compiler asks for every key that the schema has; types in the sense of TOML, defaults
- * and bounds come from the schema (keys.ts).
+ * The meaning of each key of popbsmtp.toml. The compiler requires a text for every key in the
+ * schema; TOML types, defaults and bounds come from the schema (keys.ts).
  *
- * The manual page and the example are made from this; it is no part of the program. A `code` is what is written so in a file or a
- * command line.
+ * The manual page and the example are generated from these texts, which are not part of the
+ * program. A `code` is literal text of a file or a command line.
  */
 import type { topEntries } from "../../src/config/reading/config-schema.ts";
 import type { serveEntries } from "../../src/config/reading/serve-schema.ts";
@@ -20,17 +20,17 @@ import { DOVECOT_GROUP } from "../../src/daemon/sockets/listeners.ts";
 export interface KeyText {
   /** The kind of value. Bounds and choices are added. */
   readonly type: string;
-  /** A sentence: what the key is for. */
+  /** The purpose of the key, in a sentence. */
   readonly summary: string;
-  /** What else there is to know. */
+  /** Further explanations. */
   readonly details?: string;
-  /** What holds without the key where the schema has no default for it. */
+  /** The behaviour without the key, if the schema has no default for it. */
   readonly without?: string;
   /** A value other than the default, in TOML. */
   readonly example: string;
 }
 
-/** A section's keys. */
+/** The keys of a section. */
 export type KeyTexts<Entries> = Readonly<Record<keyof Entries, KeyText>>;
 
 const TIME = "time";

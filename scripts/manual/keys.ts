@@ -1,4 +1,7 @@
-/** Every key of popbsmtp.toml: what key-texts.ts says of it, with its default and its bounds as the schema has them. */
+/**
+ * Every key of popbsmtp.toml: its text in key-texts.ts, with the default and the bounds in the
+ * schema.
+ */
 import * as v from "valibot";
 import { topEntries } from "../../src/config/reading/config-schema.ts";
 import { serveEntries } from "../../src/config/reading/serve-schema.ts";
@@ -26,9 +29,9 @@ export interface Key {
   readonly name: string;
   readonly schema: v.GenericSchema;
   readonly text: KeyText;
-  /** What the value may be, where its type does not say; such as "1s to 7d". */
+  /** The range of the value, such as "1s to 7d", if its type does not imply it. */
   readonly bounds: string | undefined;
-  /** In TOML; undefined where the schema has none. */
+  /** In TOML; undefined if the schema has none. */
   readonly fallback: string | undefined;
   readonly isRequired: boolean;
 }
@@ -40,14 +43,14 @@ export interface StoreKey extends Key {
 
 export type Driver = keyof typeof storeEntries;
 
-/** All drivers, in the order in which they are offered. */
+/** All drivers, in the order in which messages list them. */
 export const DRIVERS: readonly Driver[] = Object.keys(storeEntries).filter(isDriver);
 
 function isDriver(name: string): name is Driver {
   return Object.hasOwn(storeEntries, name);
 }
 
-// what is looked for in a schema
+// the parts of a schema that matter here
 const optional = v.looseObject({ wrapped: v.looseObject({}) });
 const choices = v.looseObject({ options: v.array(v.string()) });
 const pipe = v.looseObject({ pipe: v.array(v.looseObject({})) });
@@ -72,7 +75,9 @@ export function storeKeys(driver: Driver): readonly Key[] {
   return keysOf(storeEntries[driver], storeTexts[driver]);
 }
 
-/** The keys of [store] with any driver. One that means the same with several drivers is there once. */
+/**
+ * The keys of [store] for all drivers. A key with the same meaning for several drivers occurs once.
+ */
 export function allStoreKeys(): readonly StoreKey[] {
   const keys: StoreKey[] = [];
   for (const driver of DRIVERS) {
@@ -83,7 +88,7 @@ export function allStoreKeys(): readonly StoreKey[] {
       else keys[at] = { ...same, drivers: [...same.drivers, driver] };
     }
   }
-  // all of one name together
+  // keys of the same name together
   const names = [...new Set(keys.map(({ name }) => name))];
   return names.flatMap((name) => keys.filter((key) => key.name === name));
 }

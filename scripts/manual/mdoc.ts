@@ -1,9 +1,10 @@
 /**
- * mdoc(7) from plain text. In the text, `code` is what is written so in a file or command line; names of manual pages such as
- * postconf(1), options such as --wait, and paths from the root are found by themselves.
+ * Converts plain text to mdoc(7). In the text, `code` is literal text of a file or a command line;
+ * names of manual pages such as postconf(1), options such as --wait, and absolute paths are
+ * recognised.
  */
 
-/** When the pages were last changed. */
+/** The date of the last change. */
 const REVISED = "November 26, 2026";
 
 /** A piece of text, or a macro with its argument. */
@@ -40,7 +41,9 @@ export function paragraph(text: string): readonly string[] {
   return sentences(text).flatMap((sentence) => macroLines(tokens(sentence)));
 }
 
-/** One sentence a line, as mandoc(1) wants it. A full stop within a code ends none. */
+/**
+ * One sentence a line, as mandoc(1) requires. A full stop within a code does not end a sentence.
+ */
 function sentences(text: string): readonly string[] {
   return text
     .split(/(`[^`]*`)/)
@@ -70,7 +73,7 @@ function macroLines(list: readonly Token[]): readonly string[] {
     const [, head = "", opening = ""] = /^(.*?)([("']*)$/s.exec(before) ?? [];
     before = head;
     flush();
-    // what follows without a blank between
+    // text that follows without a blank
     const next = list[at + 1];
     const [, attached = "", rest = ""] = /^(\S*)(.*)$/s.exec(next?.text ?? "") ?? [];
     const closing = /^[.,:;!?)\]]*$/.test(attached) ? attached.split("").join(" ") : undefined;
@@ -93,11 +96,11 @@ function macroArguments({ macro, text }: Token): string {
   return argument(text);
 }
 
-/** A word or several as one argument of a macro. */
+/** One or several words as one argument of a macro. */
 export function argument(text: string): string {
   const escaped = escape(text);
   if (/[\s"]/.test(text)) return `"${escaped.replaceAll('"', '""')}"`;
-  // it might be taken for a macro's name, or for punctuation
+  // it could be parsed as the name of a macro, or as punctuation
   return /^(?:[A-Z%][A-Za-z0-9]{0,2}|[.,:;!?()[\]|])$/.test(text) ? `\\&${escaped}` : escaped;
 }
 
@@ -105,7 +108,7 @@ function escape(text: string): string {
   return text.replaceAll("\\", "\\e").replaceAll("-", "\\-");
 }
 
-/** A line of text, of which mandoc(1) wants no more than 80 bytes. */
+/** Lines of text of at most 80 bytes, as mandoc(1) requires. */
 function wrap(text: string): readonly string[] {
   const lines: string[] = [];
   let line = "";
@@ -130,7 +133,7 @@ export function paragraphs(...texts: readonly string[]): readonly string[] {
   return texts.flatMap((text, at) => (at === 0 ? paragraph(text) : [".Pp", ...paragraph(text)]));
 }
 
-/** Lines as they are to be typed or to stand in a file. */
+/** Lines of a file or a shell, printed literally. */
 export function literal(lines: readonly string[]): readonly string[] {
   return [
     ".Bd -literal -offset indent",
@@ -139,12 +142,12 @@ export function literal(lines: readonly string[]): readonly string[] {
   ];
 }
 
-/** A line apart, as it is to stand in a file. */
+/** A line of a file, displayed on its own. */
 export function display(line: string): string {
   return `.Dl "${escape(line).replaceAll('"', '""')}"`;
 }
 
-/** Terms, each the arguments of .It, and what is said of them. */
+/** A list of terms, each as arguments of .It, with their descriptions. */
 export function tagged(
   items: readonly (readonly [term: string, lines: readonly string[]])[],
 ): readonly string[] {

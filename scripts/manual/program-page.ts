@@ -181,7 +181,7 @@ function leavesBelow(command: Command): readonly Command[] {
   return command.commands.length === 0 ? [command] : command.commands.flatMap(leavesBelow);
 }
 
-/** What the user types for it. */
+/** The words that a user types for a command. */
 function words(command: Command): string {
   const { parent } = command;
   return parent?.parent ? `${words(parent)} ${command.name()}` : command.name();
@@ -228,7 +228,7 @@ function body(command: Command, help: Help): readonly string[] {
   ].filter(isNeeded);
 }
 
-/** A list stands apart by itself: mandoc(1) calls a .Pp in front of it superfluous. */
+/** Whether a .Pp is needed: mandoc(1) rejects one before a list, which is set apart already. */
 function isNeeded(line: string, at: number, lines: readonly string[]): boolean {
   return line !== ".Pp" || lines[at + 1]?.startsWith(".Bl") !== true;
 }

@@ -140,7 +140,7 @@ function byDaemon(said: DaemonAnswer, found: Found): Verdict {
   }
 }
 
-/** Until when a login counts, and whose it was. */
+/** The end of an authorization, and the user. */
 function until(lifetime: number, row: Authorization, now: Time): string {
   const end = row.lastSeen.getTime() + lifetime;
   const left = Math.max(0, Math.round((end - now) / 1000) * 1000);

@@ -1,13 +1,18 @@
 import { Command, type Help } from "commander";
 import { EX } from "../lib/errors.ts";
 
-/** How wide `--help` is where standard output is no terminal. */
+/** The width of `--help` if standard output is not a terminal. */
 const COLUMNS = 80;
 
-/** What commander calls an action with: the arguments, the options, and the command. */
+/**
+ * The arguments of an action in commander: the command's arguments, the options, and the command.
+ */
 type ActionArguments = Parameters<Parameters<Command["action"]>[0]>;
 
-/** A command whose `--help` ends with exit statuses and examples. scripts/manual.ts makes popbsmtp(8) of the same. */
+/**
+ * A command whose `--help` ends with exit statuses and examples. scripts/manual.ts writes
+ * popbsmtp(8) from the same texts.
+ */
 export class DocumentedCommand extends Command {
   readonly #exitStatuses: [status: number, meaning: string][] = [];
   readonly #examples: string[] = [];
@@ -22,7 +27,7 @@ export class DocumentedCommand extends Command {
     return this.#exitStatuses;
   }
 
-  /** The exit status that its action has returned; 0 where that returned none. */
+  /** The exit status that its action has returned; 0 if it returned none. */
   get status(): number {
     return this.#status;
   }
@@ -38,13 +43,13 @@ export class DocumentedCommand extends Command {
     return this.#examples;
   }
 
-  /** Documents an exit status that means something particular for this command. */
+  /** Documents an exit status with a special meaning for this command. */
   exitStatus(status: number, meaning: string): this {
     this.#exitStatuses.push([status, meaning]);
     return this;
   }
 
-  /** Adds lines that a shell would take to the examples. */
+  /** Adds lines of shell to the examples. */
   example(...lines: readonly string[]): this {
     this.#examples.push(...lines);
     return this;
@@ -63,10 +68,10 @@ export class DocumentedCommand extends Command {
   }
 }
 
-/** A term, and what it means. */
+/** A term, and its meaning. */
 export type HelpItem = readonly [term: string, meaning: string];
 
-/** The lines of a section of `--help`, laid out as commander lays out options; none where there are no items. */
+/** The lines of a section of `--help`, in commander's layout of options; empty without items. */
 export function helpSection(
   help: Help,
   title: string,

@@ -17,7 +17,7 @@ export function drainCommand(context: Context): Command {
       "Writes the logins that wait in the spool to the store, each with the time at which it was made. There is seldom a need to: the daemon drains the spool, a wrapper starts a drain if there is none, and popbsmtp purge drains first. If another drain is at work, this one waits up to 10 seconds for it to finish.",
     )
     .addOption(
-      // the launcher uses this option; as nobody reads the stderr of this process, it reports
+      // the launcher uses this option; as its stderr goes nowhere, it reports
       // errors in the spool
       new Option("--linger <spool>").hideHelp(),
     )
@@ -103,7 +103,7 @@ async function lingerWith(
   const writers = await openConfiguredWriters(config, { now }, () =>
     configOf(command).catch(() => config),
   );
-  // nobody reads this process's stderr
+  // this process's stderr goes nowhere
   const report = () => undefined;
   const own = startOwnDrains(config, writers, { now });
   try {

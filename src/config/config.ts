@@ -201,8 +201,8 @@ export interface Config {
   readonly linger: number;
   readonly exclude: readonly Network[];
   /**
-   * Where every login is written to. Lookups ask in this order. A section of the file that names
-   * several hosts is several of these: each has an outcome of its own.
+   * The stores of every login. Lookups ask them in this order. A section that names several hosts
+   * becomes several stores, each with an outcome of its own.
    */
   readonly stores: readonly [StoreConfig, ...StoreConfig[]];
   readonly serve: ServeConfig;

@@ -23,7 +23,7 @@ export interface Network {
  */
 export function parseAddress(text: string): Address | undefined {
   const address = canonicalForm(text);
-  // the one place where text becomes an Address
+  // the only place where text becomes an Address
   // eslint-disable-next-line typescript/no-unsafe-type-assertion
   return address as Address | undefined;
 }

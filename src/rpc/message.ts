@@ -10,7 +10,7 @@
  * A credential or a verifier is a flavour, a length, and that many bytes, padded to whole words.
  */
 
-/** A violation of the protocol, with the reason. There is no answer to such a message. */
+/** A violation of the protocol, with the reason. It is not answered. */
 export class MalformedMessage extends Error {
   override name = "MalformedMessage";
 }

@@ -1,6 +1,6 @@
 import { parseEntryName, type EntryName } from "./entry.ts";
 
-/** Names sorted at once: a millisecond's work. */
+/** The number of names to sort at once, which takes a millisecond. */
 const RUN = 2_048;
 
 interface Run {
@@ -9,10 +9,11 @@ interface Run {
 }
 
 /**
- * The logins that wait in a spool, oldest first, found and taken bit by bit.
+ * The logins that wait in a spool, oldest first, found and taken in portions.
  *
- * Sorting 200,000 of them at once would hold up everybody for a tenth of a second, so they are sorted in short runs and merged as
- * they are taken. Only names are kept: they begin with the time, all in 16 digits, and sort by it.
+ * Sorting 200,000 of them at once would block the process for a tenth of a second, so they are
+ * sorted in short runs, which are merged as logins are taken. Only names are kept: they begin with
+ * the time in 16 digits, and so sort by it.
  */
 export class Backlog {
   #runs: Run[] = [];
@@ -20,17 +21,17 @@ export class Backlog {
   #length = 0;
   #newest = "";
 
-  /** How many are left. */
+  /** The number of logins that are left. */
   get length(): number {
     return this.#length;
   }
 
-  /** The newest of all that were added. */
+  /** The newest login that was added. */
   get newest(): EntryName | undefined {
     return parseEntryName(this.#newest);
   }
 
-  /** @param name of an entry: {@link parseEntryName} takes it */
+  /** @param name the name of an entry, valid for {@link parseEntryName} */
   add(name: string): void {
     this.#length += 1;
     if (name > this.#newest) this.#newest = name;
@@ -38,7 +39,7 @@ export class Backlog {
     if (this.#unsorted.length === RUN) this.#sort();
   }
 
-  /** Takes out the oldest `count`, or all that are left. */
+  /** Removes and returns the oldest `count`, or all that are left. */
   take(count: number): EntryName[] {
     this.#sort();
     const taken: EntryName[] = [];
@@ -50,7 +51,7 @@ export class Backlog {
     return taken;
   }
 
-  /** Takes them out one after the other. */
+  /** Removes and yields them one by one. */
   *[Symbol.iterator](): Generator<EntryName, void, void> {
     while (this.#length > 0) yield* this.take(1);
   }

@@ -1,34 +1,38 @@
 /**
- * What a login looks like in the spool: one file, which the bash half (bin/launcher) writes without a process.
+ * A login in the spool: one file, which the launcher (bin/launcher) writes without a child process.
  *
- * Its name is `<microseconds since 1970>.<process id of the writer>`, so that names sort by time. It holds `1`, the address, the
- * service and the user, each ended by a NUL, and at the very end a newline: a file without it is still being written, or its writer
- * was killed. A NUL cannot be in a value, which comes from an environment; anything else can.
+ * Its name is `<microseconds since 1970>.<process id of the writer>`, so that names sort by time.
+ * It contains `1`, the address, the service and the user, each with a NUL at its end, then a
+ * newline: a file without the newline is still being written, or its writer was killed. A value
+ * comes from the environment, so it can contain any byte but NUL.
  */
 import { isUtf8 } from "node:buffer";
 import { parseAddress } from "../login/address.ts";
 import { cutUser, type Login } from "../login/login.ts";
 
-/** The name of a login's file, taken apart. */
+/** The parsed name of a login's file. */
 export interface EntryName {
   readonly name: string;
   /** Milliseconds since 1970. */
   readonly time: number;
-  /** Who wrote it, and may be waiting for it to go. */
+  /** The writer, which may be waiting for the removal of the file. */
   readonly pid: number;
 }
 
-/** An entry is at most this long; a longer file is not the wrapper's. */
+/** The longest entry in bytes; the wrapper writes no longer file. */
 export const ENTRY_BYTES = 8192;
 
-/** undefined for the name of a file that is no login's. */
+/** undefined if the name is not that of a login's file. */
 export function parseEntryName(name: string): EntryName | undefined {
   const match = /^(\d{16})\.(\d{1,10})$/.exec(name);
   if (match === null) return undefined;
   return { name, time: Number(match[1]) / 1000, pid: Number(match[2]) };
 }
 
-/** The login in a file; undefined where the file is not (yet) complete; throws where it is complete and wrong. */
+/**
+ * The login in a file; undefined if the file is (still) incomplete. Throws if it is complete but
+ * invalid.
+ */
 export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefined {
   if (bytes.length < 2 || bytes.at(-1) !== 0x0a || bytes.at(-2) !== 0) return undefined;
   const [version, address, service, user, ...rest] = fields(bytes.subarray(0, -1));
@@ -38,7 +42,7 @@ export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefine
     service === undefined ||
     user === undefined
   ) {
-    // bash writes line by line: this is the end of a line that the user begins with
+    // bash writes line by line: the first line of the user name has ended, the rest is missing
     return undefined;
   }
   if (version.toString("latin1") !== "1" || rest.length > 0) throw new Error("unknown format");
@@ -52,7 +56,10 @@ export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefine
   };
 }
 
-/** A wrapper records the name of the program it becomes, unless told otherwise. Dovecot's script-login says nothing about the service. */
+/**
+ * By default a wrapper records the name of the program that it executes. The name of Dovecot's
+ * script-login does not tell the service.
+ */
 function serviceName(text: string): string {
   return /^[\w.-]{1,31}$/.test(text) && text !== "script-login" ? text : "";
 }
@@ -67,12 +74,12 @@ function fields(bytes: Buffer): Buffer[] {
   return found;
 }
 
-/** A login's file in the spool, as the bash half writes it. */
+/** A login's file in the spool, as the launcher writes it. */
 export function formatEntry({ address, service, user }: Login): Buffer {
   return Buffer.from(`1\0${address}\0${service}\0${user}\0\n`);
 }
 
-/** UTF-8; bytes that are none are written \xHH, since the stores hold text. */
+/** UTF-8; invalid bytes become \xHH, since the stores contain text. */
 export function decodeText(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString();
   let decoded = "";

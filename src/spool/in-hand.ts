@@ -1,8 +1,10 @@
 /**
- * Logins that the daemon has in hand, so that they survive it: `.in-hand-<process id>.<its start time>` in the spool.
+ * Logins that the daemon is handling, so that they survive it: `.in-hand-<process id>.<its start
+ * time>` in the spool.
  *
- * A login has a slot of the file for as long as it is neither in the store nor in the spool: a line of JSON, which is replaced by an
- * empty line. A file in the spool for each login would do as well, but to make and remove one costs ten times as much.
+ * A login occupies a slot of the file while it is neither in the store nor in the spool: a line of
+ * JSON, which an empty line replaces afterwards. A separate file for each login would work too, but
+ * creating and removing one takes ten times as long.
  */
 import { closeSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +17,10 @@ import type { Spool } from "./spool.ts";
 
 const PREFIX = ".in-hand-";
 
-/** A divisor of a page, which a kill does not tear, and more than a user name in JSON takes. Bytes. */
+/**
+ * The size of a slot in bytes: a divisor of a page, so that a kill cannot tear it, and larger than
+ * a user name in JSON.
+ */
 const SLOT_BYTES = 2048;
 
 const LF = 0x0a;
@@ -34,12 +39,15 @@ export class InHand implements Disposable {
   #isDisposed = false;
   #file: number | undefined;
 
-  /** @param spool its directory, which need not be there yet */
+  /** @param spool the spool's directory, which need not exist yet */
   constructor(spool: string) {
     this.#path = join(spool, `${PREFIX}${process.pid}.${processStartTime(process.pid)}`);
   }
 
-  /** Holds a login until the function returned is called. Where it cannot be written down it is held in memory only. */
+  /**
+   * Keeps a login until the returned function is called. If it cannot be written, it is kept in
+   * memory only.
+   */
   hold(login: Login): () => void {
     const slot = this.#free.pop() ?? this.#slots++;
     this.#write(slot, JSON.stringify(login));
@@ -52,15 +60,15 @@ export class InHand implements Disposable {
   #write(slot: number, line: string): void {
     if (this.#isDisposed) return;
     try {
-      // a new file: in a spool that others can write to, a link of theirs may be in its place
+      // a new file: in a spool that others can write to, one of their links could be in its place
       this.#file ??= openSync(this.#path, "wx", 0o600);
       writeSync(this.#file, `${line}\n`, slot * SLOT_BYTES);
     } catch {
-      // a full disk, a spool that is missing: the daemon tells of those by itself
+      // a full disk, or a missing spool, which the daemon reports elsewhere
     }
   }
 
-  /** No login is in hand any more. */
+  /** Removes the file; no login is being handled any more. */
   [Symbol.dispose](): void {
     this.#isDisposed = true;
     if (this.#file === undefined) return;
@@ -70,9 +78,9 @@ export class InHand implements Disposable {
 }
 
 /**
- * Puts into the spool what daemons had in hand that are no more.
+ * Moves the logins that dead daemons were handling into the spool.
  *
- * @throws what reading and writing the spool throws; then what is left is for the next time
+ * @throws the errors of reading and writing the spool; the next call moves the remaining logins
  */
 export function recoverInHand(spool: Spool): void {
   for (const name of readdirSync(spool.path)) {

@@ -5,7 +5,10 @@ import type { Login } from "../login/login.ts";
 import { formatEntry } from "./entry.ts";
 import { ownDirectory } from "../system/own-files.ts";
 
-/** Makes one of several stores' spool where it is missing; not the spool that it is part of, which is only elsewhere for a while. */
+/**
+ * Creates a missing spool of one of several stores, but not the spool that contains it, which has
+ * been moved away for a while.
+ */
 export function makeSpool(path: string): void {
   for (const directory of [dirname(path), path]) {
     ownDirectory(directory, 0o700);
@@ -13,12 +16,12 @@ export function makeSpool(path: string): void {
 }
 
 /**
- * Puts logins into one of several stores' spool.
+ * Puts logins into the spool of one of several stores.
  *
- * A file is complete from its first moment, since it may be about an old login, and its name is made from what is in it: nobody waits for
- * it to go, and the same login again, after a crash, is the same file.
+ * A file is complete from the start, since it may be about an old login. Its name follows from its
+ * contents: no wrapper waits for its removal, and the same login after a crash is the same file.
  *
- * @throws where that cannot be done; some may be there then
+ * @throws if that fails; some logins may be in the spool then
  */
 export function keep(path: string, logins: readonly Login[]): void {
   const unfinished = join(path, `.new-${process.pid}`);
@@ -37,7 +40,7 @@ export function keep(path: string, logins: readonly Login[]): void {
   }
 }
 
-/** undefined where the login is there already. */
+/** undefined if the login is there already. */
 function placeFor(path: string, microseconds: number, bytes: Buffer): string | undefined {
   for (let time = microseconds; ; time++) {
     const file = join(path, `${time}.${crc32(bytes)}`);

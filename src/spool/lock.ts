@@ -1,25 +1,31 @@
-/** At most one drain at a time works on a spool. */
+/** Only one drain at a time works on a spool. */
 import { closeSync, constants as flags, fstatSync, lstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EX, PopbsmtpError } from "../lib/errors.ts";
 import { whyNotForRoot } from "../system/roots-way.ts";
 
-/** A lock that ends with the process that holds it, however that ends. */
+/** A lock that ends with its process, in whatever way that ends. */
 export interface SpoolLock {
-  /** A descriptor of the lock's file, open as long as the lock is held: by it others can tell that the holder is alive. */
+  /**
+   * A descriptor of the lock's file, open while the lock is held, which shows other processes that
+   * the holder is alive.
+   */
   readonly descriptor: number;
-  /** Whether this is still the lock of what is at the spool's path now, which may have been moved away, or made anew. */
+  /**
+   * Whether this lock is still that of the directory at the spool's path, which may have been moved
+   * away or replaced.
+   */
   isInPlace(): boolean;
   release(): void;
 }
 
 /**
- * Takes the lock of the spool at `path`, or undefined where another process holds it.
+ * Takes the lock of the spool at `path`; undefined if another process holds it.
  *
- * Node has no fcntl(2) locks; SQLite does, and it is in Node. The database stays empty.
+ * Node has no fcntl(2) locks, but contains SQLite, which has. The database stays empty.
  *
- * @throws PopbsmtpError (77) where the spool is missing or may not be written to
+ * @throws PopbsmtpError (77) if the spool is missing or cannot be written to
  */
 async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   const { DatabaseSync } = await import("node:sqlite");
@@ -30,11 +36,11 @@ async function lockSpool(path: string): Promise<SpoolLock | undefined> {
   let database: InstanceType<typeof DatabaseSync> | undefined;
   const release = () => {
     database?.close();
-    // not before: closing any descriptor of a file ends the locks that a process has on it (fcntl(2))
+    // not earlier: closing any descriptor of a file ends the locks of the process on it (fcntl(2))
     if (descriptor !== undefined) closeSync(descriptor);
   };
   try {
-    // whoever could read it could lock it
+    // a user who can read the file can lock it
     descriptor = openSync(
       file,
       flags.O_WRONLY | flags.O_CREAT | flags.O_NOFOLLOW | flags.O_NONBLOCK,
@@ -62,9 +68,10 @@ async function lockSpool(path: string): Promise<SpoolLock | undefined> {
 }
 
 /**
- * The same, but waits while the holder is on its way out: it has withdrawn, and may not see a login written now.
+ * The same, but waits while the holder is exiting: it has withdrawn, and may miss a login that is
+ * written now.
  *
- * @param signal ends the waiting
+ * @param signal ends the wait
  */
 export async function lockSpoolSoon(
   path: string,

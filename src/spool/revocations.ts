@@ -1,8 +1,10 @@
 /**
- * Revocations, for a store that has no room for them: an administrator's own table, or relay-ctrl's directory. They hold on this host.
+ * Revocations for a store that cannot record them: an administrator's own table, or relay-ctrl's
+ * directory. They are valid on this host.
  *
- *     .revoked/<ms>.<id>              one revocation: its address and its user in JSON, null for any
- *     .revoked/writing.<pid>.<id>     a process is writing logins that it has compared with the revocations of before
+ *     .revoked/<ms>.<id>              a revocation: address and user in JSON, null for any
+ *     .revoked/writing.<pid>.<id>     a process is writing logins that it has compared with earlier
+ *                                     revocations
  */
 import { randomUUID } from "node:crypto";
 import {
@@ -30,7 +32,10 @@ import { isAlive } from "../system/process-identity.ts";
 /** A revocation further ahead than this was made before the clock was set back. Milliseconds. */
 const AHEAD_MS = 60_000;
 
-/** No statement takes longer: whoever is said to be writing since then has ended otherwise. Milliseconds. */
+/**
+ * No statement takes longer, so a process that has been writing for this time has died.
+ * Milliseconds.
+ */
 const WRITING_MS = 30_000;
 
 const MARK = v.object({ address: v.nullable(v.string()), user: v.nullable(v.string()) });
@@ -39,7 +44,7 @@ type Mark = v.InferOutput<typeof MARK>;
 
 export class Revocations {
   readonly #path: string;
-  /** By their files' names: what is in one never changes. */
+  /** By the names of their files, whose contents never change. */
   #known = new Map<string, Mark | undefined>();
 
   /** @param spool the store's spool */
@@ -48,7 +53,8 @@ export class Revocations {
   }
 
   /**
-   * Records a revocation of all that is until now, so that it outlasts a power cut, and forgets those of more than a week ago.
+   * Records a revocation of all logins until now, so that it survives a power cut, and forgets
+   * those older than a week.
    */
   add(mark: Mark, now: Time): void {
     mkdirSync(this.#path, { recursive: true, mode: 0o755 });
@@ -71,7 +77,7 @@ export class Revocations {
   /**
    * The logins that have not been revoked since they were made.
    *
-   * @throws StoreAwayError where nobody can tell
+   * @throws StoreAwayError if that is unknown
    */
   remaining(logins: readonly Login[], now: Time): readonly Login[] {
     const known = new Map<string, Mark | undefined>();
@@ -93,19 +99,25 @@ export class Revocations {
     );
   }
 
-  /** Says that this process is about to compare logins with what is revoked, and to write them; until it is disposed of. */
+  /**
+   * Announces that this process is about to compare logins with the revocations, and to write them;
+   * until it is disposed of.
+   */
   writing(): Disposable {
     const file = join(this.#path, `writing.${process.pid}.${randomUUID()}`);
     try {
       mkdirSync(this.#path, { recursive: true, mode: 0o755 });
       writeFileSync(file, "", { flag: "wx", mode: 0o644 });
     } catch {
-      // a full disk is no reason not to write logins
+      // a full disk must not prevent logins from being written
     }
     return { [Symbol.dispose]: () => remove(file) };
   }
 
-  /** Resolves when nobody is writing any more who was when it was called, or would have been for longer than anybody does. */
+  /**
+   * Resolves when the processes that were writing at the time of the call have finished, or have
+   * exceeded the time limit.
+   */
   async othersWritten(): Promise<void> {
     for (const name of this.#entries().filter((each) => each.startsWith("writing."))) {
       const file = join(this.#path, name);
@@ -118,7 +130,7 @@ export class Revocations {
     try {
       return v.parse(MARK, JSON.parse(readFileSync(join(this.#path, name), "utf8")));
     } catch (error) {
-      // removed meanwhile, since it is old
+      // removed meanwhile because of its age
       if (isGone(error)) return undefined;
       throw this.#unreadable(error);
     }
@@ -142,12 +154,15 @@ export class Revocations {
   }
 }
 
-/** What cannot be removed counts for half a minute, and changes nothing about the logins that are written. */
+/**
+ * A file that cannot be removed counts for half a minute, and does not affect the logins that are
+ * written.
+ */
 function remove(file: string): void {
   try {
     rmSync(file, { force: true });
   } catch {
-    // not a directory, say: then it was never made
+    // not a directory, for example: then the file was never created
   }
 }
 

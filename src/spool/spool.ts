@@ -1,21 +1,25 @@
 /**
- * The directory where logins wait to be drained.
+ * The directory in which logins wait to be drained.
  *
  *     <µs>.<pid>     a login (entry.ts)
- *     bad/           what was set aside, each with a file `<name>.why`
- *     .drain         link to a descriptor of the drain at work (/proc/PID/fd/N): leads to .lock while it is alive
- *     .pid           its process id and start time, for those who may not look there
- *     .away          exists while the store is away: one line that says why, which wrappers print instead of waiting
- *     .notice        one line that wrappers print though logins are drained: the drain's configuration is an old one
- *     .ack/0 - 63    FIFOs: a byte in number pid % 64 says that a login of that process is committed
- *     .lock          held by the drain at work (lock.ts)
- *     .problems      what is wrong with the daemon at work (daemon/problems.ts)
- *     .in-hand-*     what a daemon has in hand (in-hand.ts)
+ *     bad/           files that were set aside, each with the reason in `<name>.why`
+ *     .drain         a link to a descriptor of the running drain (/proc/PID/fd/N), which leads to
+ *                    .lock while it is alive
+ *     .pid           its process id and start time, for users who cannot read that directory
+ *     .away          exists while the store is away: one line with the reason, which wrappers print
+ *                    instead of waiting
+ *     .notice        one line that wrappers print although logins are drained: the drain runs with
+ *                    an old configuration
+ *     .ack/0 - 63    FIFOs: a byte in number pid % 64 reports that a login of that process has been
+ *                    committed
+ *     .lock          held by the running drain (lock.ts)
+ *     .problems      the problems of the running daemon (daemon/problems.ts)
+ *     .in-hand-*     logins that a daemon is handling (in-hand.ts)
  *     .code-*        compiled code, so that the next drain starts in half the time (start.ts)
  *     .start-<s>     the second in which a wrapper started a drain
  *     .watch-<hash>/ how far a mail log has been read (sources/mail-log/handover.ts)
- *     .revoked/      revocations, for a store that has no room for them (revocations.ts)
- *     stores/        where there are several stores, a spool for each (src/writers/store-spools.ts)
+ *     .revoked/      revocations, for a store that cannot record them (revocations.ts)
+ *     stores/        with several stores, a spool for each (src/writers/store-spools.ts)
  */
 import {
   closeSync,
@@ -45,29 +49,35 @@ import { isOwnDirectory, ownDirectory, readSmallFile } from "../system/own-files
 import { isSameProcess, processStartTime } from "../system/process-identity.ts";
 import { runProgram } from "../system/run-program.ts";
 
-/** How many names of removed files are remembered. */
+/** The number of removed files whose names are remembered. */
 const REMEMBERED = 10_000;
 
-/** Names read from the directory at a time. */
+/** The number of names that are read from the directory at a time. */
 const PAGE = 512;
 
-/** How many FIFOs there are; the bash half knows it too. */
+/** The number of FIFOs, which the launcher knows too. */
 const FIFOS = 64;
 
-/** What a drain at work is: one for a while, a process that watches a log, or the daemon. */
+/** The kind of a running drain: one for a while, a process that watches a log, or the daemon. */
 export type DrainKind = "drain" | "watch" | "serve";
 
-/** What a daemon that wants to drain sends to who does: a drain ends with it, and who watches a log only leaves the draining to others. */
+/**
+ * The signal with which a daemon that wants to drain asks the running drain to stop: it ends a
+ * drain, while a process that watches a log only stops draining.
+ */
 export const GIVE_WAY = { drain: "SIGTERM", watch: "SIGUSR2" } as const;
 
 export class Spool {
   readonly path: string;
-  /** Files that could be neither taken nor set aside: not tried again by this process. */
+  /** Files that could be neither drained nor set aside; this process does not try them again. */
   readonly #stuck = new Set<string>();
-  /** Names of late: their removal is announced like any other change, and they never come back. */
+  /**
+   * The names of recently removed files: their removal is announced like any other change, and they
+   * never return.
+   */
   readonly #removed = new Set<string>();
   readonly #buffer = Buffer.alloc(ENTRY_BYTES + 1);
-  /** Whether wrappers can be told that their login is committed: the FIFOs are there, and this user's. */
+  /** Whether wrappers can be notified of commits: the FIFOs exist, and are this user's. */
   #hasFifos: boolean | undefined;
   #isAdvertised = false;
 
@@ -75,7 +85,7 @@ export class Spool {
     this.path = path;
   }
 
-  /** The logins waiting, oldest first, and the names of files that are no logins'. */
+  /** The waiting logins, oldest first, and the names of other files. */
   scan(): { readonly entries: EntryName[]; readonly foreign: string[] } {
     const entries: EntryName[] = [];
     const foreign: string[] = [];
@@ -98,9 +108,9 @@ export class Spool {
   }
 
   /**
-   * The same, read page by page: for a process that has others to answer meanwhile.
+   * The same, read in portions, for a process that serves clients meanwhile.
    *
-   * @throws PopbsmtpError (77) where the spool is missing or cannot be read
+   * @throws PopbsmtpError (77) if the spool is missing or cannot be read
    */
   async survey(): Promise<{ readonly backlog: Backlog; readonly foreign: readonly string[] }> {
     const backlog = new Backlog();
@@ -118,13 +128,13 @@ export class Spool {
     return { backlog, foreign };
   }
 
-  /** Records a login, as a wrapper does. Throws where that cannot be done: the login is then not recorded. */
+  /** Records a login, as a wrapper does. Throws if that fails: the login is then not recorded. */
   write(login: Login): void {
     const { path, descriptor } = this.#create(login.time);
     try {
       writeFileSync(descriptor, formatEntry(login));
     } catch (error) {
-      // the disk is full: what is left of the login is of no use to anybody
+      // the disk is full, and an incomplete file is useless
       rmSync(path, { force: true });
       throw error;
     } finally {
@@ -138,17 +148,20 @@ export class Spool {
       try {
         return { path, descriptor: openSync(path, "wx", 0o600) };
       } catch (error) {
-        // two logins came at the same time
+        // another login came at the same time
         if (!hasCode(error, "EEXIST")) throw error;
       }
     }
   }
 
-  /** What is in a login's file; undefined where it is gone. Throws where it is no readable file of a login's size. */
+  /**
+   * The contents of a login's file; undefined if it is gone. Throws if it is unreadable, not a
+   * file, or too long.
+   */
   read(name: string): Buffer | undefined {
     let descriptor;
     try {
-      // neither follows a link nor waits for the other end of a FIFO
+      // neither follows a link nor waits for a FIFO
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
       descriptor = openSync(join(this.path, name), flags);
     } catch (error) {
@@ -165,7 +178,7 @@ export class Spool {
     }
   }
 
-  /** Takes a committed login out, which is what its wrapper waits for. */
+  /** Removes a committed login, for which its wrapper waits. */
   remove({ name, pid }: EntryName): void {
     try {
       unlinkSync(join(this.path, name));
@@ -186,7 +199,7 @@ export class Spool {
     this.#acknowledge(pid);
   }
 
-  /** Whether {@link remove} took it out lately. */
+  /** Whether {@link remove} has recently removed it. */
   hasRemoved(name: string): boolean {
     return this.#removed.has(name);
   }
@@ -203,11 +216,11 @@ export class Spool {
         closeSync(descriptor);
       }
     } catch {
-      // ENXIO: nobody waits (any longer). Whoever does looks every 10 ms all the same
+      // ENXIO: no wrapper waits (any longer). A waiting one also looks at its file every 10 ms
     }
   }
 
-  /** Puts a file where it is not in the way, with the reason beside it. Returns what there is to say about it. */
+  /** Moves a file out of the way, with the reason next to it. Returns a description for the log. */
   setAside(name: string, why: string): string {
     try {
       ownDirectory(join(this.path, "bad"), 0o700);
@@ -221,8 +234,8 @@ export class Spool {
   }
 
   /**
-   * Tells wrappers that this process, which has `lock` open, drains; once. On a full disk that has to wait: what is in the spool is
-   * drained all the same, which makes room.
+   * Tells wrappers, once, that this process, which has `lock` open, drains. On a full disk that has
+   * to wait: the spool is drained anyway, which frees space.
    */
   advertise(lock: number, kind: DrainKind): void {
     if (this.#isAdvertised) return;
@@ -239,7 +252,10 @@ export class Spool {
     this.#isAdvertised = true;
   }
 
-  /** The starts that wrappers have announced have taken place: should this process be killed, the next may follow at once. */
+  /**
+   * Removes the wrappers' announcements of starts, which are complete: if this process is killed,
+   * the next drain may start at once.
+   */
   async clearStarts(): Promise<void> {
     try {
       for await (const { name } of await opendir(this.path, { bufferSize: PAGE })) {
@@ -252,8 +268,9 @@ export class Spool {
   }
 
   /**
-   * Takes that back. A login written before is in the spool already; one written after starts another drain. In a spool that is gone or
-   * closed to this process it stays, and leads nowhere once the lock is released.
+   * Reverts {@link advertise}. A login written before is in the spool already; a later one starts
+   * another drain. In a spool that is missing or closed to this process, the files stay, and lead
+   * nowhere once the lock is released.
    */
   withdraw(): void {
     this.#isAdvertised = false;
@@ -262,7 +279,7 @@ export class Spool {
     }
   }
 
-  /** The process id of the drain at work, if there is one; with `kind`, only if it is of that kind. */
+  /** The process id of the running drain, if any; with `kind`, only if it is of that kind. */
   drainAtWork(kind?: DrainKind): number | undefined {
     try {
       const [first = "", second] = readSmallFile(join(this.path, ".pid")).split("\n");
@@ -275,14 +292,17 @@ export class Spool {
   }
 
   /**
-   * Tells wrappers not to wait, and what to say instead; undefined: all is well. Never throws: where the disk is full or the spool
-   * gone, they wait as long as they would for a slow store.
+   * Tells wrappers not to wait, and what to report instead; undefined: all is well. Never throws:
+   * if the disk is full or the spool missing, they wait as for a slow store.
    */
   setAway(why: string | undefined): void {
     this.#leaveWord(".away", why);
   }
 
-  /** Has every wrapper report `what`, though logins are drained; undefined: there is nothing to report. Never throws. */
+  /**
+   * Makes every wrapper report `what`, although logins are drained; undefined: nothing to report.
+   * Never throws.
+   */
   setNotice(what: string | undefined): void {
     this.#leaveWord(".notice", what);
   }
@@ -291,7 +311,7 @@ export class Spool {
     const path = join(this.path, name);
     quietly(() => {
       if (word === undefined) {
-        // also what somebody else has written: it is the drain that knows
+        // also another process's file, since only the drain knows
         if (existsSync(path)) rmSync(path, { force: true });
       } else {
         const line = word.replaceAll(/\s+/g, " ").slice(0, 500);
@@ -300,7 +320,7 @@ export class Spool {
     });
   }
 
-  /** What {@link setAway} was last told. */
+  /** The last argument of {@link setAway}. */
   away(): string | undefined {
     try {
       return readSmallFile(join(this.path, ".away")).trim();
@@ -309,17 +329,18 @@ export class Spool {
     }
   }
 
-  /** Makes the FIFOs that wrappers sleep on, where they are missing. */
+  /** Creates the missing FIFOs on which wrappers sleep. */
   async makeFifos(): Promise<void> {
     if (this.#hasFifos === true) return;
     const directory = join(this.path, ".ack");
     this.#hasFifos = isOwnDirectory(directory);
-    // wrappers do without those of somebody else
+    // wrappers work without another user's FIFOs
     if (lstatSync(directory, { throwIfNoEntry: false }) !== undefined) return;
     const unfinished = mkdtempSync(`${directory}.`);
     chmodSync(unfinished, 0o755);
     const names = Array.from({ length: FIFOS }, (_, number) => join(unfinished, String(number)));
-    // Node has no mkfifo(2). Whoever may write a login may wait for it; the spool's own mode says who that is
+    // Node has no mkfifo(2). Every user who can write a login may wait for it; the mode of the
+    // spool decides who can
     const made = await runProgram("mkfifo", ["-m", "0666", ...names]);
     if (made?.ok !== true) throw new Error(`mkfifo: ${made?.complaint ?? "not installed"}`);
     renameSync(unfinished, directory);
@@ -343,7 +364,7 @@ function failed(cause: unknown): PopbsmtpError {
   return new PopbsmtpError(`spool: ${reasonOf(cause)}`, EX.NOPERM, { cause });
 }
 
-/** For what is of no consequence where it fails. */
+/** For actions whose failure does not matter. */
 function quietly(act: () => void): void {
   try {
     act();

@@ -7,28 +7,26 @@ const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** How long to wait for a program, in milliseconds. */
 const TIMEOUT_MS = 5_000;
 
-/** What became of a program. */
+/** The result of a program. */
 export interface ProgramResult {
-  /** Its exit status was 0. */
+  /** Whether its exit status was 0. */
   readonly ok: boolean;
   readonly stdout: string;
   /**
-   * Why it could not be started, or the last line of stderr, which is where the reason is; "" where
-   * it said nothing.
+   * Why it could not be started, or the last line of stderr, which has the reason; "" if there is
+   * none.
    */
   readonly complaint: string;
 }
 
 export interface ProgramOptions {
-  /** The account to run it as. Default: this process's own. */
+  /** The account to run it as. Default: that of this process. */
   readonly as?: { readonly uid: number; readonly gid: number } | undefined;
-  /** Variables beside PATH and LC_ALL, or instead of those. Default: none. */
+  /** Variables in addition to PATH and LC_ALL, or in place of them. Default: none. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/**
- * Runs a program, without a shell, for five seconds at most; undefined where it is not installed.
- */
+/** Runs a program without a shell, for five seconds at most; undefined if it is not installed. */
 export function runProgram(
   program: string,
   args: readonly string[],

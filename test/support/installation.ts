@@ -70,10 +70,10 @@ export interface Installation extends AsyncDisposable {
 
 /**
  * Installs the built program in an empty directory, with a configuration, an empty spool, and a
- * store of its own that has its tables. What its wrappers start ends with it.
+ * separate store with its tables. Processes that its wrappers start end with it.
  *
  * @param top lines for the top of the configuration
- * @param shared a server that is somebody else's to dispose of. Default: one of its own
+ * @param shared a server that the caller disposes of. Default: a separate one
  */
 export async function install(
   driver: Driver | "relay-ctrl",

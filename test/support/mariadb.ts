@@ -124,7 +124,7 @@ export async function startMariadb({
 // its default log would be 96 MB
 const SIZES = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"];
 
-/** Not /tmp: a server that starts deletes the temporary tables of others that it finds there. */
+/** Not /tmp: a server deletes other servers' temporary tables there when it starts. */
 function temporaryIn(path: string): string {
   return `--tmpdir=${path}`;
 }

@@ -94,7 +94,7 @@ export class Systemd {
   #tell(...assignments: readonly string[]): void {
     this.#last = this.#last
       .then(() => this.#notify(assignments))
-      // rejects for what has nothing to do with the program, such as no memory for another process
+      // rejects if the process cannot be created, for example for lack of memory
       .catch((error: unknown) => this.#onFailure(reasonOf(error)));
   }
 
