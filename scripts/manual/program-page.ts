@@ -233,35 +233,20 @@ function isNeeded(line: string, at: number, lines: readonly string[]): boolean {
   return line !== ".Pp" || lines[at + 1]?.startsWith(".Bl") !== true;
 }
 
-/** Paragraphs, and lists of "term: text". */
+/** The description: paragraphs, one of which may be a list, with lines that read "term: text". */
 function about(command: Command): readonly string[] {
   return command
     .description()
     .split("\n\n")
     .flatMap((text, at) => {
-      const items = text.split("\n").map((line) => /^([\w-]+): (.*)$/s.exec(line));
+      const items = text.split("\n").map((line) => /^([\w-]+): (.*)$/.exec(line));
       const lines = items.every((item) => item !== null)
         ? tagged(
             items.map(([, name = "", meaning = ""]) => [`Cm ${name}`, paragraph(capital(meaning))]),
           )
-        : items.length > 1
-          ? listAfter(text)
-          : paragraph(text);
+        : paragraph(text);
       return at === 0 ? lines : [".Pp", ...lines];
     });
-}
-
-function listAfter(text: string): readonly string[] {
-  const [first = "", ...rest] = text.split("\n");
-  return [
-    ...paragraph(first),
-    ...tagged(
-      rest.map((line) => {
-        const [, name = "", meaning = ""] = /^([\w-]+): (.*)$/s.exec(line) ?? [];
-        return [`Cm ${name}`, paragraph(capital(meaning))];
-      }),
-    ),
-  ];
 }
 
 function isOwn(option: Option): boolean {

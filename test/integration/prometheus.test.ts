@@ -41,7 +41,7 @@ describe("with a daemon that has had logins and lookups", () => {
   before(async () => {
     const port = await freePort();
     const box = stack.use(await install("pgsql"));
-    // of one host, nothing is said
+    // popbsmtp_store_host_* are exported for several hosts only
     const config = readFileSync(box.config, "utf8");
     writeFileSync(box.config, config.replace(/^host = (".*")$/m, 'host = [$1, "127.0.0.9"]'));
     const serve = stack.use(await startServe(box, `metrics = "127.0.0.1:${String(port)}"`));
@@ -81,7 +81,7 @@ const dashboard = v.object({
   panels: v.array(v.object({ targets: v.optional(v.array(v.object({ expr: v.string() })), []) })),
 });
 
-/** As Grafana sends them where everything is selected. */
+/** The expressions as Grafana sends them if all jobs and instances are selected. */
 function dashboardExpressions(): readonly string[] {
   const { panels } = v.parse(dashboard, JSON.parse(readFileSync(DASHBOARD, "utf8")));
   return panels.flatMap(({ targets }) =>

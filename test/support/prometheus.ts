@@ -8,17 +8,17 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 /** Debian's Prometheus, in a directory of its own, on loopback. */
 export interface Prometheus extends AsyncDisposable {
-  /** Evaluates an expression now. Throws where Prometheus refuses it. */
+  /** Evaluates an expression now. Throws if Prometheus rejects it. */
   query(expression: string): Promise<readonly unknown[]>;
-  /** The names of all metrics that it has seen. */
+  /** The names of all metrics scraped so far. */
   metricNames(): Promise<readonly string[]>;
 }
 
 /**
- * Starts Prometheus, which scrapes a target each second.
+ * Starts Prometheus, which scrapes the target every second.
  *
  * @param target host and port
- * @param job what the target is called
+ * @param job the target's label job
  */
 export async function startPrometheus(target: string, job: string): Promise<Prometheus> {
   await using stack = new AsyncDisposableStack();

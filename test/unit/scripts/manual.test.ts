@@ -20,7 +20,7 @@ function read(file: string): string {
   return readFileSync(new URL(file, ROOT), "utf8");
 }
 
-/** Files that a configuration names, with what popbsmtp expects in them. */
+/** Creates the files that the examples name; the returned function substitutes their paths. */
 function writeNamedFiles(directory: string): (text: string) => string {
   writeFileSync(join(directory, "secret"), "secret\n");
   writeFileSync(join(directory, "ca.pem"), "-----BEGIN CERTIFICATE-----\n");
@@ -43,7 +43,7 @@ describe("every key of popbsmtp.toml", () => {
     const keys = [...Object.values(KEYS).flat(), ...DRIVERS.flatMap(storeKeys)];
     assert.ok(keys.length > 60);
     for (const { name, schema, text } of keys) {
-      // each has its own; the example is one of them
+      // each driver's schema takes its own name only
       if (name === "driver") continue;
       const value = parse(present(`${name} = ${text.example}`))[name];
       const { issues = [] } = v.safeParse(schema, value);
@@ -99,7 +99,7 @@ describe("examples/popbsmtp.toml", () => {
   });
 
   it("has every key", () => {
-    // a section's keys, by its title; those of [[store]] by its driver
+    // the keys of each section, by its title; those of [[store]] by driver
     const sections = new Map<string, Set<string>>([["", new Set()]]);
     let title = "";
     for (const line of uncommented().split("\n")) {
