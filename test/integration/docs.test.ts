@@ -233,6 +233,7 @@ const OF_OTHERS: ReadonlyMap<string, string> = new Map([
   ["454 4.7.1 Relay access denied", "/usr/lib/postfix/sbin/smtpd"],
   ["451 4.3.5 Server configuration error", "/usr/lib/postfix/sbin/smtpd"],
   ["ready and waiting", "/usr/sbin/rpcinfo"],
+  ["no users kicked", "/usr/bin/doveadm"],
 ]);
 
 /** Messages that come from the kernel by way of Node or Postfix. */
@@ -342,5 +343,15 @@ test("every file of the project that the documentation names is there", () => {
   );
   assert.ok(named.length > 5);
   const missing = named.filter((file) => !existsSync(new URL(`../../${file}`, import.meta.url)));
+  assert.deepEqual(missing, []);
+});
+
+test("every npm script that the documentation names is in package.json", () => {
+  const { scripts }: { scripts: Readonly<Record<string, string>> } = JSON.parse(
+    read("package.json"),
+  );
+  const named = Array.from(DOCS.matchAll(/\bnpm (?:run ([\w:]+)|test\b)/g), ([, name]) => name);
+  assert.ok(named.length > 8);
+  const missing = named.filter((name = "test") => !(name in scripts));
   assert.deepEqual(missing, []);
 });
