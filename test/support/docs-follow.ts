@@ -7,7 +7,7 @@ const CONFIG = "/etc/popbsmtp/popbsmtp.toml";
 /** What has been done so far, on any machine. */
 export const followed = new Set<Block>();
 
-export interface Part {
+interface Part {
   readonly page: string;
   /** The headings right above the blocks that are meant. Default: all. */
   readonly below?: readonly string[];
@@ -83,7 +83,7 @@ popbsmtp() {
 `;
 
 /** A configuration with the settings of another one in it, each in its section. */
-export function withSettings(config: string, settings: string): string {
+function withSettings(config: string, settings: string): string {
   const sections = sectionsOf(config);
   for (const [header, lines] of sectionsOf(settings)) {
     const keys = new Set(lines.map(keyOf));
