@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import manifest from "../../package.json" with { type: "json" };
@@ -21,6 +22,9 @@ test("the npm package installs from its tarball alone, and its program runs", as
   const program = join(prefix, "bin/popbsmtp");
   assert.equal(await runOk(program, ["--version"]), `${manifest.version}\n`);
   assert.match(await runOk(program, ["print", "postfix"]), /smtpd_relay_restrictions/);
+  for (const page of ["man8/popbsmtp.8", "man5/popbsmtp.toml.5"]) {
+    assert.ok(existsSync(join(prefix, "share/man", page)), page);
+  }
   // as a wrapper; without an address in the environment it records nothing
   assert.equal(await runOk(program, ["--no-wait", "/bin/echo", "mail"]), "mail\n");
 });
