@@ -346,7 +346,6 @@ async function openStores(
   { open, log, metrics, now }: DaemonOptions,
   config: Config,
 ): Promise<Stores> {
-  const isOneOfSeveral = config.stores.length > 1;
   const writers = await open.writers(config, {
     now,
     onStatement: (source, logins, seconds, error) => {
@@ -355,9 +354,9 @@ async function openStores(
       log.debug("batch", { source, logins, ms: Math.round(seconds * 1000), failed });
     },
     onHealth: (store, why) => {
-      const which = isOneOfSeveral ? { store: placeOf(store) } : {};
-      if (why === undefined) log.info("store-back", which);
-      else log.warning("store-away", { ...which, reason: why });
+      const place = placeOf(store);
+      if (why === undefined) log.info("store-back", { store: place });
+      else log.warning("store-away", { store: place, reason: why });
     },
   });
   return { writers, lookups: await open.stores(config, { hurry: true }) };

@@ -45,7 +45,7 @@ export interface KnownOptions {
    * The current store. It needs a connection of its own: on a shared one, lookups would wait for
    * other statements.
    */
-  readonly store: () => Pick<Store, "lookup">;
+  readonly store: () => Pick<Store, "name" | "lookup">;
   readonly now: Clock;
   readonly moment?: MonotonicClock;
   /** How long a lookup may wait for the store, in milliseconds; default 500. */

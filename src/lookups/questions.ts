@@ -18,7 +18,7 @@ const OPEN_QUESTIONS = 1_000;
 
 export interface QuestionsOptions {
   /** The current store, which a reload changes. */
-  readonly store: () => Pick<Store, "lookup">;
+  readonly store: () => Pick<Store, "name" | "lookup">;
   readonly moment: MonotonicClock;
   /** How long to wait for an answer, in milliseconds. */
   readonly deadline: number;
@@ -63,7 +63,7 @@ export class Questions {
       )
       .finally(() => this.#open.delete(address));
     const asked = withDeadline<Asked, Asked>(answer, deadline, () => {
-      this.#failed(`no answer within ${deadline} ms`);
+      this.#failed(`store: ${this.#options.store().name}: no answer within ${deadline} ms`);
       return "away";
     });
     this.#open.set(address, asked);

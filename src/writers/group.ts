@@ -26,7 +26,6 @@ export interface Recording {
 /** The writers of all configured stores. A login goes to every one of them. */
 export class WriterGroup {
   readonly writers: readonly [Writer, ...Writer[]];
-  readonly name: string;
   readonly #isAwaited: boolean;
   readonly #report: (line: string) => void;
 
@@ -39,9 +38,12 @@ export class WriterGroup {
     { isAwaited, report }: { isAwaited: boolean; report: (line: string) => void },
   ) {
     this.writers = writers;
-    this.name = writers.map(({ name }) => name).join(", ");
     this.#isAwaited = isAwaited;
     this.#report = report;
+  }
+
+  get name(): string {
+    return this.writers.map(({ name }) => name).join(", ");
   }
 
   /** Why no store takes logins; undefined where one does. */

@@ -4,7 +4,7 @@
 export type OnHealth = (why: string | undefined) => void;
 
 export class Health {
-  readonly #name: string;
+  readonly #name: () => string;
   readonly #onChange: OnHealth;
   #failure: string | undefined;
   /** Statements under way that have outlasted somebody's patience. */
@@ -12,8 +12,8 @@ export class Health {
   #hasCommitted = false;
   #told: string | undefined;
 
-  /** @param name the store's, for messages */
-  constructor(name: string, onChange: OnHealth) {
+  /** @param name the store's as it is now, for messages */
+  constructor(name: () => string, onChange: OnHealth) {
     this.#name = name;
     this.#onChange = onChange;
   }
@@ -21,7 +21,7 @@ export class Health {
   /** Why logins had better not wait for the store; undefined while it takes them. */
   get away(): string | undefined {
     if (this.#failure !== undefined) return this.#failure;
-    return this.#late > 0 ? `store: ${this.#name}: takes long to answer` : undefined;
+    return this.#late > 0 ? `store: ${this.#name()}: takes long to answer` : undefined;
   }
 
   /** Whether the store has taken logins and takes them now; undefined before it was first tried. */

@@ -22,7 +22,6 @@ export interface StoreGroupOptions {
 }
 
 export class StoreGroup {
-  readonly name: string;
   readonly #all: readonly (Store | OneWaySink)[];
   readonly #stores: readonly Store[];
   readonly #lookup: FirstAnswer;
@@ -37,7 +36,10 @@ export class StoreGroup {
     this.#stores = all.filter((each) => isStore(each));
     this.#lookup = new FirstAnswer(this.#stores, hurry);
     this.#report = report;
-    this.name = all.map(({ name }) => name).join(", ");
+  }
+
+  get name(): string {
+    return this.#all.map(({ name }) => name).join(", ");
   }
 
   /**

@@ -49,7 +49,6 @@ export interface Submission {
  * queues behind the other.
  */
 export class Writer {
-  readonly name: string;
   readonly health: Health;
   /** The directory where logins wait for this store. */
   readonly spool: string;
@@ -66,10 +65,14 @@ export class Writer {
     this.#options = options;
     this.#live = options.open();
     this.#drained = options.open();
-    this.name = this.#live.name;
     this.spool = options.spool;
     const { onHealth = () => undefined } = options;
-    this.health = new Health(this.name, onHealth);
+    this.health = new Health(() => this.name, onHealth);
+  }
+
+  /** For people: the store's, and of several hosts the one in use. */
+  get name(): string {
+    return this.#live.name;
   }
 
   /** Queues a login for the next statement. `ended` is called once that has ended, unless the submission was abandoned. */

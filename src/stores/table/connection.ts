@@ -87,7 +87,6 @@ class GivenUp extends Error {
  * verb is tried once more on a fresh connection.
  */
 export class Connection<Link> {
-  readonly name: string;
   readonly #config: ServerStoreConfig;
   readonly #driver: Driver<Link>;
   readonly #hosts: Hosts;
@@ -98,8 +97,16 @@ export class Connection<Link> {
     this.#config = config;
     this.#driver = driver;
     this.#hosts = Hosts.of(config);
-    const places = config.hosts.map((host) => placeOfHost(config, host));
-    this.name = `${config.driver} ${places.join(",")}/${config.database}`;
+  }
+
+  /** For people: the host in use, "pgsql db.example.org:5432/mail", or all of them while none is. */
+  get name(): string {
+    const { driver, hosts, database } = this.#config;
+    const { current } = this.#hosts;
+    const places = (current === undefined ? hosts : [current]).map((host) =>
+      placeOfHost(this.#config, host),
+    );
+    return `${driver} ${places.join(",")}/${database}`;
   }
 
   /**

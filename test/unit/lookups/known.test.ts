@@ -60,7 +60,7 @@ class Scene {
   constructor(options: Partial<KnownOptions> = {}) {
     this.known = new KnownAuthorizations({
       config: () => ({ lifetime: this.lifetime, exclude: this.exclude }),
-      store: () => ({ lookup: (wanted) => this.#lookup(wanted) }),
+      store: () => ({ name: "pgsql db", lookup: (wanted) => this.#lookup(wanted) }),
       now: () => this.time,
       moment: () => this.time - this.#set,
       onFailure: (problem) => this.told.push(problem),
@@ -555,11 +555,11 @@ describe("a store that is away", () => {
       "away from memory",
       "away from memory",
     ]);
-    assert.deepEqual(scene.told, ["no answer within 5 ms"]);
+    assert.deepEqual(scene.told, ["store: pgsql db: no answer within 5 ms"]);
     scene.held[0]?.(START);
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(await scene.ask(ALICE), "authorized from memory");
-    assert.deepEqual(scene.told, ["no answer within 5 ms"]);
+    assert.deepEqual(scene.told, ["store: pgsql db: no answer within 5 ms"]);
   });
 
   it("gets a bounded number of questions while it hangs", async () => {

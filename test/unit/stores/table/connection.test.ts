@@ -209,6 +209,13 @@ describe("a connection", () => {
     assert.deepEqual(calls, ["connect a", "connect a", "cancel a", "destroy a", "destroy a"]);
   });
 
+  it("is called by the host in use once there is one", async () => {
+    const { driver } = recorder({ a: "away" });
+    const connection = new Connection(serverConfigWith({ hosts: ["a", "b"] }), driver);
+    await connection.use(ok);
+    assert.equal(connection.name, "pgsql b:5432/mail");
+  });
+
   it("is called by its hosts, ports and database", () => {
     const hosts = ["db.example.org", "2001:db8::1"];
     const { driver } = recorder();
