@@ -21,7 +21,7 @@ import { monotonicClock, type Clock, type MonotonicClock } from "../lib/clock.ts
 import { Recent } from "../lib/recent.ts";
 import { AGREE_MS } from "../stores/table/store-clock.ts";
 import type { Store } from "../stores/store.ts";
-import { KnownTable, type Known } from "./known-table.ts";
+import { KnownGeneration, type Known } from "./known-generation.ts";
 
 /** How long an authorization counts before the store is asked to confirm it, in milliseconds. */
 const CONFIRM_MS = 5_000;
@@ -64,7 +64,7 @@ export class KnownAuthorizations implements Lookup {
   readonly #now: Clock;
   readonly #moment: MonotonicClock;
   readonly #questions: Questions;
-  readonly #authorized: KnownTable;
+  readonly #authorized: Recent<Known, Address>;
   /** The moment of the store's "no"; logins noted since outweigh it. */
   readonly #unknown: Recent<number>;
   #events = 0;
@@ -82,7 +82,7 @@ export class KnownAuthorizations implements Lookup {
     this.#now = now;
     this.#moment = moment;
     this.#questions = new Questions({ store, moment, deadline, onFailure });
-    this.#authorized = new KnownTable(limit);
+    this.#authorized = new Recent(limit, (most) => new KnownGeneration(most));
     this.#unknown = new Recent(limit);
   }
 

@@ -1,10 +1,6 @@
-/**
- * A table of known addresses, of bounded size. Like {@link Recent} it has two generations, and
- * forgets the addresses that were set longest ago. Its values are numbers in arrays instead of
- * objects, so that fifty thousand authorizations take 5 MB, not 10.
- */
 import type { Address } from "../login/address.ts";
 import type { Moment, Time } from "../lib/clock.ts";
+import type { Generation } from "../lib/recent.ts";
 
 /** An authorization, as far as it is known. */
 export interface Known {
@@ -20,61 +16,33 @@ export interface Known {
   readonly confirmed: Moment;
 }
 
-export class KnownTable {
-  readonly #limit: number;
-  #younger: Generation;
-  #older: Generation;
-
-  /**
-   * @param limit the number of addresses that are never forgotten; up to twice as many are
-   * remembered
-   */
-  constructor(limit: number) {
-    this.#limit = limit;
-    this.#younger = new Generation(limit);
-    this.#older = new Generation(limit);
-  }
-
-  /** The number of addresses that are remembered. */
-  get size(): number {
-    return this.#younger.size + this.#older.size;
-  }
-
-  get(address: Address): Known | undefined {
-    return this.#younger.get(address) ?? this.#older.get(address);
-  }
-
-  set(address: Address, known: Known): void {
-    this.#older.delete(address);
-    this.#younger.set(address, known);
-    if (this.#younger.used < this.#limit) return;
-    this.#older = this.#younger;
-    this.#younger = new Generation(this.#limit);
-  }
-
-  delete(address: Address): void {
-    this.#younger.delete(address);
-    this.#older.delete(address);
-  }
-}
-
 /** lastSeen, moment, event and confirmed, in this order. */
 const NUMBERS = 4;
 
-class Generation {
+/**
+ * A generation of known addresses. Its values are numbers in arrays instead of objects, so that fifty
+ * thousand authorizations take 5 MB, not 10.
+ */
+export class KnownGeneration implements Generation<Address, Known> {
+  readonly #limit: number;
   readonly #places = new Map<Address, number>();
   readonly #numbers: Float64Array;
   readonly #spooled: Uint8Array;
   /** The number of places taken, including those of deleted addresses. */
-  used = 0;
+  #used = 0;
 
   constructor(limit: number) {
+    this.#limit = limit;
     this.#numbers = new Float64Array(limit * NUMBERS);
     this.#spooled = new Uint8Array(limit);
   }
 
   get size(): number {
     return this.#places.size;
+  }
+
+  get isFull(): boolean {
+    return this.#used >= this.#limit;
   }
 
   get(address: Address): Known | undefined {
@@ -94,7 +62,7 @@ class Generation {
   set(address: Address, { lastSeen, moment, event, confirmed, spooled }: Known): void {
     let place = this.#places.get(address);
     if (place === undefined) {
-      place = this.used++;
+      place = this.#used++;
       this.#places.set(address, place);
     }
     this.#numbers.set([lastSeen, moment, event, confirmed], place * NUMBERS);
