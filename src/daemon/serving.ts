@@ -9,7 +9,7 @@ import {
   type Account,
 } from "../system/privileges.ts";
 import { Daemon } from "./daemon.ts";
-import { isLogin } from "./sockets/listeners.ts";
+import { isLogin } from "./sockets/roles.ts";
 import { createMetricsServer } from "./metrics/metrics-server.ts";
 import { createMetrics, type RenderedMetrics } from "./metrics/metrics.ts";
 import { NetworkSources } from "./network/network-sources.ts";

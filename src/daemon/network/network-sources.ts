@@ -11,10 +11,11 @@ import { answerRelayCtrl } from "../../sources/network/relay-ctrl-reports.ts";
 import { Datagrams, type Answer } from "../sockets/datagrams.ts";
 import { deniedOrOccupied } from "../sockets/endpoint.ts";
 import { DracListener } from "./drac-listener.ts";
-import type { HandedSocket } from "../sockets/listeners.ts";
+import type { HandedSocket } from "../sockets/roles.ts";
 import type { Log } from "../log/log.ts";
 import type { Metrics, Told } from "../metrics/metrics.ts";
-import { Missing, named } from "../sockets/missing.ts";
+import { named } from "../sockets/missing.ts";
+import { SocketSet, type Member, type Place } from "../sockets/socket-set.ts";
 import type { Clock } from "../../lib/clock.ts";
 
 /** How a source handles a request. */
@@ -54,12 +55,7 @@ export interface NetworkHooks {
   readonly metrics: Pick<Metrics, "malformed" | "denied">;
 }
 
-interface Open {
-  readonly role: Told;
-  /** As configured; undefined if the socket was handed over. */
-  readonly endpoint: string | undefined;
-  readonly source: NetworkSource;
-}
+type SourcePlace = Place<Told, NetworkSource>;
 
 const KEY = { drac: "serve.drac", "relay-ctrl": "serve.relay-ctrl-udp" } as const;
 
@@ -75,9 +71,8 @@ export function isNetworkSource({ name }: HandedSocket): boolean {
 
 export class NetworkSources {
   readonly #options: NetworkSourcesOptions;
-  readonly #missing: Missing<Open>;
+  readonly #sockets: SocketSet<Told, NetworkSource>;
   #serve: ServeConfig;
-  #open: readonly Open[] = [];
   #hooks: NetworkHooks | undefined;
 
   /**
@@ -101,28 +96,20 @@ export class NetworkSources {
   private constructor(serve: ServeConfig, options: NetworkSourcesOptions) {
     this.#serve = serve;
     this.#options = options;
-    this.#missing = new Missing(options.log);
+    this.#sockets = new SocketSet(options.log);
   }
 
   async #openAll(): Promise<void> {
     const { handed, mayMiss, patience } = this.#options;
-    const places: (readonly [Told, PortEndpoint | HandedSocket])[] = [
-      ...handed.filter(isNetworkSource).map((socket) => ["relay-ctrl", socket] as const),
-      ...wanted(this.#serve),
-    ];
-    for (const [role, place] of places) {
-      if (this.#open.some((open) => open.role === role)) continue;
-      const make = (ms: number) => this.#make(role, place, ms);
-      const open = mayMiss
-        ? await this.#missing.attempt(nameOf(role, place), make, patience)
-        : await make(patience);
-      if (open !== undefined) this.#open = [...this.#open, open];
-    }
+    const first = handed.filter(isNetworkSource).slice(0, 1);
+    const places = first.map((socket) => this.#place("relay-ctrl", socket, mayMiss));
+    await this.#sockets.open(places, patience);
+    await this.#sockets.open(this.#places(this.#serve, mayMiss), patience);
   }
 
   /** The reasons why sockets are missing. */
   get problems(): readonly string[] {
-    return this.#missing.problems;
+    return this.#sockets.problems;
   }
 
   /**
@@ -130,25 +117,23 @@ export class NetworkSources {
    * it.
    */
   get needsRoot(): boolean {
-    return this.#missing.needsRoot;
+    return this.#sockets.needsRoot;
   }
 
   /** Tries again to create the missing sockets. */
   async retry(): Promise<void> {
-    const made = await this.#missing.retry();
-    this.#open = [...this.#open, ...made];
-    for (const open of made) this.#start(open);
+    for (const opened of await this.#sockets.retry()) this.#start(opened);
   }
 
   /** The current sockets. */
   get list(): readonly { readonly role: Told; readonly where: string }[] {
-    return this.#open.map(({ role, source }) => ({ role, where: source.where }));
+    return this.#sockets.members.map(({ role, socket }) => ({ role, where: socket.where }));
   }
 
   /** Accepts logins from now on. */
   start(hooks: NetworkHooks): void {
     this.#hooks = hooks;
-    for (const open of this.#open) this.#start(open);
+    for (const source of this.#sockets.members) this.#start(source);
   }
 
   /**
@@ -160,46 +145,43 @@ export class NetworkSources {
    * then nothing changes
    */
   async change(serve: ServeConfig, agreed = () => Promise.resolve()): Promise<void> {
-    const kept = this.#open.filter((open) => open.endpoint === undefined);
-    const made: Open[] = [];
-    const places = wanted(serve).filter(([role]) => kept.every((open) => open.role !== role));
-    try {
-      for (const [role, place] of places) {
-        const endpoint = endpointName(place);
-        const same = this.#open.find((open) => open.role === role && open.endpoint === endpoint);
-        if (same !== undefined) kept.push(same);
-        else if (!this.#missing.has(nameOf(role, place))) {
-          made.push(await this.#make(role, place, 0));
-        }
-      }
-      await agreed();
-    } catch (error) {
-      for (const { source } of made) await source.close(0);
-      throw error;
-    }
-    const old = this.#open;
-    this.#open = [...kept, ...made];
+    const { opened, gone } = await this.#sockets.change(this.#places(serve), agreed);
     this.#serve = serve;
-    this.#missing.keep(places.map(([role, place]) => nameOf(role, place)));
-    for (const open of made) this.#start(open);
-    for (const open of old) if (!kept.includes(open)) await open.source.close(serve.deadline);
+    for (const source of opened) this.#start(source);
+    for (const { socket } of gone) await socket.close(serve.deadline);
   }
 
   /**
    * Answers the requests that have arrived, and closes, after `patience` milliseconds in any case.
    */
   async close(patience: number): Promise<void> {
-    await Promise.all(this.#open.map(({ source }) => source.close(patience)));
-    this.#open = [];
+    await this.#sockets.close(patience);
   }
 
-  async #make(role: Told, place: PortEndpoint | HandedSocket, patience: number): Promise<Open> {
-    try {
-      const source = await this.#bind(role, place, patience);
-      return { role, endpoint: "port" in place ? endpointName(place) : undefined, source };
-    } catch (error) {
-      throw named(KEY[role], "port" in place ? deniedOrOccupied(error, place, "udp") : error);
-    }
+  /** The endpoints in `serve`. */
+  #places(serve: ServeConfig, mayMiss = false): readonly SourcePlace[] {
+    const { drac, relayCtrlUdp } = serve;
+    return [
+      ...(drac === undefined ? [] : [this.#place("drac", drac, mayMiss)]),
+      ...(relayCtrlUdp === undefined ? [] : [this.#place("relay-ctrl", relayCtrlUdp, mayMiss)]),
+    ];
+  }
+
+  #place(role: Told, place: PortEndpoint | HandedSocket, mayMiss: boolean): SourcePlace {
+    const isHanded = "fd" in place;
+    return {
+      role,
+      at: isHanded ? place.name : endpointName(place),
+      isHanded,
+      mayMiss,
+      open: async (patience) => {
+        try {
+          return await this.#bind(role, place, patience);
+        } catch (error) {
+          throw named(KEY[role], isHanded ? error : deniedOrOccupied(error, place, "udp"));
+        }
+      },
+    };
   }
 
   #bind(told: Told, place: PortEndpoint | HandedSocket, patience: number): Promise<NetworkSource> {
@@ -214,7 +196,7 @@ export class NetworkSources {
         }));
   }
 
-  #start({ role: told, source }: Open): void {
+  #start({ role: told, socket }: Member<Told, NetworkSource>): void {
     const { log } = this.#options;
     const hooks = this.#hooks;
     if (hooks === undefined) return;
@@ -229,7 +211,7 @@ export class NetworkSources {
       log.warning("denied", { protocol: told, sender });
     };
     const options = { record, now, isAllowed, onMalformed, onDenied };
-    source.start({
+    socket.start({
       answer: (message, sender) => ANSWER[told](message, sender, options),
       isAllowed,
       onMalformed,
@@ -243,16 +225,4 @@ export class NetworkSources {
     if (told === "drac" && dracAllow !== undefined) return isIn(dracAllow);
     return isThisHost(sender) || (told === "relay-ctrl" && isIn(relayCtrlAllow));
   }
-}
-
-function wanted(serve: ServeConfig): readonly (readonly [Told, PortEndpoint])[] {
-  const places = [
-    ["drac", serve.drac],
-    ["relay-ctrl", serve.relayCtrlUdp],
-  ] as const;
-  return places.flatMap(([role, place]) => (place === undefined ? [] : [[role, place] as const]));
-}
-
-function nameOf(role: Told, place: PortEndpoint | HandedSocket): string {
-  return `${role}=${"port" in place ? endpointName(place) : place.name}`;
 }

@@ -15,7 +15,7 @@ import { closeSync, constants, fstatSync, openSync, writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Account } from "../../system/privileges.ts";
-import type { HandedSocket } from "./listeners.ts";
+import type { HandedSocket } from "./roles.ts";
 
 const STATUS = 5;
 const MASTER_DEAD = 6;

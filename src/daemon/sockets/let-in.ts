@@ -10,7 +10,8 @@ import type { Socket } from "node:net";
 import type { Login } from "../../login/login.ts";
 import { serveDict } from "../../sources/dovecot/dict.ts";
 import { servePostLogin } from "../../sources/dovecot/post-login.ts";
-import { isLogin, type Handler, type Role } from "./listeners.ts";
+import type { Handler } from "./listeners.ts";
+import { isLogin, type Role } from "./roles.ts";
 import type { Log } from "../log/log.ts";
 import type { Clock } from "../../lib/clock.ts";
 

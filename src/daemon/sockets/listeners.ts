@@ -22,12 +22,9 @@ import { listenAt, type EndpointOptions } from "./endpoint.ts";
 import { findGroup, isRoot, type Account } from "../../system/privileges.ts";
 import { BACKLOG, listening } from "./listening.ts";
 import type { Log } from "../log/log.ts";
-import { Missing, named } from "./missing.ts";
-
-const ROLES = ["dict", "imap", "pop3", "policy", "socketmap", "metrics"] as const;
-
-/** The kind of requests at a socket. */
-export type Role = (typeof ROLES)[number];
+import { named } from "./missing.ts";
+import { isLogin, roleOf, ROLES, type HandedSocket, type Role } from "./roles.ts";
+import { SocketSet, type Place } from "./socket-set.ts";
 
 /**
  * How long a connection for lookups may be idle, in milliseconds: longer than an SMTP session
@@ -41,13 +38,6 @@ export const DOVECOT_GROUP = "dovecot";
 
 /** How long, before the daemon exits, new logins are still let in. Milliseconds. */
 const LETTING_IN_MS = 1_000;
-
-/** A listening socket that was open when this process started. */
-export interface HandedSocket {
-  /** Its name, whose last word is the role: "popbsmtp-imap". */
-  readonly name: string;
-  readonly fd: number;
-}
 
 export interface Listener {
   readonly role: Role;
@@ -73,16 +63,17 @@ export interface OpenOptions extends Omit<EndpointOptions, "mode"> {
  */
 export type Handler = (socket: Socket, role: Role) => void;
 
-interface Open extends Listener {
-  readonly handed: boolean;
-  readonly stop: () => void;
+interface ListeningSocket {
+  /** Stops listening at once. */
+  readonly close: () => void;
 }
+
+type ListeningPlace = Place<Role, ListeningSocket>;
 
 /** All listening sockets of the daemon. Connections wait until {@link Listeners.start}. */
 export class Listeners {
   readonly #options: ListenersOptions;
-  readonly #missing: Missing<Open>;
-  #open: readonly Open[] = [];
+  readonly #sockets: SocketSet<Role, ListeningSocket>;
   #handler: Handler | undefined;
   /** Connections that arrived before there was a handler. */
   #early: (readonly [Socket, Role])[] = [];
@@ -93,7 +84,7 @@ export class Listeners {
 
   constructor(options: ListenersOptions) {
     this.#options = options;
-    this.#missing = new Missing(options.log);
+    this.#sockets = new SocketSet(options.log);
     const { asking, metrics } = descriptorShare();
     this.#asking = new Connections({ most: asking, idle: IDLE_MS });
     this.#metrics = new Connections({ most: metrics });
@@ -106,9 +97,12 @@ export class Listeners {
    */
   async take({ name, fd }: HandedSocket): Promise<void> {
     const role = roleOf(name);
-    const server = this.#server(role, name);
-    await listening(server.listen({ fd }, BACKLOG), name);
-    this.#open = [...this.#open, { role, where: name, handed: true, stop: () => server.close() }];
+    const open = async () => {
+      const server = this.#server(role, name);
+      await listening(server.listen({ fd }, BACKLOG), name);
+      return { close: () => void server.close() };
+    };
+    await this.#sockets.take({ role, at: name, open });
   }
 
   /**
@@ -118,28 +112,13 @@ export class Listeners {
    * @throws PopbsmtpError (73, 77) if a socket that must not be missing cannot be created; then
    * none is
    */
-  async open(serve: ServeConfig, options: OpenOptions): Promise<void> {
-    const made: Open[] = [];
-    try {
-      for (const [role, endpoint] of this.#wanted(serve)) {
-        const make = (patience: number) =>
-          this.#make(role, endpoint, serve, { ...options, patience });
-        const name = nameOf(role, endpoint);
-        const open = options.mayMiss(role)
-          ? await this.#missing.attempt(name, make, options.patience)
-          : await make(options.patience);
-        if (open !== undefined) made.push(open);
-      }
-    } catch (error) {
-      for (const { stop } of made) stop();
-      throw error;
-    }
-    this.#open = [...this.#open, ...made];
+  open(serve: ServeConfig, { owner, patience, mayMiss }: OpenOptions): Promise<void> {
+    return this.#sockets.open(this.#places(serve, owner, mayMiss), patience);
   }
 
   /** The reasons why sockets are missing. */
   get problems(): readonly string[] {
-    return this.#missing.problems;
+    return this.#sockets.problems;
   }
 
   /**
@@ -147,17 +126,17 @@ export class Listeners {
    * it.
    */
   get needsRoot(): boolean {
-    return this.#missing.needsRoot;
+    return this.#sockets.needsRoot;
   }
 
   /** Tries again to create the missing sockets. */
   async retry(): Promise<void> {
-    this.#open = [...this.#open, ...(await this.#missing.retry())];
+    await this.#sockets.retry();
   }
 
   /** The current sockets. */
   get list(): readonly Listener[] {
-    return this.#open.map(({ role, where }) => ({ role, where }));
+    return this.#sockets.members.map(({ role, at }) => ({ role, where: at }));
   }
 
   /** Serves connections from now on, waiting ones first. */
@@ -177,31 +156,8 @@ export class Listeners {
    * then nothing changes
    */
   async change(serve: ServeConfig, agreed = () => Promise.resolve()): Promise<void> {
-    const kept = this.#open.filter((open) => open.handed);
-    const made: Open[] = [];
-    const wanted = this.#wanted(serve);
-    try {
-      for (const [role, endpoint] of wanted) {
-        const where = endpointName(endpoint);
-        const same = this.#open.find((open) => open.role === role && open.where === where);
-        if (same !== undefined) kept.push(same);
-        else if (!this.#missing.has(nameOf(role, endpoint))) {
-          made.push(
-            await this.#make(role, endpoint, serve, {
-              patience: 0,
-              owner: undefined,
-            }),
-          );
-        }
-      }
-      await agreed();
-    } catch (error) {
-      for (const { stop } of made) stop();
-      throw error;
-    }
-    for (const open of this.#open) if (!kept.includes(open)) open.stop();
-    this.#open = [...kept, ...made];
-    this.#missing.keep(wanted.map(([role, endpoint]) => nameOf(role, endpoint)));
+    const { gone } = await this.#sockets.change(this.#places(serve), agreed);
+    for (const { socket } of gone) socket.close();
   }
 
   /**
@@ -212,7 +168,7 @@ export class Listeners {
    */
   async close(patience: number): Promise<void> {
     const end = performance.now() + LETTING_IN_MS;
-    for (const { role, stop } of this.#open) if (!isLogin(role)) stop();
+    await this.#sockets.close(0, (role) => !isLogin(role));
     await Promise.all([this.#asking.end(0), this.#metrics.end(0)]);
     // if a reload of Dovecot has replaced a socket, it disappears with this process, and
     // connections waiting in it would be rejected
@@ -221,32 +177,40 @@ export class Listeners {
       await turn();
       quiet = this.#accepted === before ? quiet + 1 : 0;
     }
-    for (const { role, stop } of this.#open) if (isLogin(role)) stop();
-    this.#open = [];
+    await this.#sockets.close(0);
     await this.#logins.end(this.#handler === undefined ? 0 : patience);
   }
 
-  /** The endpoints in `serve`, except for roles with a socket that was handed over. */
-  #wanted(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
-    const handed = this.#open.filter((open) => open.handed);
-    return endpoints(serve).filter(([role]) => handed.every((open) => open.role !== role));
+  /** The endpoints in `serve`. */
+  #places(
+    serve: ServeConfig,
+    owner?: Account,
+    mayMiss: OpenOptions["mayMiss"] = () => false,
+  ): readonly ListeningPlace[] {
+    return ROLES.flatMap((role) =>
+      [serve[role] ?? []].flat().map((endpoint: Endpoint) => ({
+        role,
+        at: endpointName(endpoint),
+        isHanded: false,
+        mayMiss: mayMiss(role),
+        open: (patience) => this.#listen(role, endpoint, serve, { owner, patience }),
+      })),
+    );
   }
 
-  async #make(
+  async #listen(
     role: Role,
     endpoint: Endpoint,
     serve: ServeConfig,
     options: Omit<EndpointOptions, "mode">,
-  ): Promise<Open> {
-    const where = endpointName(endpoint);
-    const server = this.#server(role, where);
+  ): Promise<ListeningSocket> {
+    const server = this.#server(role, endpointName(endpoint));
     const mode = role === "dict" ? 0o660 : isLogin(role) ? 0o600 : 0o666;
     const owner = role === "dict" ? withDovecot(options.owner, serve) : options.owner;
     try {
       // if a socket exists but no process listens, Dovecot tries for three seconds at each login
       const mustGo = role === "dict";
-      const stop = await listenAt(endpoint, server, { ...options, mode, owner, mustGo });
-      return { role, where, handed: false, stop };
+      return { close: await listenAt(endpoint, server, { ...options, mode, owner, mustGo }) };
     } catch (error) {
       throw named(`serve.${role}`, error);
     }
@@ -287,13 +251,6 @@ export class Listeners {
   }
 }
 
-type LoginRole = "dict" | "imap" | "pop3";
-
-/** Whether clients report logins at this socket. */
-export function isLogin(role: Role | undefined): role is LoginRole {
-  return role === "dict" || role === "imap" || role === "pop3";
-}
-
 /**
  * `owner`, with the group of Dovecot's mail processes if it exists. Only root can give a socket to
  * it.
@@ -305,32 +262,5 @@ function withDovecot(owner: Account | undefined, { dictGroup }: ServeConfig): Ac
   if (dictGroup === undefined) return owner;
   throw new ConfigError([
     `serve.dict-group: there is no group ${dictGroup}; name the one in Dovecot's default_internal_group`,
-  ]);
-}
-
-function endpoints(serve: ServeConfig): readonly (readonly [Role, Endpoint])[] {
-  return ROLES.flatMap((role) =>
-    [serve[role] ?? []].flat().map((endpoint: Endpoint) => [role, endpoint] as const),
-  );
-}
-
-function nameOf(role: Role, endpoint: Endpoint): string {
-  return `${role}=${endpointName(endpoint)}`;
-}
-
-/**
- * The role at the end of a socket's name. By default systemd names a socket after its unit,
- * "popbsmtp-imap.socket".
- */
-export function roleNamed(name: string): Role | undefined {
-  const word = /[a-z0-9]*$/.exec(name.replace(/\.socket$/, ""))?.[0];
-  return ROLES.find((known) => known === word);
-}
-
-function roleOf(name: string): Role {
-  const role = roleNamed(name);
-  if (role !== undefined) return role;
-  throw new ConfigError([
-    `${name}: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-dict, or by another of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
   ]);
 }

@@ -4,7 +4,7 @@
  */
 import { reasonOf } from "../../lib/errors.ts";
 import { runProgram } from "../../system/run-program.ts";
-import type { HandedSocket } from "./listeners.ts";
+import type { HandedSocket } from "./roles.ts";
 
 /** SD_LISTEN_FDS_START. */
 const FIRST_SOCKET = 3;

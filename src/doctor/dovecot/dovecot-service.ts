@@ -3,7 +3,7 @@
  * sockets of its own.
  */
 import { isAbsolute } from "node:path";
-import { roleNamed } from "../../daemon/sockets/listeners.ts";
+import { roleNamed } from "../../daemon/sockets/roles.ts";
 import { isRoot } from "../../system/privileges.ts";
 import { addressSpace, NO_LIMIT, NODE_BYTES, settingOf, type Section } from "./doveconf.ts";
 import { isStopped, reloadCommand, socketPath } from "./dovecot-process.ts";
