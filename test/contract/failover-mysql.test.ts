@@ -12,6 +12,7 @@ import { isWhole, nodeKilled, quorumLost, startGaleraSite } from "../support/mys
 import { SMALL, trialTable } from "../support/trial.ts";
 import { waitUntil } from "../support/wait-until.ts";
 import { LIFETIME, serverConfig } from "./subject.ts";
+import { soakDescribe } from "../support/soak.ts";
 
 const address = parseAddress("192.0.2.1") ?? assert.fail();
 
@@ -101,7 +102,7 @@ async function soon(store: Store, user: string): Promise<void> {
   await waitUntil("a login to be committed", isCommitted, { timeout: 30_000 });
 }
 
-describe("of three Galera nodes", () => {
+soakDescribe("of three Galera nodes", () => {
   let galera: Galera;
   let first: DatabaseServer;
   let second: DatabaseServer;

@@ -16,6 +16,7 @@ import { install, type Installation } from "../support/installation.ts";
 import { startPostfix } from "../support/postfix.ts";
 import { configureServe, startServe, type ServeSockets } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
+import { soakTest } from "../support/soak.ts";
 
 const SETTINGS = "timeout=2s, default_action=DUNNO";
 
@@ -185,7 +186,7 @@ test("doctor understands Dovecot's last_login plugin, which tells the daemon", a
   });
 });
 
-test("doctor understands a daemon on its own", async (t) => {
+soakTest("doctor understands a daemon on its own", async (t) => {
   await using box = await install("sqlite");
   await using daemon = await startServe(box, "metrics = false");
   await using server = await mailServer(

@@ -10,8 +10,9 @@ import { install } from "../support/installation.ts";
 import { startPostfix } from "../support/postfix.ts";
 import { run, runOk } from "../support/run.ts";
 import { askPolicy, askSocket, postLoginRequest, startServe } from "../support/serve.ts";
+import { inSoak } from "../support/soak.ts";
 
-for (const driver of ["pgsql", "mysql"] as const) {
+for (const driver of ["pgsql", ...inSoak("mysql")] as const) {
   test(`doctor tells apart what may be wrong with ${driver}, and what to do`, async (t) => {
     await using box = await install(driver);
     await using daemon = await startServe(box);

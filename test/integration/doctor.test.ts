@@ -26,6 +26,7 @@ import { DRIVERS, install, type Driver, type Installation } from "../support/ins
 import { startPostfix, type Postfix } from "../support/postfix.ts";
 import { run } from "../support/run.ts";
 import { mountTmpfs } from "../support/tmpfs.ts";
+import { soakTest } from "../support/soak.ts";
 
 interface MailServer extends AsyncDisposable {
   readonly box: Installation;
@@ -82,7 +83,7 @@ for (const driver of DRIVERS) {
   });
 }
 
-test("doctor finds what is broken on a mail server with pgsql", async (t) => {
+soakTest("doctor finds what is broken on a mail server with pgsql", async (t) => {
   await using server = await mailServer("pgsql");
   const { box, dovecotConf, mainCf, map, doctor } = server;
   const { server: database } = box;

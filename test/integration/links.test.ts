@@ -22,6 +22,7 @@ import { install, type Installation } from "../support/installation.ts";
 import { run, runOk, type RunResult } from "../support/run.ts";
 import { waitUntil } from "../support/wait-until.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { inSoak } from "../support/soak.ts";
 
 const ATTACKER = fileURLToPath(import.meta.resolve("../support/link-attacker.ts"));
 
@@ -127,7 +128,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["drain", "--linger", "SPOOL"],
 ];
 
-for (const driver of ["sqlite", "relay-ctrl"] as const) {
+for (const driver of ["sqlite", ...inSoak("relay-ctrl")] as const) {
   it(`no command of root's follows a link of the configured user's (${driver})`, async () => {
     await using box = await install(driver, 'linger = "0s"');
     await using target = outside(0, 0);
@@ -173,7 +174,7 @@ async function plant(box: Installation, name: string, target?: string): Promise<
 }
 
 describe("a login whose wrapper is root, in the configured user's spool,", () => {
-  for (const name of [".pid", ".away", ".notice", ".ack"]) {
+  for (const name of [".pid", ...inSoak(".away", ".notice", ".ack")]) {
     it(`does not wait for a FIFO in the place of ${name}`, async () => {
       await using box = await install("sqlite");
       await plant(box, name);

@@ -14,6 +14,7 @@ import {
   type Serve,
 } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
+import { inSoak } from "../support/soak.ts";
 
 const CLIENT = "192.0.2.1";
 
@@ -80,7 +81,7 @@ const REFUSE: Record<Driver, string> = {
     "BEGIN SELECT RAISE(ABORT, 'refused'); END",
 };
 
-for (const driver of [...DRIVERS, "relay-ctrl"] as const) {
+for (const driver of [...DRIVERS, ...inSoak("relay-ctrl")] as const) {
   test(`${driver}: a revocation covers logins that the daemon has still to write`, async () => {
     await using box = await install(driver);
     await using serve = await startServe(box);

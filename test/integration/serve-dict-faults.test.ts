@@ -10,6 +10,7 @@ import { readMail } from "../support/mail-session.ts";
 import { runOk } from "../support/run.ts";
 import { askPolicy } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
+import { soakTest } from "../support/soak.ts";
 
 const CLIENTS = 12;
 const KILLS = 5;
@@ -48,33 +49,36 @@ test(`${CLIENTS} clients while the daemon is killed ${KILLS} times: nobody is re
   }
 });
 
-test(`${CLIENTS} clients while the daemon is down, with Dovecot's log watched as well: nobody is refused, and everybody is recorded once`, async () => {
-  await using box = await install("pgsql");
-  const log = join(box.directory, "dovecot.log");
-  writeFileSync(log, "", { mode: 0o644 });
-  chmodSync(log, 0o644);
-  await using site = await startDict(box, {
-    lines: `[watch]\nfile = "${log}"`,
-    edit: (printed) => `info_log_path = ${log}\n${printed}`,
-  });
-  await using logins = startLogins(site.dovecot, CLIENTS);
-  await more(logins, 50);
-  await nodeAway(site);
-  await more(logins, 300);
-  nodeBack(site);
-  await waitUntil("another daemon", () => site.daemon() !== undefined, LONG);
-  await more(logins, 50);
-  await logins.stop();
-  assert.deepEqual(logins.refused, []);
-  await waitUntil(
-    "everybody to be in the store",
-    async () => (await box.rows()).length === logins.made.length,
-    LONG,
-  );
-  // who was in hand when it was killed may count twice: the next daemon finds the login in the log
-  const twice = (await box.rows()).filter((row) => row.logins !== 1);
-  assert.ok(twice.length <= CLIENTS, twice.map(({ user }) => user).join(" "));
-});
+soakTest(
+  `${CLIENTS} clients while the daemon is down, with Dovecot's log watched as well: nobody is refused, and everybody is recorded once`,
+  async () => {
+    await using box = await install("pgsql");
+    const log = join(box.directory, "dovecot.log");
+    writeFileSync(log, "", { mode: 0o644 });
+    chmodSync(log, 0o644);
+    await using site = await startDict(box, {
+      lines: `[watch]\nfile = "${log}"`,
+      edit: (printed) => `info_log_path = ${log}\n${printed}`,
+    });
+    await using logins = startLogins(site.dovecot, CLIENTS);
+    await more(logins, 50);
+    await nodeAway(site);
+    await more(logins, 300);
+    nodeBack(site);
+    await waitUntil("another daemon", () => site.daemon() !== undefined, LONG);
+    await more(logins, 50);
+    await logins.stop();
+    assert.deepEqual(logins.refused, []);
+    await waitUntil(
+      "everybody to be in the store",
+      async () => (await box.rows()).length === logins.made.length,
+      LONG,
+    );
+    // who was in hand when it was killed may count twice: the next daemon finds the login in the log
+    const twice = (await box.rows()).filter((row) => row.logins !== 1);
+    assert.ok(twice.length <= CLIENTS, twice.map(({ user }) => user).join(" "));
+  },
+);
 
 /** What goes wrong, and how it is put right again. */
 interface Fault {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { rowOf, startDict } from "../support/dict.ts";
 import { startDovecot, type Dovecot } from "../support/dovecot.ts";
-import { install, type Installation } from "../support/installation.ts";
+import { DRIVERS, install, type Installation } from "../support/installation.ts";
 import { readMail } from "../support/mail-session.ts";
 import { startPostfix } from "../support/postfix.ts";
 import { runOk } from "../support/run.ts";
@@ -34,7 +34,7 @@ const NAMES = [
   "a\tb\nc\rd\u0001te=",
 ];
 
-for (const driver of ["pgsql", "mysql", "sqlite"] as const) {
+for (const driver of DRIVERS) {
   test(`${driver}: a login opens the relay at once, is in the store soon, and closes it when its lifetime is over`, async (t) => {
     await using box = await install(driver);
     await using site = await startDict(box, { lifetime: "5s" });

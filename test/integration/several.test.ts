@@ -9,6 +9,7 @@ import { assertRecorded, logIn, startLoad } from "../support/post-login-load.ts"
 import { run, runOk } from "../support/run.ts";
 import { askPolicy, startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
+import { inSoak, soakTest } from "../support/soak.ts";
 
 interface Pair extends AsyncDisposable {
   readonly box: Installation;
@@ -80,19 +81,18 @@ async function until(read: () => Promise<readonly Row[]>, users: readonly string
   });
 }
 
-const faults = {
-  "is stopped": [
-    (server: DatabaseServer) => server.stop(),
-    (server: DatabaseServer) => server.start(),
-  ],
-  hangs: [
-    async (server: DatabaseServer) => server.pause(),
-    async (server: DatabaseServer) => server.resume(),
-  ],
-} as const;
+type Fault = readonly [
+  string,
+  readonly [(server: DatabaseServer) => Promise<void>, (server: DatabaseServer) => Promise<void>],
+];
+
+const faults: Readonly<Record<"stopped" | "hung", Fault>> = {
+  stopped: ["is stopped", [(server) => server.stop(), (server) => server.start()]],
+  hung: ["hangs", [async (server) => server.pause(), async (server) => server.resume()]],
+};
 
 describe("a login through the wrapper", () => {
-  for (const [fault, [begin, end]] of Object.entries(faults)) {
+  for (const [fault, [begin, end]] of [faults.stopped, ...inSoak(faults.hung)]) {
     it(`is in the one store at once while the other ${fault}, and in that one when it is back`, async () => {
       await using there = await pair();
       const { box, server } = there;
@@ -119,7 +119,7 @@ describe("a login through the wrapper", () => {
     });
   }
 
-  it("is in both stores although every drain is killed while one is away", async () => {
+  soakTest("is in both stores although every drain is killed while one is away", async () => {
     await using there = await pair();
     const { box, server } = there;
     await login(box, "first");
@@ -152,7 +152,7 @@ describe("a login through the wrapper", () => {
 });
 
 describe("the daemon", () => {
-  for (const [fault, [begin, end]] of Object.entries(faults)) {
+  for (const [fault, [begin, end]] of [faults.hung, ...inSoak(faults.stopped)]) {
     it(`lets users in and mail go while a store ${fault}, loses nothing when it is killed, and writes all of it later`, async () => {
       await using there = await pair();
       const { box, server } = there;

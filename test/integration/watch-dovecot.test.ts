@@ -9,6 +9,7 @@ import { readMail } from "../support/mail-session.ts";
 import { askPolicy, startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 import { startWatch } from "../support/watch.ts";
+import { inSoak } from "../support/soak.ts";
 
 const LOGINS = [
   ["imap", "bob", "127.0.0.11"],
@@ -27,7 +28,7 @@ function readableLog({ directory }: Dovecot): string {
   return log;
 }
 
-for (const driver of ["sqlite", "pgsql", "mysql"] as const) {
+for (const driver of ["sqlite", ...inSoak("pgsql", "mysql")] as const) {
   test(`whoever logs in at Dovecot is in the store, and nobody else: ${driver}`, async () => {
     await using box = await install(driver);
     await using dovecot = await startDovecot();

@@ -4,13 +4,11 @@
  */
 const cleanups = new Set<() => void>();
 
-for (const [signal, number] of [
-  ["SIGHUP", 1],
-  ["SIGINT", 2],
-  ["SIGTERM", 15],
-] as const) {
-  process.once(signal, () => process.exit(128 + number));
-}
+const SIGNALS = [
+  ["SIGHUP", () => process.exit(129)],
+  ["SIGINT", () => process.exit(130)],
+  ["SIGTERM", () => process.exit(143)],
+] as const;
 
 process.once("exit", () => {
   for (const cleanup of [...cleanups].toReversed()) {
@@ -26,6 +24,13 @@ process.once("exit", () => {
  * Runs `cleanup` (synchronous) when this process exits, unless the result is disposed of before.
  */
 export function atExit(cleanup: () => void): Disposable {
+  if (cleanups.size === 0) for (const [signal, exit] of SIGNALS) process.on(signal, exit);
   cleanups.add(cleanup);
-  return { [Symbol.dispose]: () => void cleanups.delete(cleanup) };
+  return {
+    [Symbol.dispose]: () => {
+      // a test that signals its own process has nothing to clean up
+      if (cleanups.delete(cleanup) && cleanups.size === 0)
+        for (const [signal, exit] of SIGNALS) process.off(signal, exit);
+    },
+  };
 }

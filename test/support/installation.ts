@@ -19,11 +19,14 @@ import { startMariadb } from "./mariadb.ts";
 import { startPostgres } from "./postgres.ts";
 import { PLAIN_ENV, run, runOk, type RunResult } from "./run.ts";
 import { isAlive } from "./server-process.ts";
+import { inSoak } from "./soak.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { waitUntil } from "./wait-until.ts";
 
-export const DRIVERS = ["pgsql", "mysql", "sqlite"] as const;
-export type Driver = (typeof DRIVERS)[number];
+export type Driver = "pgsql" | "mysql" | "sqlite";
+
+/** Those to run a test with; the store contract is tested with each of them. */
+export const DRIVERS: readonly Driver[] = ["pgsql", ...inSoak("mysql"), "sqlite"];
 
 /** An authorization in the output of `list --json`. */
 export interface Row {

@@ -17,10 +17,11 @@ import { describe, it } from "node:test";
 import { listenAtPath } from "../../../../src/daemon/sockets/socket-file.ts";
 import { account } from "../../../support/accounts.ts";
 import { PLAIN_ENV, runOk } from "../../../support/run.ts";
+import { SOAK } from "../../../support/soak.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 /** So often the attacker has a chance. */
-const TIMES = 200;
+const TIMES = SOAK ? 1_000 : 50;
 
 const owner = account("nobody");
 

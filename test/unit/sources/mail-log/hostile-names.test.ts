@@ -5,6 +5,7 @@ import { decodeText } from "../../../../src/spool/entry.ts";
 import { Formats } from "../../../../src/mail-formats/formats.ts";
 import { Fragments } from "../../../../src/mail-formats/fragments.ts";
 import { parseLine } from "../../../../src/sources/mail-log/line.ts";
+import { SOAK } from "../../../support/soak.ts";
 import { hostileNames, sanitized, throughSyslog } from "./hostile-names.ts";
 
 const RIP = "192.0.2.10";
@@ -125,9 +126,9 @@ function parse({ around: [before, after], name: print }: Printed, name: Buffer) 
   return parseLine(line, { ...CONTEXT, fragments: new Fragments() });
 }
 
-const NAMES = hostileNames(10_000);
+const NAMES = hostileNames(SOAK ? 10_000 : 1_000);
 
-describe("10,000 names that imitate the rest of a line", () => {
+describe("names that imitate the rest of a line", () => {
   for (const [where, printed] of Object.entries({ ...DOVECOT, ...OTHERS })) {
     it(`authorize only the client's address: ${where}`, () => {
       let logins = 0;

@@ -5,13 +5,13 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { DovecotMaster } from "../../../../src/daemon/sockets/dovecot-master.ts";
-import { startDovecot, type Dovecot } from "../../../support/dovecot.ts";
-import { PLAIN_ENV, runOk } from "../../../support/run.ts";
-import { temporaryDirectory } from "../../../support/temporary-directory.ts";
-import { waitUntil } from "../../../support/wait-until.ts";
+import { DovecotMaster } from "../../src/daemon/sockets/dovecot-master.ts";
+import { startDovecot, type Dovecot } from "../support/dovecot.ts";
+import { PLAIN_ENV, runOk } from "../support/run.ts";
+import { temporaryDirectory } from "../support/temporary-directory.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
-const SERVICE = fileURLToPath(import.meta.resolve("./handed-over.ts"));
+const SERVICE = fileURLToPath(import.meta.resolve("../unit/daemon/sockets/handed-over.ts"));
 
 async function start({ settings = "user = root", policy = "" } = {}): Promise<Dovecot> {
   const dovecot = await startDovecot({
@@ -66,7 +66,7 @@ async function status(dovecot: Dovecot): Promise<{ available: number }> {
   return { available: Number(available) };
 }
 
-it("the sockets have names, those of other roles are created, and the variables are removed", async () => {
+it("the sockets come by name, other roles' are made, and the variables are used up", async () => {
   await using directory = temporaryDirectory({ mode: 0o755 });
   const policy = join(directory.path, "policy");
   await using dovecot = await start({ policy });
@@ -79,7 +79,7 @@ it("the sockets have names, those of other roles are created, and the variables 
   await waitUntil("the service's log", () => dovecot.log().includes(ready));
 });
 
-it("Dovecot learns the number of open connections, and always accepts more", async () => {
+it("Dovecot is told how many connections are open, and never that there may be no more", async () => {
   await using dovecot = await start({ settings: "client_limit = 2" });
   await waitUntil("the first record", async () => (await status(dovecot)).available === 2);
   const available = (count: number) => () =>
@@ -91,7 +91,7 @@ it("Dovecot learns the number of open connections, and always accepts more", asy
   });
 });
 
-it("after a reload another process serves, and the old one exits", async () => {
+it("after a reload another process serves, and the old one ends", async () => {
   await using directory = temporaryDirectory({ mode: 0o755 });
   const policy = join(directory.path, "policy");
   await using dovecot = await start({ policy });
@@ -109,7 +109,7 @@ it("after a reload another process serves, and the old one exits", async () => {
   });
 });
 
-it("it exits when the master is killed", async () => {
+it("it ends when the master is killed", async () => {
   await using dovecot = await start();
   const { pid } = await say(dovecot, "popbsmtp-imap");
   process.kill(master(dovecot), "SIGKILL");
@@ -117,7 +117,7 @@ it("it exits when the master is killed", async () => {
 });
 
 it("a master that died early is noticed", async () => {
-  const module = import.meta.resolve("../../../../src/daemon/sockets/dovecot-master.ts");
+  const module = import.meta.resolve("../../src/daemon/sockets/dovecot-master.ts");
   const program = `
     import { DovecotMaster } from ${JSON.stringify(module)};
     using master = DovecotMaster.from(process.env);
@@ -136,7 +136,7 @@ it("a master that died early is noticed", async () => {
   assert.equal(said, "ended\n");
 });
 
-it("killed, it is restarted, and connections made meanwhile are served", async () => {
+it("killed, it is started again, and whoever connects meanwhile is served", async () => {
   await using dovecot = await start();
   const old = (await say(dovecot, "popbsmtp-imap")).pid;
   process.kill(old, "SIGKILL");
@@ -144,11 +144,11 @@ it("killed, it is restarted, and connections made meanwhile are served", async (
   assert.notEqual(pid, old);
 });
 
-it("a process started otherwise has no master", () => {
+it("who was started by somebody else has no master", () => {
   assert.equal(DovecotMaster.from({ SOCKET_COUNT: "1", SOCKET0_SETTINGS: "imap" }), undefined);
 });
 
-it("a client_limit of 1 is rejected", () => {
+it("a client_limit of 1 is refused", () => {
   const env = { DOVECOT_CHILD_PROCESS: "1", CLIENT_LIMIT: "1" };
   assert.throws(() => DovecotMaster.from(env), { exitStatus: 78, message: /client_limit = 1/ });
 });
