@@ -16,7 +16,7 @@
  *   spool, logs and stores.
  * - doctor: looks into directories of other users only with asAccount().
  * - `user = "root"`: root stays root, and rejects a spool (spool/lock.ts) or a SQLite file's
- *   directory (stores/sqlite/sqlite-driver.ts) that others can change. In relay-ctrl's directory,
+ *   directory (stores/sqlite/sqlite-file.ts) that others can change. In relay-ctrl's directory,
  *   which may be writable by all, it only creates (O_EXCL), renames and unlinks files, and opens
  *   them for reading with O_NOFOLLOW.
  * - start.ts, which Node runs first: reads compiled code from the spool with O_NOFOLLOW, and trusts

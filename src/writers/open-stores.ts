@@ -2,16 +2,17 @@
 import type { Clock } from "../lib/clock.ts";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { DracStore } from "../stores/drac/drac-store.ts";
-import { FailoverStore } from "../stores/table/failover-store.ts";
-import { Hosts } from "../stores/table/hosts.ts";
-import { LateCommits } from "../stores/table/late-commits.ts";
-import { MysqlStore } from "../stores/mysql/mysql-store.ts";
-import { PgsqlStore } from "../stores/pgsql/pgsql-store.ts";
+import { MysqlDialect } from "../stores/mysql/mysql-dialect.ts";
+import { PgsqlDialect } from "../stores/pgsql/pgsql-dialect.ts";
 import { RelayCtrlStore } from "../stores/relay-ctrl/relay-ctrl-store.ts";
 import { RelayCtrlRemoteStore } from "../stores/relay-ctrl/relay-ctrl-udp-store.ts";
 import { RevocableStore } from "../stores/revocable-store.ts";
-import { SqliteStore } from "../stores/sqlite/sqlite-store.ts";
+import { SqliteDialect } from "../stores/sqlite/sqlite-dialect.ts";
 import type { OneWaySink, Store } from "../stores/store.ts";
+import { FailoverStore } from "../stores/table/failover-store.ts";
+import { Hosts } from "../stores/table/hosts.ts";
+import { LateCommits } from "../stores/table/late-commits.ts";
+import { TableStore } from "../stores/table/table-store.ts";
 import { WriterGroup } from "./group.ts";
 import { StoreGroup, type StoreGroupOptions } from "./store-group.ts";
 import { spoolOf } from "./store-spools.ts";
@@ -125,9 +126,11 @@ export function openStore(
   { lifetime, role = "writer" }: OpenOptions,
 ): Store {
   if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime);
-  if (config.driver === "sqlite") return new SqliteStore(config, lifetime);
+  if (config.driver === "sqlite") {
+    return new TableStore(config, lifetime, new SqliteDialect(config));
+  }
   const account = (role === "purger" ? config.purger : undefined) ?? config.writer;
   return config.driver === "pgsql"
-    ? new PgsqlStore(config, account, lifetime)
-    : new MysqlStore(config, account, lifetime);
+    ? new TableStore(config, lifetime, new PgsqlDialect(config, account))
+    : new TableStore(config, lifetime, new MysqlDialect(config, account));
 }

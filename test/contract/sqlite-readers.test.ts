@@ -116,7 +116,7 @@ describe("a SQLite file that Postfix reads", () => {
 
   it("is read after its writer was killed, and has what that committed", async () => {
     await using file = await installed();
-    const [open, sqlite] = ["writers/open-stores", "stores/sqlite/sqlite-store"].map((name) =>
+    const [open, sqlite] = ["writers/open-stores", "stores/sqlite/sqlite-dialect"].map((name) =>
       JSON.stringify(import.meta.resolve(`../../src/${name}.ts`)),
     );
     const script = `

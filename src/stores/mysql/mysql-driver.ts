@@ -1,9 +1,10 @@
 import { reasonOf } from "../../lib/errors.ts";
 import { isIP } from "node:net";
-import type { Connection as Link, RowDataPacket } from "mysql2/promise";
+import type { Connection, ResultSetHeader, RowDataPacket } from "mysql2/promise";
 import type { Account, ServerStoreConfig } from "../../config/config.ts";
 import { INSTALL_HINT, type Complaint } from "../complaint.ts";
 import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "../table/connection.ts";
+import type { Found, Link, Value } from "../table/dialect.ts";
 import { tlsOptions } from "../table/tls.ts";
 
 /** How long a statement waits for a row that another one has locked. Milliseconds. */
@@ -18,15 +19,43 @@ const SESSION = [
   "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 
-type Variable = RowDataPacket & { readonly Value: string };
+export class MysqlLink implements Link {
+  readonly connection: Connection;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+  }
+
+  async rows(text: string, values?: Value[]): Promise<readonly Found[]> {
+    return (await this.#query<RowDataPacket[]>(text, values))[0];
+  }
+
+  async run(text: string, values?: Value[]): Promise<number> {
+    return (await this.#query<ResultSetHeader>(text, values))[0].affectedRows;
+  }
+
+  /** The connection takes one statement at a time, as it should. */
+  async script(text: string): Promise<void> {
+    for (const statement of text.split(/;\n/)) {
+      if (statement.trim() !== "") await this.connection.query(statement);
+    }
+  }
+
+  /** With values it is prepared, once a connection; BEGIN and its kind cannot be. */
+  #query<T extends RowDataPacket[] | ResultSetHeader>(text: string, values: Value[] | undefined) {
+    return values === undefined
+      ? this.connection.query<T>(text)
+      : this.connection.execute<T>(text, values);
+  }
+}
 
 /** How to connect to MySQL or MariaDB with `mysql2`, and what their errors mean. */
-export function driver(config: ServerStoreConfig, account: Account): Driver<Link> {
+export function driver(config: ServerStoreConfig, account: Account): Driver<MysqlLink> {
   return {
     connect: async (host, timeout, lost) => {
       const mysql = await import("mysql2/promise");
       const socket = host.startsWith("/");
-      const link = await mysql.createConnection({
+      const connection = await mysql.createConnection({
         ...(socket ? { socketPath: host } : { host, port: config.port, ...tls(host, config) }),
         database: config.database,
         user: account.user,
@@ -40,50 +69,48 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Link
         // a server may not ask for our files
         flags: ["-LOCAL_FILES"],
       });
-      link.on("error", lost);
-      link.on("end", lost);
+      connection.on("error", lost);
+      connection.on("end", lost);
       try {
-        for (const sql of SESSION) await link.query({ sql, timeout });
-        return link;
+        for (const sql of SESSION) await connection.query({ sql, timeout });
+        return new MysqlLink(connection);
       } catch (error) {
-        link.destroy();
+        connection.destroy();
         throw error;
       }
     },
     readOnly: async (link) => {
-      const [variables] = await link.query<(RowDataPacket & { read_only: unknown })[]>(
-        "SELECT @@global.read_only AS read_only",
-      );
-      const readOnly = String(variables[0]?.read_only);
+      const [variables] = await link.rows("SELECT @@global.read_only AS read_only");
+      const readOnly = String(variables?.["read_only"]);
       if (readOnly !== "0" && readOnly !== "OFF") return "takes no writes (read_only is on)";
       // without Galera: none, or Disconnected
-      const [status] = await link.query<RowDataPacket[]>(
+      const status = await link.rows(
         "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_status' AND Value LIKE 'non-%'",
       );
       return status.length > 0 ? "takes no writes (a Galera node that is not Primary)" : undefined;
     },
     identity: async (link) => {
-      const [cluster] = await link.query<Variable[]>(
+      const cluster = await link.rows(
         "SHOW GLOBAL STATUS WHERE Variable_name = 'wsrep_cluster_state_uuid' AND Value <> ''",
       );
-      const [server] = await link.query<Variable[]>(
+      const server = await link.rows(
         "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('group_replication_group_name', 'server_uid', 'server_uuid') AND Value <> ''",
       );
       // in the order of their names: a group's comes first
-      return [...cluster, ...server][0]?.Value;
+      const [variable] = [...cluster, ...server];
+      return variable && String(variable["Value"]);
     },
-    isWorking: async (link, { threadId }) => {
-      const [rows] = await link.query<RowDataPacket[]>(
-        "SELECT 1 FROM information_schema.processlist WHERE id = ? AND command <> 'Sleep'",
-        [threadId],
+    isWorking: async (link, { connection }) => {
+      const working = await link.rows(
+        `SELECT 1 FROM information_schema.processlist WHERE id = ${String(connection.threadId)} AND command <> 'Sleep'`,
       );
-      return rows.length === 1;
+      return working.length === 1;
     },
-    cancel: async (link, { threadId }) => {
-      await link.query("KILL QUERY ?", [threadId]);
+    cancel: async (link, { connection }) => {
+      await link.run(`KILL QUERY ${String(connection.threadId)}`);
     },
-    end: (link) => link.end(),
-    destroy: (link) => link.destroy(),
+    end: ({ connection }) => connection.end(),
+    destroy: ({ connection }) => connection.destroy(),
     explain,
   };
 }

@@ -1,6 +1,7 @@
 import type { ServerStoreConfig } from "../../config/config.ts";
 import { utcText, type Row, type SpelledRow } from "../table/rows.ts";
 import { assignments } from "../merge.ts";
+import type { Statement } from "../table/dialect.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
 
@@ -79,13 +80,17 @@ export function statements(config: ServerStoreConfig) {
     count:
       `SELECT count(CASE WHEN ${live} THEN 1 END) AS live, count(*) AS \`all\`, ` +
       `min(${lastSeen}) AS oldest FROM ${table}`,
-    /** Each value twice where bytes are compared. */
-    revoke: (conditions: readonly Condition[]) =>
-      `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+    revoke: (conditions: readonly Condition[]): Statement => ({
+      text: `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+      values: conditions.flatMap(({ value, bytes }) => (bytes ? [value, value] : [value])),
+    }),
     /** Takes an id, and the address and the user, NULL for any. */
     recordRevocation: `INSERT INTO ${revocations} (id, address, user, revoked_at) VALUES (?, ?, ?, ${NOW})`,
-    /** Goes after {@link revoke} and its conditions. Takes the id. */
-    beforeRevocation: ` AND ${lastSeen} <= (SELECT revoked_at FROM ${revocations} WHERE id = ?)`,
+    /** Of what `revoke` deletes, that which was last seen before the revocation of this id. */
+    beforeRevocation: ({ text, values }: Statement, id: string): Statement => ({
+      text: `${text} AND ${lastSeen} <= (SELECT revoked_at FROM ${revocations} WHERE id = ?)`,
+      values: [...values, id],
+    }),
     anyRevocation: `SELECT 1 FROM ${revocations} WHERE revoked_at >= CAST(? AS DATETIME(6)) LIMIT 1`,
     purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= ${NOW} - INTERVAL ? SECOND`,
     /** LIMIT takes no placeholder: mysql2 sends numbers as DOUBLE. */

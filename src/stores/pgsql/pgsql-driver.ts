@@ -1,10 +1,11 @@
 import { reasonOf } from "../../lib/errors.ts";
 import { Socket } from "node:net";
-import type { Client } from "pg";
+import type { Client, QueryResultRow } from "pg";
 import type { Account, ServerStoreConfig } from "../../config/config.ts";
 import { withDeadline } from "../../lib/deadline.ts";
 import { INSTALL_HINT, type Complaint } from "../complaint.ts";
 import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "../table/connection.ts";
+import type { Found, Link } from "../table/dialect.ts";
 import { tlsOptions } from "../table/tls.ts";
 
 // @types/pg does not know it
@@ -15,8 +16,41 @@ declare module "pg" {
   }
 }
 
+/** The names of the statements that the server prepares once a connection, by their text. */
+export type Prepared = ReadonlyMap<string, string>;
+
+export class PgsqlLink implements Link {
+  readonly client: Client;
+  readonly #prepared: Prepared;
+
+  constructor(client: Client, prepared: Prepared) {
+    this.client = client;
+    this.#prepared = prepared;
+  }
+
+  async rows(text: string, values?: unknown[]): Promise<readonly Found[]> {
+    return (await this.#query(text, values)).rows;
+  }
+
+  async run(text: string, values?: unknown[]): Promise<number> {
+    return (await this.#query(text, values)).rowCount ?? 0;
+  }
+
+  async script(text: string): Promise<void> {
+    await this.client.query(text);
+  }
+
+  #query(text: string, values: unknown[] | undefined) {
+    return this.client.query<QueryResultRow>({ name: this.#prepared.get(text), text, values });
+  }
+}
+
 /** How to connect to PostgreSQL with `pg`, and what its errors mean. */
-export function driver(config: ServerStoreConfig, account: Account): Driver<Client> {
+export function driver(
+  config: ServerStoreConfig,
+  account: Account,
+  prepared: Prepared = new Map(),
+): Driver<PgsqlLink> {
   return {
     connect: async (host, timeout, lost) => {
       ignoreEnvironment();
@@ -43,40 +77,37 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Clie
         const connected = await client.connect();
         // not among the parameters of the connection: pgbouncer rejects those that it does not know
         await withDeadline(connected.query(`SET lock_timeout = ${String(LOCK_MS)}`), timeout);
-        return connected;
+        return new PgsqlLink(connected, prepared);
       } catch (error) {
         socket.destroy();
         throw error;
       }
     },
-    readOnly: async (client) => {
-      const { rows } = await client.query<{ standby: boolean; read_only: string }>(
+    readOnly: async (link) => {
+      const [row] = await link.rows(
         "SELECT pg_is_in_recovery() AS standby, current_setting('transaction_read_only') AS read_only",
       );
-      const [row] = rows;
-      if (row?.standby === true) return "takes no writes (a standby)";
-      return row?.read_only === "on"
+      if (row?.["standby"] === true) return "takes no writes (a standby)";
+      return row?.["read_only"] === "on"
         ? "takes no writes (default_transaction_read_only is on)"
         : undefined;
     },
-    identity: async (client) => {
-      const { rows } = await client.query<{ started: string }>(
-        "SELECT pg_postmaster_start_time()::text AS started",
-      );
-      return rows[0]?.started;
+    identity: async (link) => {
+      const [row] = await link.rows("SELECT pg_postmaster_start_time()::text AS started");
+      return row && String(row["started"]);
     },
-    isWorking: async (client, { processID }) => {
-      const { rowCount } = await client.query(
+    isWorking: async (link, { client }) => {
+      const working = await link.rows(
         "SELECT FROM pg_stat_activity WHERE pid = $1 AND state = 'active'",
-        [processID],
+        [client.processID],
       );
-      return rowCount === 1;
+      return working.length === 1;
     },
-    cancel: async (client, { processID }) => {
-      await client.query("SELECT pg_cancel_backend($1)", [processID]);
+    cancel: async (link, { client }) => {
+      await link.run("SELECT pg_cancel_backend($1)", [client.processID]);
     },
-    end: (client) => client.end(),
-    destroy: (client) => client.connection.stream.destroy(),
+    end: ({ client }) => client.end(),
+    destroy: ({ client }) => client.connection.stream.destroy(),
     explain,
   };
 }

@@ -1,5 +1,6 @@
 import type { ServerStoreConfig } from "../../config/config.ts";
 import { assignments } from "../merge.ts";
+import type { Statement } from "../table/dialect.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
 
@@ -76,21 +77,22 @@ export function statements(config: ServerStoreConfig) {
     count:
       `SELECT count(*) FILTER (WHERE ${live("$1")})::float8 AS live, count(*)::float8 AS "all", ` +
       `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
-    revoke: (conditions: readonly Condition[]) =>
-      `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+    revoke: (conditions: readonly Condition[]): Statement => ({
+      text: `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+      values: conditions.map(({ value }) => value),
+    }),
     /** Waits for the writers at work; those that come later see what the caller commits. */
     lockOutWriters: `LOCK TABLE ${table} IN SHARE ROW EXCLUSIVE MODE`,
     /** $1: a unique id, $2 and $3: the address and the user, NULL for any. */
     recordRevocation: `INSERT INTO ${revocations} (id, address, "user", revoked_at) VALUES ($1, $2, $3, clock_timestamp())`,
-    /** $1: seconds. */
     purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= now() - make_interval(secs => $1)`,
     /**
-     * $1: seconds, $2: rows. A row that is renewed meanwhile is looked at again before it is deleted. SKIP LOCKED would
+     * A row that is renewed meanwhile is looked at again before it is deleted. SKIP LOCKED would
      * be shorter, but wants the right to UPDATE, with which a purger could authorize somebody.
      */
-    purge:
+    purge: (rows: number) =>
       `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE ${expired} ` +
-      `ORDER BY ${lastSeen} LIMIT $2)) AND ${expired}`,
+      `ORDER BY ${lastSeen} LIMIT ${String(Math.trunc(rows))})) AND ${expired}`,
     /** A writer may hold what the purge wants while it wants what the purge holds: the purge gives way. */
     giveWay: "SET LOCAL lock_timeout = '20ms'",
     optimize: `VACUUM ANALYZE ${table}`,

@@ -1,8 +1,13 @@
 import type { SqliteStoreConfig } from "../../config/config.ts";
+import type { Time } from "../../lib/clock.ts";
 import { utcText, type Row, type SpelledRow } from "../table/rows.ts";
 import { assignments } from "../merge.ts";
+import type { Recorded, Statement } from "../table/dialect.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
+
+/** A modifier: so many seconds ago. */
+const AGO = "'-' || ? || ' seconds'";
 
 /** The SQL for a table, and what goes into it. Times are text in UTC, so they compare as they sort. */
 export function statements(config: SqliteStoreConfig) {
@@ -43,35 +48,40 @@ export function statements(config: SqliteStoreConfig) {
   const places = writes.map(() => "?").join(", ");
   const merge = `ON CONFLICT (${key.join(", ")}) DO UPDATE SET ${update}`;
 
-  const live = `julianday(${lastSeen}) > julianday('now', ?) AND julianday(${lastSeen}) <= julianday('now', '+1 minute')`;
+  const live = `julianday(${lastSeen}) > julianday('now', ${AGO}) AND julianday(${lastSeen}) <= julianday('now', '+1 minute')`;
+  const valuesOf = (row: Row) => writes.map(({ value }) => value(row));
+  const upsert = `${into}VALUES (${places}) ${merge}`;
+  const upsertUnrevoked =
+    `${into}SELECT ${places} WHERE NOT EXISTS (SELECT 1 FROM ${revocations} AS revoked ` +
+    `WHERE (revoked.address IS NULL OR revoked.address = ?) AND (revoked."user" IS NULL OR revoked."user" = ?) ` +
+    `AND revoked.revoked_at >= ?) ${merge}`;
   return {
-    /** Takes {@link unrevokedValues}. */
-    upsertUnrevoked:
-      `${into}SELECT ${places} WHERE NOT EXISTS (SELECT 1 FROM ${revocations} AS revoked ` +
-      `WHERE (revoked.address IS NULL OR revoked.address = ?) AND (revoked."user" IS NULL OR revoked."user" = ?) ` +
-      `AND revoked.revoked_at >= ?) ${merge}`,
-    unrevokedValues: (row: SpelledRow) => [
-      ...writes.map(({ value }) => value(row)),
-      row.address,
-      row.user,
-      utcText(row.earliest),
-    ],
-    upsert: `${into}VALUES (${places}) ${merge}`,
-    upsertValues: (row: Row) => writes.map(({ value }) => value(row)),
+    upsertUnrevoked: (row: SpelledRow): Statement => ({
+      text: upsertUnrevoked,
+      values: [...valuesOf(row), row.address, row.user, utcText(row.earliest)],
+    }),
+    upsert: (row: Row): Statement => ({ text: upsert, values: valuesOf(row) }),
     lookup: `${select} WHERE ${address} = ? AND ${live} ORDER BY ${lastSeen} DESC LIMIT 1`,
     listLive: `${select} WHERE ${live} ORDER BY ${lastSeen} DESC`,
     listAll: `${select} ORDER BY ${lastSeen} DESC`,
     count:
       `SELECT count(*) FILTER (WHERE ${live}) AS live, count(*) AS "all", ` +
       `min(${milliseconds(columns.lastSeen)}) AS oldest FROM ${table}`,
-    revoke: (conditions: readonly Condition[]) =>
-      `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
-    /** Takes an id, the address and the user, NULL for any, and the time. */
-    recordRevocation: `INSERT INTO ${revocations} (id, address, "user", revoked_at) VALUES (?, ?, ?, ?)`,
-    purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= ${time("?")}`,
-    purge:
+    revoke: (conditions: readonly Condition[]): Statement => ({
+      text: `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
+      values: conditions.map(({ value }) => value),
+    }),
+    recordRevocation: (revocation: Recorded, now: Time): Statement => ({
+      text: `INSERT INTO ${revocations} (id, address, "user", revoked_at) VALUES (?, ?, ?, ?)`,
+      values: [...revocation, utcText(now)],
+    }),
+    purgeRevocations: `DELETE FROM ${revocations} WHERE revoked_at <= ${time(AGO)}`,
+    purge: (rows: number) =>
       `DELETE FROM ${table} WHERE rowid IN (SELECT rowid FROM ${table} ` +
-      `WHERE ${lastSeen} <= ${time("?")} ORDER BY ${lastSeen} LIMIT ?)`,
+      `WHERE ${lastSeen} <= ${time(AGO)} ORDER BY ${lastSeen} LIMIT ${String(Math.trunc(rows))})`,
+    optimize: "VACUUM",
+    /** What readers have finished with need not stay in the file -wal. */
+    checkpoint: "PRAGMA wal_checkpoint(TRUNCATE)",
   };
 
   function milliseconds(column: string | undefined): string {
@@ -92,9 +102,4 @@ function comparison({ column, bytes }: Condition, index: number): string {
 /** A time, some modifier away from now, as the columns have it. */
 function time(modifier: string): string {
   return `strftime('%Y-%m-%d %H:%M:%f', 'now', ${modifier})`;
-}
-
-/** A modifier: so many milliseconds ago. */
-export function ago(ms: number): string {
-  return `-${String(ms / 1000)} seconds`;
 }

@@ -1,5 +1,7 @@
-import type { Address } from "../../login/address.ts";
+import { parseAddress, type Address } from "../../login/address.ts";
 import type { Login } from "../../login/login.ts";
+import type { Authorization, Count } from "../store.ts";
+import type { Found } from "./dialect.ts";
 import type { Clocks } from "./store-clock.ts";
 
 /** What a batch says about one authorization. Times are this host's, in milliseconds since 1970 (see {@link Login}). */
@@ -67,4 +69,53 @@ export function utcText(time: number): string {
   const date = new Date(Math.floor(microseconds / 1000));
   const rest = String(((microseconds % 1000) + 1000) % 1000).padStart(3, "0");
   return date.toISOString().replace("T", " ").replace("Z", rest);
+}
+
+/** What rows say, by this host's clock. A mapped table's row that is not about an address, or has no time, says nothing. */
+export function authorizations(rows: readonly Found[], clocks: Clocks): readonly Authorization[] {
+  return rows.flatMap((row) => {
+    const address = parseAddress(textOf(row["address"]) ?? "");
+    const lastSeen = dateOf(row["last_seen"], clocks);
+    if (address === undefined || lastSeen === undefined) return [];
+    return {
+      address,
+      user: textOf(row["user"]),
+      service: textOf(row["service"]),
+      firstSeen: dateOf(row["first_seen"], clocks),
+      lastSeen,
+      logins: numberOf(row["logins"]),
+    };
+  });
+}
+
+/** What a row of numbers says. */
+export function count(row: Found, clocks: Clocks): Count {
+  return {
+    live: numberOf(row["live"]) ?? 0,
+    all: numberOf(row["all"]) ?? 0,
+    oldest: dateOf(row["oldest"], clocks),
+  };
+}
+
+/** A time in milliseconds since 1970. */
+export function timeOf(value: unknown): number | undefined {
+  if (value instanceof Date) return value.getTime();
+  return typeof value === "number" ? value : undefined;
+}
+
+function dateOf(value: unknown, clocks: Clocks): Date | undefined {
+  const time = timeOf(value);
+  return time === undefined ? undefined : new Date(clocks.read(time));
+}
+
+/** Some columns' text comes as bytes (MySQL's varbinary). */
+function textOf(value: unknown): string | undefined {
+  if (Buffer.isBuffer(value)) return value.toString();
+  return typeof value === "string" ? value : undefined;
+}
+
+/** MySQL's decimal comes as text. */
+function numberOf(value: unknown): number | undefined {
+  const read = typeof value === "string" ? parseFloat(value) : value;
+  return typeof read === "number" && !Number.isNaN(read) ? read : undefined;
 }

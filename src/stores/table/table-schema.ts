@@ -1,5 +1,6 @@
 import type { TableStoreConfig } from "../../config/config.ts";
 import { StoreAwayError } from "../../lib/errors.ts";
+import type { Caveat } from "../store.ts";
 import { SCHEMA_SQL } from "./schema-sql.ts";
 
 /** The newest schema version that this program knows; sql/ has a file for each. */
@@ -59,6 +60,25 @@ export function identifier(config: TableStoreConfig, suffix = ""): string {
 export function quoter(config: TableStoreConfig): (name: string) => string {
   const mark = config.driver === "mysql" ? "`" : '"';
   return (name) => mark + name.replaceAll(mark, mark + mark) + mark;
+}
+
+/** The column's collation takes some users for the same one. */
+export function looseUsers(config: TableStoreConfig, user: string, remedy: string): Caveat {
+  return {
+    text:
+      `${config.table}.${user} does not tell all users apart (by case, accents or trailing spaces, say): ` +
+      "those share a row, which names the one who logged in last",
+    remedy,
+  };
+}
+
+/** "ALTER TABLE auth", and then the column in the driver's quotes. */
+export function alterColumn(
+  config: TableStoreConfig,
+  verb: "ALTER" | "MODIFY",
+  name: string,
+): string {
+  return `ALTER TABLE ${identifier(config)} ${verb} ${quoter(config)(name)}`;
 }
 
 /** In sql/ the table's name, and the names made from it, are the ones in quotes. */
