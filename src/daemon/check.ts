@@ -12,7 +12,7 @@ import {
   type Account,
 } from "../system/privileges.ts";
 import { Spool } from "../spool/spool.ts";
-import { INSTALL_HINT } from "../stores/complaint.ts";
+import { INSTALL_HINT } from "../stores/store.ts";
 import type { StoreGroup } from "../writers/store-group.ts";
 import { alone } from "../writers/store-spools.ts";
 import { named } from "./sockets/missing.ts";

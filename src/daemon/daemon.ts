@@ -24,7 +24,7 @@ import { drainUntil } from "../drain/drain.ts";
 import { mainChannel, startOwnDrains } from "../drain/drains.ts";
 import { InHand, recoverInHand } from "../spool/in-hand.ts";
 import { GIVE_WAY, Spool } from "../spool/spool.ts";
-import { INSTALL_HINT } from "../stores/complaint.ts";
+import { INSTALL_HINT } from "../stores/store.ts";
 import type { WriterGroup } from "../writers/group.ts";
 import type { OpenStoresOptions, OpenWritersOptions } from "../writers/open-stores.ts";
 import type { StoreGroup } from "../writers/store-group.ts";

@@ -52,8 +52,8 @@ export function makeHome({ path, mode }: Home, owner?: Owner): boolean {
 }
 
 /**
- * The same for root, who gives the directory to `owner`; but only where nobody else can put something in its way. Elsewhere `owner` is
- * left to make it.
+ * The same for root, who gives the directory to `owner`; but only where nobody else can put
+ * something in its way. Elsewhere `owner` is left to make it.
  */
 export function makeHomeAsRoot(home: Home, owner: Owner): boolean {
   const start = nearest(dirname(home.path));

@@ -10,10 +10,12 @@ export function recorded(
 }
 
 /**
- * Deletes authorizations at once, then records the revocation and deletes those that were committed meanwhile.
+ * Deletes authorizations at once, then records the revocation and deletes those that were committed
+ * meanwhile.
  *
  * @returns how many were deleted in all
- * @throws StoreAwayError where the revocation cannot be recorded; then they are deleted all the same
+ * @throws StoreAwayError where the revocation cannot be recorded; then they are deleted all the
+ *   same
  */
 export async function revokeForGood(
   end: () => Promise<number>,

@@ -3,21 +3,26 @@
  *
  * Glossary
  * - login: somebody has just read mail, from an address, at a time (src/login/login.ts).
- * - relay authorization: what logins become in a store. One for each address and user, with the first and the last login
- *   seen, the last one's service, and how many there were. A mapped table (`columns`) may hold less: then absence is undefined.
- * - lifetime: how long after the last login mail may be relayed. An authorization past it is expired: it no longer counts,
- *   whether or not a purge has deleted it.
+ * - relay authorization: what logins become in a store. One for each address and user, with the
+ *   first and the last login seen, the last one's service, and how many there were. A mapped table
+ *   (`columns`) may hold less: then absence is undefined.
+ * - lifetime: how long after the last login mail may be relayed. An authorization past it is
+ *   expired: it no longer counts, whether or not a purge has deleted it.
  * - purge: deleting what expired. Housekeeping only.
  * - drain: the writer that carries logins from the spool into a store (src/spool/).
  *
- * The store's clock is the one that counts: it is the only one all hosts share. The times that a store is given and returns are by
- * this host's clock all the same: no caller has to know of another one. Every verb throws StoreAwayError in an outage;
- * absence is undefined or an empty list, never an exception.
+ * The store's clock is the one that counts: it is the only one all hosts share. The times that a
+ * store is given and returns are by this host's clock all the same: no caller has to know of
+ * another one. Every verb throws StoreAwayError in an outage; absence is undefined or an empty
+ * list, never an exception.
  */
 import type { Address } from "../login/address.ts";
 import type { Login } from "../login/login.ts";
 
-/** A row, with its times by this host's clock. What the store's table has no column for is undefined. */
+/**
+ * A row, with its times by this host's clock. What the store's table has no column for is
+ * undefined.
+ */
 export interface Authorization {
   readonly address: Address;
   readonly user: string | undefined;
@@ -34,17 +39,26 @@ export type Revocation =
   | { readonly user: string };
 
 export interface PurgeOptions {
-  /** Delete what was last seen longer ago than this. Milliseconds; default: the lifetime the store was opened with. */
+  /**
+   * Delete what was last seen longer ago than this. Milliseconds; default: the lifetime the store
+   * was opened with.
+   */
   readonly olderThan?: number;
   /** Rows a transaction; more would lock logins out for longer. Default 1,000. */
   readonly batchSize?: number;
-  /** Afterwards give the freed space back (VACUUM, OPTIMIZE TABLE). Default false: it may lock the table. */
+  /**
+   * Afterwards give the freed space back (VACUUM, OPTIMIZE TABLE). Default false: it may lock the
+   * table.
+   */
   readonly optimize?: boolean;
   /** Called after each batch with the rows deleted so far. */
   readonly onProgress?: (deleted: number) => void;
 }
 
-/** What an installation did: the schema version found (0: nothing; undefined: a mapped table, or a directory of relay-ctrl's, where there are no versions) and left. */
+/**
+ * What an installation did: the schema version found (0: nothing; undefined: a mapped table, or a
+ * directory of relay-ctrl's, where there are no versions) and left.
+ */
 export interface Installed {
   readonly from: number | undefined;
   readonly to: number | undefined;
@@ -72,12 +86,14 @@ export interface Sink {
   readonly name: string;
 
   /**
-   * Writes logins, all or none, and returns once they are committed. Several of one address and user become one row. The row's
-   * last_seen never moves back; where this host's clock and the store's disagree by more than two seconds, the store's counts
-   * (login time = store's now - age). Doing it twice changes nothing. Safe from many hosts at once.
+   * Writes logins, all or none, and returns once they are committed. Several of one address and
+   * user become one row. The row's last_seen never moves back; where this host's clock and the
+   * store's disagree by more than two seconds, the store's counts (login time = store's now - age).
+   * Doing it twice changes nothing. Safe from many hosts at once.
    *
    * @param now this host's clock, in milliseconds since 1970, to tell the logins' age by
-   * @throws RowRefusedError where the store refuses a row for what is in it; retry in smaller batches to find which
+   * @throws RowRefusedError where the store refuses a row for what is in it; retry in smaller
+   *   batches to find which
    */
   authorize(batch: readonly Login[], now: number): Promise<void>;
 
@@ -86,13 +102,18 @@ export interface Sink {
 
 /** A daemon on another host that takes logins and cannot be queried. */
 export interface OneWaySink extends Sink {
-  /** Finds out, as far as that can be done without authorizing anybody, whether it is there. Throws StoreAwayError. */
+  /**
+   * Finds out, as far as that can be done without authorizing anybody, whether it is there. Throws
+   * StoreAwayError.
+   */
   probe(): Promise<void>;
 }
 
 /** A sink that can also be queried and administered. */
 export interface Store extends Sink {
-  /** The live authorization of an address with the latest last_seen, or undefined: it may not relay. */
+  /**
+   * The live authorization of an address with the latest last_seen, or undefined: it may not relay.
+   */
   lookup(address: Address): Promise<Authorization | undefined>;
 
   /** Live authorizations, or all of them with `all`; latest first. */
@@ -104,21 +125,27 @@ export interface Store extends Sink {
   /** Deletes authorizations and says how many. */
   revoke(which: Revocation): Promise<number>;
 
-  /** Deletes expired authorizations in batches, oldest first, and says how many. Logins may go on meanwhile. */
+  /**
+   * Deletes expired authorizations in batches, oldest first, and says how many. Logins may go on
+   * meanwhile.
+   */
   purge(options?: PurgeOptions): Promise<number>;
 
   /** Creates or upgrades the tables. Idempotent; safe to run on a store in use. */
   install(): Promise<Installed>;
 
-  /** The schema version in the store: 0 without tables, undefined for a mapped table or a directory that exists (throws StoreAwayError where it does not). */
+  /**
+   * The schema version in the store: 0 without tables, undefined for a mapped table or a directory
+   * that exists (throws StoreAwayError where it does not).
+   */
   schemaVersion(): Promise<number | undefined>;
 
   /** What an administrator's own table costs, for `doctor`. Default: there is nothing to say. */
   caveats?(): Promise<readonly Caveat[]>;
 
   /**
-   * How far the store's clock is ahead of this host's, in milliseconds, to about the round trip's accuracy; for `doctor`. Default: the
-   * clock is this host's, or no times are written.
+   * How far the store's clock is ahead of this host's, in milliseconds, to about the round trip's
+   * accuracy; for `doctor`. Default: the clock is this host's, or no times are written.
    */
   skew?(): Promise<number | undefined>;
 }
@@ -127,3 +154,6 @@ export interface Store extends Sink {
 export function isStore(sink: Store | OneWaySink): sink is Store {
   return "lookup" in sink;
 }
+
+/** What to do about a table or column that is missing. */
+export const INSTALL_HINT = "run: popbsmtp schema install";

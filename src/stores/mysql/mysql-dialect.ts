@@ -40,8 +40,9 @@ export class MysqlDialect implements Dialect<MysqlLink> {
   }
 
   /**
-   * Many rows are written as if none were revoked, and taken back if one may be: comparing each takes MySQL five times as long. A
-   * revocation that is recorded after the look waits for their locks, and deletes them.
+   * Many rows are written as if none were revoked, and taken back if one may be: comparing each
+   * takes MySQL five times as long. A revocation that is recorded after the look waits for their
+   * locks, and deletes them.
    */
   async writeUnrevoked(link: MysqlLink, rows: readonly SpelledRow[]): Promise<void> {
     const chunks = inChunks(rows);
@@ -90,7 +91,9 @@ class RevokedError extends Error {}
 
 type Chunks = readonly (readonly SpelledRow[])[];
 
-/** Statements of 100, 10 and 1 rows: the server keeps three prepared, whatever the batches' sizes. */
+/**
+ * Statements of 100, 10 and 1 rows: the server keeps three prepared, whatever the batches' sizes.
+ */
 function inChunks(rows: readonly SpelledRow[]): Chunks {
   const chunks: (readonly SpelledRow[])[] = [];
   let done = 0;

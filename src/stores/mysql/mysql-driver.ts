@@ -2,17 +2,24 @@ import { reasonOf } from "../../lib/errors.ts";
 import { isIP } from "node:net";
 import type { Connection, ResultSetHeader, RowDataPacket } from "mysql2/promise";
 import type { Account, ServerStoreConfig } from "../../config/config.ts";
-import { INSTALL_HINT, type Complaint } from "../complaint.ts";
-import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "../table/connection.ts";
+import { INSTALL_HINT } from "../store.ts";
+import {
+  KEEPALIVE_MS,
+  LOCK_MS,
+  tlsOptions,
+  unknownTrouble,
+  type Complaint,
+  type Driver,
+} from "../table/driver.ts";
 import type { Found, Link, Value } from "../table/dialect.ts";
-import { tlsOptions } from "../table/tls.ts";
 
 /** How long a statement waits for a row that another one has locked. Milliseconds. */
 export const LOCK_WAIT_MS = 1_000;
 
 /**
- * What a session is like, whatever the server's defaults are: times in UTC, nothing cut or guessed silently, no lock on
- * the gaps between rows (a purge would lock new logins out), and no wait for a lock longer than a verb may take.
+ * What a session is like, whatever the server's defaults are: times in UTC, nothing cut or guessed
+ * silently, no lock on the gaps between rows (a purge would lock new logins out), and no wait for a
+ * lock longer than a verb may take.
  */
 const SESSION = [
   `SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = ${LOCK_WAIT_MS / 1_000}, lock_wait_timeout = ${LOCK_MS / 1_000}`,
@@ -117,7 +124,8 @@ export function driver(config: ServerStoreConfig, account: Account): Driver<Mysq
 
 function tls(host: string, { ssl }: ServerStoreConfig) {
   if (ssl === undefined) return {};
-  // mysql2 checks whose the certificate is only where asked to, and an address it would take for "localhost"
+  // mysql2 checks whose the certificate is only where asked to, and an address it would take for
+  // "localhost"
   const verifyIdentity = ssl.rejectUnauthorized;
   if (verifyIdentity && isIP(host) !== 0) {
     throw new Error("TLS can be verified for a name only: give the host's name, not its address");

@@ -8,7 +8,10 @@ import type { MysqlLink } from "./mysql-driver.ts";
 /** Seconds to wait for another host that is installing. */
 const LOCK_SECONDS = 10;
 
-/** MySQL's tables. It commits each statement that makes or alters one; every one may be done again after a crash. */
+/**
+ * MySQL's tables. It commits each statement that makes or alters one; every one may be done again
+ * after a crash.
+ */
 export class MysqlSchema implements Schema<MysqlLink> {
   readonly #config: ServerStoreConfig;
   readonly #store: string;
@@ -38,8 +41,8 @@ export class MysqlSchema implements Schema<MysqlLink> {
   }
 
   /**
-   * Where it is, so that it keeps its grants. Its times are the server's local time. A first_seen that may be NULL tells, after a
-   * crash, how far this came.
+   * Where it is, so that it keeps its grants. Its times are the server's local time. A first_seen
+   * that may be NULL tells, after a crash, how far this came.
    */
   async convert(link: MysqlLink): Promise<void> {
     const table = identifier(this.#config);

@@ -1,11 +1,14 @@
 import type { ServerStoreConfig } from "../../config/config.ts";
 import { utcText, type Row, type SpelledRow } from "../table/rows.ts";
-import { assignments } from "../merge.ts";
+import { assignments } from "../table/assignments.ts";
 import type { Statement } from "../table/dialect.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
 
-/** The server's clock, in UTC on both sides: NOW() is local time, and grants an hour extra when summer time ends. */
+/**
+ * The server's clock, in UTC on both sides: NOW() is local time, and grants an hour extra when
+ * summer time ends.
+ */
 const NOW = "UTC_TIMESTAMP(6)";
 
 /** A column that is written: its name, the value's SQL and the placeholders' values for a row. */
@@ -102,7 +105,10 @@ export function statements(config: ServerStoreConfig) {
   };
 }
 
-/** The column may have any character set and collation: the first comparison may use an index, the second compares bytes. */
+/**
+ * The column may have any character set and collation: the first comparison may use an index, the
+ * second compares bytes.
+ */
 function comparison({ column, bytes }: Condition): string {
   if (!bytes) return `${column} = ?`;
   return `${column} = ? AND CAST(CONVERT(${column} USING utf8mb4) AS BINARY) = CAST(? AS BINARY)`;

@@ -13,7 +13,10 @@ export class PgsqlDialect implements Dialect<PgsqlLink> {
   readonly isMissing = isMissing;
   readonly #config: ServerStoreConfig;
   readonly #connection: Connection<PgsqlLink>;
-  /** Emptied at the first refusal: a pooler in transaction mode (pgbouncer) keeps no prepared statements. */
+  /**
+   * Emptied at the first refusal: a pooler in transaction mode (pgbouncer) keeps no prepared
+   * statements.
+   */
   readonly #prepared: Map<string, string>;
   /** A mapped table need not have a key that ON CONFLICT can use; the first refusal tells. */
   #unkeyed = false;

@@ -3,10 +3,16 @@ import { Socket } from "node:net";
 import type { Client, QueryResultRow } from "pg";
 import type { Account, ServerStoreConfig } from "../../config/config.ts";
 import { withDeadline } from "../../lib/deadline.ts";
-import { INSTALL_HINT, type Complaint } from "../complaint.ts";
-import { KEEPALIVE_MS, LOCK_MS, unknownTrouble, type Driver } from "../table/connection.ts";
+import { INSTALL_HINT } from "../store.ts";
+import {
+  KEEPALIVE_MS,
+  LOCK_MS,
+  tlsOptions,
+  unknownTrouble,
+  type Complaint,
+  type Driver,
+} from "../table/driver.ts";
 import type { Found, Link } from "../table/dialect.ts";
-import { tlsOptions } from "../table/tls.ts";
 
 // @types/pg does not know it
 declare module "pg" {
@@ -61,7 +67,8 @@ export function driver(
         port: config.port,
         database: config.database,
         user: account.user,
-        // a function is also asked when there is no password; pg would otherwise look for one in ~/.pgpass
+        // a function is also asked when there is no password; pg would otherwise look for one in
+        // ~/.pgpass
         password: () => account.password?.reveal() ?? "",
         ssl: config.ssl === undefined || host.startsWith("/") ? false : tlsOptions(config.ssl),
         application_name: "popbsmtp",
@@ -113,8 +120,8 @@ export function driver(
 }
 
 /**
- * pg takes from the environment whatever it is not given, and cannot be given "nothing" for some (PGOPTIONS,
- * PGREPLICATION). The environment may be that of a mail user.
+ * pg takes from the environment whatever it is not given, and cannot be given "nothing" for some
+ * (PGOPTIONS, PGREPLICATION). The environment may be that of a mail user.
  */
 function ignoreEnvironment(): void {
   for (const name of Object.keys(process.env)) {
@@ -133,7 +140,10 @@ export function isMissing(error: unknown, suffix: string): boolean {
   return (state === "42P01" || state === "42501") && reasonOf(error).includes(suffix);
 }
 
-/** Whether a prepared statement was missing, or there already: a pooler has changed the server's end of the connection. */
+/**
+ * Whether a prepared statement was missing, or there already: a pooler has changed the server's end
+ * of the connection.
+ */
 export function isUnprepared(error: unknown): boolean {
   const state = sqlState(error);
   return state === "26000" || state === "42P05";
@@ -164,8 +174,8 @@ function explain(error: unknown): Complaint {
     case "55P03": // lock_not_available
       return { kind: "transient", text };
     default:
-      // 21 cardinality violation: two users of one batch whom the column's collation takes for one; 22 data exception, 23
-      // integrity constraint violation
+      // 21 cardinality violation: two users of one batch whom the column's collation takes for one;
+      // 22 data exception, 23 integrity constraint violation
       return { kind: /^2[123]/.test(state) ? "row" : "away", text };
   }
 }

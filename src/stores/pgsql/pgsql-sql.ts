@@ -1,12 +1,13 @@
 import type { ServerStoreConfig } from "../../config/config.ts";
-import { assignments } from "../merge.ts";
+import { assignments } from "../table/assignments.ts";
 import type { Statement } from "../table/dialect.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
 
 /**
- * The SQL for a table. The server's clock is now(). Times have a zone until they meet the column: a mapped one of the type
- * `timestamp` holds the session's local time, as it does for every other program that uses the table (see {@link lastSeenValue}).
+ * The SQL for a table. The server's clock is now(). Times have a zone until they meet the column: a
+ * mapped one of the type `timestamp` holds the session's local time, as it does for every other
+ * program that uses the table (see {@link lastSeenValue}).
  */
 export function statements(config: ServerStoreConfig) {
   const table = identifier(config);
@@ -93,7 +94,10 @@ export function statements(config: ServerStoreConfig) {
     purge: (rows: number) =>
       `DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE ${expired} ` +
       `ORDER BY ${lastSeen} LIMIT ${String(Math.trunc(rows))})) AND ${expired}`,
-    /** A writer may hold what the purge wants while it wants what the purge holds: the purge gives way. */
+    /**
+     * A writer may hold what the purge wants while it wants what the purge holds: the purge gives
+     * way.
+     */
     giveWay: "SET LOCAL lock_timeout = '20ms'",
     optimize: `VACUUM ANALYZE ${table}`,
     clock: "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now",
@@ -113,7 +117,10 @@ interface Inserted {
   readonly value: string;
 }
 
-/** The column may have any type and collation: the first comparison may use an index, the second compares bytes. */
+/**
+ * The column may have any type and collation: the first comparison may use an index, the second
+ * compares bytes.
+ */
 function comparison({ column, bytes }: Condition, index: number): string {
   const value = `$${String(index + 1)}`;
   if (!bytes) return `${column} = ${value}`;
@@ -121,9 +128,9 @@ function comparison({ column, bytes }: Condition, index: number): string {
 }
 
 /**
- * Where summer time ends, an hour of local time occurs twice, and a column of the type `timestamp` cannot say which is meant: readers
- * take it for the second. A login in the first is therefore written an hour early. It does not count then, and none counts for an
- * hour too long.
+ * Where summer time ends, an hour of local time occurs twice, and a column of the type `timestamp`
+ * cannot say which is meant: readers take it for the second. A login in the first is therefore
+ * written an hour early. It does not count then, and none counts for an hour too long.
  */
 function lastSeenValue(config: ServerStoreConfig): string {
   const time = "login.last_seen";

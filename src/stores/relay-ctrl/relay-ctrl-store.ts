@@ -3,12 +3,19 @@ import type { Address } from "../../login/address.ts";
 import type { RelayCtrlStoreConfig } from "../../config/config.ts";
 import { hasCode, RowRefusedError, StoreAwayError, reasonOf } from "../../lib/errors.ts";
 import type { Login } from "../../login/login.ts";
-import { INSTALL_HINT } from "../complaint.ts";
 import { homeOf, makeHome, type Home } from "../home.ts";
 import { purgeInBatches } from "../table/purge-batches.ts";
 import { RelayCtrlDirectory, type Entry } from "./relay-ctrl-directory.ts";
 import { Clocks } from "../table/store-clock.ts";
-import type { Authorization, Count, Installed, PurgeOptions, Revocation, Store } from "../store.ts";
+import {
+  INSTALL_HINT,
+  type Authorization,
+  type Count,
+  type Installed,
+  type PurgeOptions,
+  type Revocation,
+  type Store,
+} from "../store.ts";
 
 /** A time that is further ahead than this has not happened. Milliseconds. */
 const AHEAD_MS = 60_000;

@@ -34,7 +34,8 @@ export class SqliteDialect implements Dialect<SqliteFile> {
         return await this.#inTurn(async () => work(await this.#open()));
       } catch (error) {
         if (isBusy(error) && performance.now() < end) {
-          // not in step with the other one; whoever does not need what is locked has its turn meanwhile
+          // not in step with the other one; whoever does not need what is locked has its turn
+          // meanwhile
           await sleep(Math.random() * 20);
           continue;
         }
@@ -67,14 +68,20 @@ export class SqliteDialect implements Dialect<SqliteFile> {
     );
   }
 
-  /** Does `work` when what was asked before is done: an installation's transaction may have nobody else's statement in it. */
+  /**
+   * Does `work` when what was asked before is done: an installation's transaction may have nobody
+   * else's statement in it.
+   */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
     return result;
   }
 
-  /** The first verb opens the file, and the next one again after something went wrong with it, or it was moved. */
+  /**
+   * The first verb opens the file, and the next one again after something went wrong with it, or it
+   * was moved.
+   */
   async #open(): Promise<SqliteFile> {
     const file = await this.#file;
     if (file?.isInPlace === false) {

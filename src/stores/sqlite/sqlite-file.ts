@@ -2,7 +2,7 @@ import { closeSync, existsSync, constants as flags, fchmodSync, openSync, statSy
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
-import { INSTALL_HINT } from "../complaint.ts";
+import { INSTALL_HINT } from "../store.ts";
 import {
   hasCode,
   PopbsmtpError,
@@ -13,10 +13,15 @@ import {
 import { whyNotForRoot } from "../../system/roots-way.ts";
 import type { Found, Link, Statement, Value } from "../table/dialect.ts";
 
-/** Milliseconds SQLite itself waits for another writer: it does so in the only thread there is, and everybody waits with it. */
+/**
+ * Milliseconds SQLite itself waits for another writer: it does so in the only thread there is, and
+ * everybody waits with it.
+ */
 const BUSY_MS = 5;
 
-/** A transaction begins as a writer's, since a reader may not become one after another has written. */
+/**
+ * A transaction begins as a writer's, since a reader may not become one after another has written.
+ */
 export const BEGIN = "BEGIN IMMEDIATE";
 
 /** An open database file. */
@@ -35,7 +40,10 @@ export class SqliteFile implements Link {
     this.#keeper = keeper;
   }
 
-  /** Opens a file that exists, which root does only in a directory of its own: SQLite follows links. Readers of it never wait for us, nor we for them (https://sqlite.org/wal.html). */
+  /**
+   * Opens a file that exists, which root does only in a directory of its own: SQLite follows links.
+   * Readers of it never wait for us, nor we for them (https://sqlite.org/wal.html).
+   */
   static async open(path: string): Promise<SqliteFile> {
     const refusal = whyNotForRoot(dirname(path), "store.path");
     if (refusal !== undefined) throw new StoreAwayError(refusal);
@@ -57,14 +65,18 @@ export class SqliteFile implements Link {
     }
   }
 
-  /** Whether it is still the one at its path. Who moves it away, or puts another there, means all who use it: Postfix has gone along. */
+  /**
+   * Whether it is still the one at its path. Who moves it away, or puts another there, means all
+   * who use it: Postfix has gone along.
+   */
   get isInPlace(): boolean {
     return this.#identity !== undefined && identity(this.#path) === this.#identity;
   }
 
   /**
-   * Closes the file, and leaves the files -wal and -shm where they are. The last connection that could delete them is the
-   * writer's, and it is not the last: the reader's is. Without them Postfix, which may not create them, could not read.
+   * Closes the file, and leaves the files -wal and -shm where they are. The last connection that
+   * could delete them is the writer's, and it is not the last: the reader's is. Without them
+   * Postfix, which may not create them, could not read.
    */
   close(): void {
     this.#writer.close();
@@ -84,8 +96,9 @@ export class SqliteFile implements Link {
   }
 
   /**
-   * Executes statements as one transaction, and says how many rows the last one has changed. Nothing else in this process goes on
-   * meanwhile: another handle that met it would have to wait for a timer.
+   * Executes statements as one transaction, and says how many rows the last one has changed.
+   * Nothing else in this process goes on meanwhile: another handle that met it would have to wait
+   * for a timer.
    */
   async together(statements: readonly Statement[]): Promise<number> {
     this.#execute(BEGIN);
@@ -112,8 +125,9 @@ export class SqliteFile implements Link {
 }
 
 /**
- * Creates the database's file, empty, where it is missing. SQLite gives the files -wal and -shm its mode; their group, as this
- * file's, is that of the directory where that hands it down, else this process's.
+ * Creates the database's file, empty, where it is missing. SQLite gives the files -wal and -shm its
+ * mode; their group, as this file's, is that of the directory where that hands it down, else this
+ * process's.
  */
 export function createDatabaseFile(path: string): void {
   let file;

@@ -51,7 +51,10 @@ export class SqliteSchema implements Schema<SqliteFile> {
     await file.script(`DROP TABLE ${old}`);
   }
 
-  /** The user column's collation, where a key of an administrator's own table has one that ignores something. */
+  /**
+   * The user column's collation, where a key of an administrator's own table has one that ignores
+   * something.
+   */
   async caveats(file: SqliteFile): Promise<readonly Caveat[]> {
     const config = this.#config;
     const { user } = config.columns;

@@ -1,7 +1,7 @@
 import type { SqliteStoreConfig } from "../../config/config.ts";
 import type { Time } from "../../lib/clock.ts";
 import { utcText, type Row, type SpelledRow } from "../table/rows.ts";
-import { assignments } from "../merge.ts";
+import { assignments } from "../table/assignments.ts";
 import type { Recorded, Statement } from "../table/dialect.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
@@ -9,7 +9,9 @@ import { identifier, quoter } from "../table/table-schema.ts";
 /** A modifier: so many seconds ago. */
 const AGO = "'-' || ? || ' seconds'";
 
-/** The SQL for a table, and what goes into it. Times are text in UTC, so they compare as they sort. */
+/**
+ * The SQL for a table, and what goes into it. Times are text in UTC, so they compare as they sort.
+ */
 export function statements(config: SqliteStoreConfig) {
   const table = identifier(config);
   const quote = quoter(config);
@@ -91,7 +93,10 @@ export function statements(config: SqliteStoreConfig) {
   }
 }
 
-/** The column may have any collation: the first comparison may use an index, the second compares bytes. */
+/**
+ * The column may have any collation: the first comparison may use an index, the second compares
+ * bytes.
+ */
 function comparison({ column, bytes }: Condition, index: number): string {
   const value = `?${String(index + 1)}`;
   return bytes

@@ -2,10 +2,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerStoreConfig } from "../../config/config.ts";
 import { noAnswerWithin, withDeadline } from "../../lib/deadline.ts";
 import { PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../../lib/errors.ts";
-import { type Complaint } from "../complaint.ts";
+import type { Driver } from "./driver.ts";
 import { Hosts, placeOfHost } from "./hosts.ts";
 
-/** How long a host may take to accept a connection. Milliseconds; where there is another host, {@link CONNECT_ONE_MS}. */
+/**
+ * How long a host may take to accept a connection. Milliseconds; where there is another host,
+ * {@link CONNECT_ONE_MS}.
+ */
 const CONNECT_MS = 3_000;
 
 /** The same for each of several hosts: the next one may be up. Milliseconds. */
@@ -14,47 +17,11 @@ const CONNECT_ONE_MS = 1_000;
 /** How long a verb may take, in milliseconds. */
 const VERB_MS = 5_000;
 
-/** Work on whole tables (an index, VACUUM) may take this long. Milliseconds. */
-export const MAINTENANCE_MS = 3_600_000;
-
-/** A server waits for a lock at most this long: less than a verb may take. Milliseconds. */
-export const LOCK_MS = 4_000;
-
-/** TCP keepalive: a firewall that forgets idle connections sees traffic this often. Milliseconds. */
-export const KEEPALIVE_MS = 60_000;
-
 /** A statement that has taken this long is asked after, on another connection. Milliseconds. */
 const SUSPECT_MS = 500;
 
 /** The longest pause before a verb that met another writer is tried again. Milliseconds. */
 const LONGEST_PAUSE_MS = 1_000;
-
-/** What differs between the client libraries of two servers. */
-export interface Driver<Link> {
-  /**
-   * Connects to one host. Calls `lost` when the connection breaks later.
-   *
-   * @param timeout milliseconds
-   */
-  connect(host: string, timeout: number, lost: () => void): Promise<Link>;
-  /** Why the server at the other end takes no writes; undefined where it does. */
-  readOnly(link: Link): Promise<string | undefined>;
-  /**
-   * Tells servers apart: the same for two ways to one server, and for the nodes of a cluster that all take writes;
-   * undefined where the server does not say.
-   */
-  identity(link: Link): Promise<string | undefined>;
-  /** Whether the server is working on a statement of `other`'s, another connection to it. */
-  isWorking(link: Link, other: Link): Promise<boolean>;
-  /** Makes the server give up the statement of `other`'s. */
-  cancel(link: Link, other: Link): Promise<void>;
-  /** Ends a connection in an orderly way. */
-  end(link: Link): Promise<void>;
-  /** Ends a connection at once, whatever state it is in. */
-  destroy(link: Link): void;
-  /** Says what an error means. */
-  explain(error: unknown): Complaint;
-}
 
 interface Connected<Link> {
   readonly link: Link;
@@ -79,7 +46,8 @@ class GivenUp extends Error {
 }
 
 /**
- * A connection to the one of several hosts that takes writes (libpq's target_session_attrs=read-write).
+ * A connection to the one of several hosts that takes writes (libpq's
+ * target_session_attrs=read-write).
  *
  * It is made by the first verb that needs it, and again by the next one after anything went wrong
  * with it. Verbs take turns on it, so that a transaction is never mixed with something else. Every
@@ -163,8 +131,8 @@ export class Connection<Link> {
 
   /**
    * Does `work` within its time. Where that takes long, the server is asked on another connection
-   * whether it is at work on it, and is told to stop in the end: a statement that is merely abandoned
-   * would go on waiting there, and keep its connection.
+   * whether it is at work on it, and is told to stop in the end: a statement that is merely
+   * abandoned would go on waiting there, and keep its connection.
    */
   async #supervised<T>(
     { link, host }: Connected<Link>,
@@ -194,7 +162,9 @@ export class Connection<Link> {
     }
   }
 
-  /** Why a verb that takes long had better be given up; undefined where the server is at work on it. */
+  /**
+   * Why a verb that takes long had better be given up; undefined where the server is at work on it.
+   */
   async #inspect(host: string, link: Link, verb: Verb): Promise<GivenUp | undefined> {
     try {
       const isIdle = await this.#beside(host, async (other) => {
@@ -338,9 +308,4 @@ interface Verb {
 /** The connection is gone, and a fresh one may do better. */
 class Moved extends Error {
   override name = "Moved";
-}
-
-/** The explanation of an error that has nothing to do with this server's own error codes. */
-export function unknownTrouble(error: unknown): Complaint {
-  return { kind: "lost", text: reasonOf(error) };
 }

@@ -1,4 +1,7 @@
-/** What a database has to say for itself: the table store (table-store.ts) is written once over this. */
+/**
+ * What a database has to say for itself: the table store (table-store.ts) is written once over
+ * this.
+ */
 import type { Condition } from "./revocation-table.ts";
 import type { SpelledRow } from "./rows.ts";
 import type { Caveat } from "../store.ts";
@@ -26,8 +29,9 @@ export interface Statement {
 }
 
 /**
- * The SQL for a table. What is selected is called address, user, service, first_seen, last_seen and logins; a time is a Date, or a
- * number of milliseconds since 1970. Ages and lifetimes are given in seconds.
+ * The SQL for a table. What is selected is called address, user, service, first_seen, last_seen and
+ * logins; a time is a Date, or a number of milliseconds since 1970. Ages and lifetimes are given in
+ * seconds.
  */
 export interface Statements {
   /** The live authorization with the latest last_seen. Takes an address and the lifetime. */
@@ -39,7 +43,9 @@ export interface Statements {
   readonly count: string;
   /** Deletes the rows of which all this is true. */
   revoke(conditions: readonly Condition[]): Statement;
-  /** Deletes at most so many rows that were last seen that long ago, oldest first. Takes the age. */
+  /**
+   * Deletes at most so many rows that were last seen that long ago, oldest first. Takes the age.
+   */
   purge(rows: number): string;
   /** Forgets revocations recorded that long ago. Takes the age. */
   readonly purgeRevocations: string;
@@ -57,9 +63,14 @@ export interface Schema<L extends Link> {
   create?(): Promise<void>;
   /** Does `work` while nobody else installs; as one transaction, where the database can. */
   alone<T>(link: L, work: () => Promise<T>): Promise<T>;
-  /** The names of the columns of the table whose name ends so; none where there is no such table. */
+  /**
+   * The names of the columns of the table whose name ends so; none where there is no such table.
+   */
   columns(link: L, suffix: string): Promise<readonly string[]>;
-  /** Makes the Dovecot wiki's table, an address and a time, version 1's, and keeps its rows. Leaves any other as it is. */
+  /**
+   * Makes the Dovecot wiki's table, an address and a time, version 1's, and keeps its rows. Leaves
+   * any other as it is.
+   */
   convert(link: L): Promise<void>;
   /** What an administrator's own table costs. */
   caveats(link: L): Promise<readonly Caveat[]>;
@@ -76,7 +87,8 @@ export interface Dialect<L extends Link> {
   readonly schema: Schema<L>;
 
   /**
-   * Does `work` alone on a connection, and again where it met another writer or the connection was lost.
+   * Does `work` alone on a connection, and again where it met another writer or the connection was
+   * lost.
    *
    * @param limit milliseconds after which it is given up. Default: what a login can wait
    * @throws RowRefusedError, StoreAwayError
@@ -96,7 +108,8 @@ export interface Dialect<L extends Link> {
   isMissing(error: unknown, suffix: string): boolean;
 
   /**
-   * Records a revocation and does the deletion, so that no writer at work undoes it. Says how many rows were deleted.
+   * Records a revocation and does the deletion, so that no writer at work undoes it. Says how many
+   * rows were deleted.
    */
   record(revocation: Recorded, deletion: Statement): Promise<number>;
 
@@ -120,7 +133,8 @@ export async function transaction<T>(
     await link.run("COMMIT");
     return result;
   } catch (error) {
-    // where the connection is what failed, this fails too, and the first error is the one that counts
+    // where the connection is what failed, this fails too, and the first error is the one that
+    // counts
     await link.run("ROLLBACK").catch(() => {});
     throw error;
   }

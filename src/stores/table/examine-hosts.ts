@@ -1,7 +1,7 @@
 /** Each of the hosts of a database, asked in its turn, for `doctor`. */
 import type { ServerStoreConfig } from "../../config/config.ts";
 import { withDeadline } from "../../lib/deadline.ts";
-import type { Driver } from "./connection.ts";
+import type { Driver } from "./driver.ts";
 import { placeOfHost } from "./hosts.ts";
 
 /** How long a host may take to accept a connection, and again to answer. Milliseconds. */
@@ -21,7 +21,10 @@ export interface HostReport {
    * - away: it cannot be reached
    */
   readonly standing: "writable" | "read-only" | "refused" | "away";
-  /** The same for two ways to one server, and for the nodes of a cluster; undefined where it is not known. */
+  /**
+   * The same for two ways to one server, and for the nodes of a cluster; undefined where it is not
+   * known.
+   */
   readonly identity: string | undefined;
 }
 

@@ -24,7 +24,10 @@ export interface HostChange {
   readonly host: string;
   /** The one before; undefined at first. */
   readonly from: string | undefined;
-  /** Why that one is in use no more; at first, why others were passed over. Undefined: there is nothing to say. */
+  /**
+   * Why that one is in use no more; at first, why others were passed over. Undefined: there is
+   * nothing to say.
+   */
   readonly reason: string | undefined;
 }
 
@@ -99,7 +102,10 @@ export class Hosts {
     for (const tell of this.#followers) tell(change);
   }
 
-  /** Goes on with the host that `before`, the same hosts as another configuration has them, was using. */
+  /**
+   * Goes on with the host that `before`, the same hosts as another configuration has them, was
+   * using.
+   */
   goOnWith(before: Hosts): void {
     const host = before.#last;
     if (host === undefined || !this.#config.hosts.includes(host)) return;

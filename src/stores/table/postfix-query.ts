@@ -2,11 +2,11 @@ import type { TableStoreConfig } from "../../config/config.ts";
 import { identifier, quoter } from "./table-schema.ts";
 
 /**
- * The query for Postfix's map file (pgsql_table(5), mysql_table(5), sqlite_table(5)): the one row "OK" where the address is
- * live, by the store's clock, whether or not a purge ran.
+ * The query for Postfix's map file (pgsql_table(5), mysql_table(5), sqlite_table(5)): the one row
+ * "OK" where the address is live, by the store's clock, whether or not a purge ran.
  *
- * Postfix asks for host names too, and for parts of addresses. Compared as text they are simply not there; a cast would be an
- * error, and a 451 for everybody.
+ * Postfix asks for host names too, and for parts of addresses. Compared as text they are simply not
+ * there; a cast would be an error, and a 451 for everybody.
  *
  * @param lifetime in milliseconds
  */

@@ -1,7 +1,7 @@
 /**
- * What a revocation does in a table of popbsmtp's own: it deletes the authorizations, and is recorded beside them, in
- * `<table>_revocations`. Every writer skips logins made before a recorded revocation, so that none that waited in a spool, a drain,
- * a daemon or on another host undoes it.
+ * What a revocation does in a table of popbsmtp's own: it deletes the authorizations, and is
+ * recorded beside them, in `<table>_revocations`. Every writer skips logins made before a recorded
+ * revocation, so that none that waited in a spool, a drain, a daemon or on another host undoes it.
  */
 import type { TableStoreConfig } from "../../config/config.ts";
 import { UsageError } from "../../lib/errors.ts";
@@ -13,7 +13,10 @@ export interface Condition {
   /** In the driver's quotes. */
   readonly column: string;
   readonly value: string;
-  /** Whether to compare bytes, whatever the column's collation: so are users. Addresses are compared as a lookup compares them. */
+  /**
+   * Whether to compare bytes, whatever the column's collation: so are users. Addresses are compared
+   * as a lookup compares them.
+   */
   readonly bytes: boolean;
 }
 
@@ -44,8 +47,9 @@ export function revoked(config: TableStoreConfig, which: Revocation): readonly C
 const MISSING_MS = 5_000;
 
 /**
- * The table of revocations as writers use it. A store that was not upgraded yet, or whose writer was not granted the table, goes on
- * taking logins: then revocations cannot be recorded there either, or `doctor` says what to grant.
+ * The table of revocations as writers use it. A store that was not upgraded yet, or whose writer
+ * was not granted the table, goes on taking logins: then revocations cannot be recorded there
+ * either, or `doctor` says what to grant.
  */
 export class RevocationTable {
   readonly #isMissing: (error: unknown) => boolean;

@@ -4,7 +4,10 @@ import type { Authorization, Count } from "../store.ts";
 import type { Found } from "./dialect.ts";
 import type { Clocks } from "./store-clock.ts";
 
-/** What a batch says about one authorization. Times are this host's, in milliseconds since 1970 (see {@link Login}). */
+/**
+ * What a batch says about one authorization. Times are this host's, in milliseconds since 1970 (see
+ * {@link Login}).
+ */
 export interface Row {
   readonly address: Address;
   readonly user: string;
@@ -17,13 +20,14 @@ export interface Row {
 /**
  * One row for each address and user; where the table has no user column, for each address.
  *
- * They come in the same order everywhere, that of their bytes, so that writers which meet wait for each other and never
- * deadlock.
+ * They come in the same order everywhere, that of their bytes, so that writers which meet wait for
+ * each other and never deadlock.
  */
 export function mergeLogins(batch: readonly Login[], perUser: boolean): readonly Row[] {
   const rows = new Map<string, Row>();
   for (const login of batch) {
-    // half a surrogate pair has no UTF-8; two that differ in nothing else would be the same row in one statement
+    // half a surrogate pair has no UTF-8; two that differ in nothing else would be the same row in
+    // one statement
     const user = perUser ? login.user.toWellFormed() : "";
     const key = `${login.address}\0${user}`;
     rows.set(key, merged(rows.get(key), { ...login, user }));
@@ -71,7 +75,10 @@ export function utcText(time: number): string {
   return date.toISOString().replace("T", " ").replace("Z", rest);
 }
 
-/** What rows say, by this host's clock. A mapped table's row that is not about an address, or has no time, says nothing. */
+/**
+ * What rows say, by this host's clock. A mapped table's row that is not about an address, or has no
+ * time, says nothing.
+ */
 export function authorizations(rows: readonly Found[], clocks: Clocks): readonly Authorization[] {
   return rows.flatMap((row) => {
     const address = parseAddress(textOf(row["address"]) ?? "");

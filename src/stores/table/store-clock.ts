@@ -1,9 +1,10 @@
 /**
  * What time it is for a store, without asking it at each login and lookup.
  *
- * Callers know this host's clock only; a store's rows have the store's. A login's time is put into the store's terms before it is
- * sent. The server itself could do that in the statement, but where it hangs, or the network does, the statement arrives late, and
- * would take the delay for a difference between the clocks.
+ * Callers know this host's clock only; a store's rows have the store's. A login's time is put into
+ * the store's terms before it is sent. The server itself could do that in the statement, but where
+ * it hangs, or the network does, the statement arrives late, and would take the delay for a
+ * difference between the clocks.
  */
 import {
   monotonicClock,
@@ -16,10 +17,15 @@ import {
 /** How long an answer of the server's is built upon. Milliseconds. */
 const READING_MS = 60_000;
 
-/** Where this host's clock has been set, or has slept, by more than this, the server is asked again. Milliseconds. */
+/**
+ * Where this host's clock has been set, or has slept, by more than this, the server is asked again.
+ * Milliseconds.
+ */
 const STEP_MS = 1_000;
 
-/** Clocks that differ by no more agree: times are then written and read as they are. Milliseconds. */
+/**
+ * Clocks that differ by no more agree: times are then written and read as they are. Milliseconds.
+ */
 export const AGREE_MS = 2_000;
 
 /** A connection's server's clock at a moment. Milliseconds. */
@@ -56,8 +62,8 @@ export class StoreClock<Link> {
   }
 
   /**
-   * How this host's times and the store's relate. Asks the server once a minute, and again after a reconnect or after this host's
-   * clock was set.
+   * How this host's times and the store's relate. Asks the server once a minute, and again after a
+   * reconnect or after this host's clock was set.
    *
    * @param now what this host's clock says. Default: what it says now
    * @throws what `ask` does
@@ -75,7 +81,10 @@ export class StoreClock<Link> {
   }
 }
 
-/** This host's clock and a store's at one moment. The store's times are in milliseconds since 1970, too. */
+/**
+ * This host's clock and a store's at one moment. The store's times are in milliseconds since 1970,
+ * too.
+ */
 export class Clocks {
   readonly #now: Time;
   readonly #storeNow: number;
@@ -94,15 +103,19 @@ export class Clocks {
   }
 
   /**
-   * What to write for a time of this host's: the time as it is where the clocks agree, so that a login that comes twice has the same
-   * time twice; otherwise the store's now less the time's age. The future is now.
+   * What to write for a time of this host's: the time as it is where the clocks agree, so that a
+   * login that comes twice has the same time twice; otherwise the store's now less the time's age.
+   * The future is now.
    */
   written(time: Time): number {
     const exact = this.#exact(time);
     return this.#agrees(exact - time) ? time : exact;
   }
 
-  /** The store's now less the time's age, and less what that may be off by: what a revocation is compared with. */
+  /**
+   * The store's now less the time's age, and less what that may be off by: what a revocation is
+   * compared with.
+   */
   earliest(time: Time): number {
     return this.#exact(time) - this.#error;
   }

@@ -28,7 +28,10 @@ export async function installTable<L extends Link>(
   });
 }
 
-/** The installed version, 0 where a table is missing; undefined for a mapped table, which has to exist. */
+/**
+ * The installed version, 0 where a table is missing; undefined for a mapped table, which has to
+ * exist.
+ */
 export async function tableVersion<L extends Link>(
   link: L,
   config: TableStoreConfig,

@@ -7,8 +7,9 @@ import { SCHEMA_SQL } from "./schema-sql.ts";
 export const SCHEMA_VERSION = SCHEMA_SQL.pgsql.versions.length;
 
 /**
- * What `popbsmtp schema print` prints: the files of sql/ for this driver, in order, with the configured table's name;
- * psql, mariadb or sqlite3 take it as it is. For a mapped table, a comment that there is nothing to install.
+ * What `popbsmtp schema print` prints: the files of sql/ for this driver, in order, with the
+ * configured table's name; psql, mariadb or sqlite3 take it as it is. For a mapped table, a comment
+ * that there is nothing to install.
  */
 export function schemaText(config: TableStoreConfig): string {
   if (config.mapped) {
@@ -18,8 +19,8 @@ export function schemaText(config: TableStoreConfig): string {
 }
 
 /**
- * The SQL that creates the writer's, the purger's and the reader's accounts and says what each may do, with the
- * configured table's name. For SQLite, a comment on file modes.
+ * The SQL that creates the writer's, the purger's and the reader's accounts and says what each may
+ * do, with the configured table's name. For SQLite, a comment on file modes.
  */
 export function rolesText(config: TableStoreConfig): string {
   return renamed(SCHEMA_SQL[config.driver].roles, config);
@@ -35,7 +36,10 @@ export function upgrades(
     .filter(({ version }) => version > installed);
 }
 
-/** The version to upgrade from: the installed one, or the one before its table of revocations where that has been lost. */
+/**
+ * The version to upgrade from: the installed one, or the one before its table of revocations where
+ * that has been lost.
+ */
 export function repairFrom(installed: number, hasRevocations: boolean): number {
   return hasRevocations || installed > SCHEMA_VERSION ? installed : Math.min(installed, 2);
 }
@@ -49,7 +53,10 @@ export function refuseNewer(name: string, installed: number): void {
   );
 }
 
-/** The configured table's name, or that of a thing that belongs to it ("popbsmtp_schema"), as the driver's SQL spells it. */
+/**
+ * The configured table's name, or that of a thing that belongs to it ("popbsmtp_schema"), as the
+ * driver's SQL spells it.
+ */
 export function identifier(config: TableStoreConfig, suffix = ""): string {
   const quote = quoter(config);
   // only PostgreSQL's has a schema in front

@@ -13,8 +13,8 @@ import type {
   Revocation,
   Store,
 } from "../store.ts";
-import { MAINTENANCE_MS } from "./connection.ts";
 import type { Dialect, Link, Statement, Value } from "./dialect.ts";
+import { MAINTENANCE_MS } from "./driver.ts";
 import { purgeInBatches } from "./purge-batches.ts";
 import { revoked, RevocationTable } from "./revocation-table.ts";
 import { authorizations, count, mergeLogins, spelled, timeOf } from "./rows.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RowRefusedError, StoreAwayError } from "../../../../src/lib/errors.ts";
-import type { Complaint } from "../../../../src/stores/complaint.ts";
-import { Connection, type Driver } from "../../../../src/stores/table/connection.ts";
+import { Connection } from "../../../../src/stores/table/connection.ts";
+import type { Complaint, Driver } from "../../../../src/stores/table/driver.ts";
 import { serverConfigWith } from "./server-config.ts";
 
 interface Link {

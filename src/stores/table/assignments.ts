@@ -1,7 +1,7 @@
-import type { Columns } from "../config/config.ts";
+import type { Columns } from "../../config/config.ts";
 
 /** How a database spells what {@link assignments} needs. */
-export interface Dialect {
+export interface Spelling {
   readonly quote: (name: string) => string;
   /** A column of the row that is there; takes the quoted name. */
   readonly old: (name: string) => string;
@@ -12,20 +12,22 @@ export interface Dialect {
   /** The time in a minute, by the store's clock. */
   readonly inAMinute: string;
   /**
-   * Whether the table's key may take two users for one ("bob" and "Bob" in an administrator's own table). The row then names the one
-   * who logged in last, so that a revocation ends what that login has begun, and nothing else.
+   * Whether the table's key may take two users for one ("bob" and "Bob" in an administrator's own
+   * table). The row then names the one who logged in last, so that a revocation ends what that
+   * login has begun, and nothing else.
    */
   readonly isLoose: boolean;
 }
 
 /**
- * What an upsert sets where the row is there already. last_seen is set last: MySQL assigns from left to right, and the others
- * compare with the old one.
+ * What an upsert sets where the row is there already. last_seen is set last: MySQL assigns from
+ * left to right, and the others compare with the old one.
  *
- * A last_seen that lies in the future has not happened: the table was once written in local time. It is replaced.
+ * A last_seen that lies in the future has not happened: the table was once written in local time.
+ * It is replaced.
  */
-export function assignments(columns: Columns, dialect: Dialect): string {
-  const { quote, old, given, greatest, least, inAMinute, isLoose } = dialect;
+export function assignments(columns: Columns, spelling: Spelling): string {
+  const { quote, old, given, greatest, least, inAMinute, isLoose } = spelling;
   const last = quote(columns.lastSeen);
   const future = `${old(last)} > ${inAMinute}`;
   const set: string[] = [];
