@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerStoreConfig } from "../../config/config.ts";
 import { noAnswerWithin, withDeadline } from "../../lib/deadline.ts";
-import { PopbsmtpError, RowRefusedError, StoreAwayError, reasonOf } from "../../lib/errors.ts";
+import { PopbsmtpError, RowRefusedError, StoreAwayError } from "../../lib/errors.ts";
 import type { Driver } from "./driver.ts";
 import { Hosts, placeOfHost } from "./hosts.ts";
 
