@@ -189,7 +189,8 @@ for (const driver of ["pgsql", "mysql"] as const) {
     it("is reached through its Unix socket", async () => {
       const store = open({ hosts: [server.socket] });
       await authorize(store);
-      assert.match(store.name, /^(?:pgsql|mysql) \/tmp\/.*\/mail$/);
+      assert.ok(store.name.includes(` ${server.socket}`), store.name);
+      assert.ok(store.name.endsWith("/mail"), store.name);
     });
 
     it("may refuse a row: the others can still be written, on the same connection", async () => {
