@@ -53,7 +53,8 @@ export async function startCourier({
   requireRoot("Courier");
   if (!existsSync(COURIER)) throw new Error("Courier is not there: run scripts/setup servers");
   await using stack = new AsyncDisposableStack();
-  const { path } = stack.use(temporaryDirectory({ mode: 0o755 }));
+  // not in /dev/shm: Courier gets a /dev of its own
+  const { path } = stack.use(temporaryDirectory({ mode: 0o755, parent: "/tmp" }));
   const login = { user: "bob@example.org", password: "secret" };
   const home = join(path, "home");
   for (const directory of [

@@ -12,6 +12,8 @@ export interface TemporaryDirectoryOptions {
   readonly owner?: Account | undefined;
   /** Default 0o700, as mkdtemp(3) makes it. */
   readonly mode?: number;
+  /** Where it is made. Default: $TEST_DIRECTORY or /tmp. */
+  readonly parent?: string;
 }
 
 /** Not TMPDIR: the directory contains Unix sockets, whose paths are limited to 107 bytes. */
@@ -21,7 +23,7 @@ const PARENT = process.env["TEST_DIRECTORY"] ?? "/tmp";
  * A new directory, removed with its contents at dispose, and also if the test process exits early.
  */
 export function temporaryDirectory(options: TemporaryDirectoryOptions = {}): TemporaryDirectory {
-  const path = mkdtempSync(`${PARENT}/pop-`);
+  const path = mkdtempSync(`${options.parent ?? PARENT}/pop-`);
   if (options.owner !== undefined) chownSync(path, options.owner.uid, options.owner.gid);
   if (options.mode !== undefined) chmodSync(path, options.mode);
   const exit = atExit(() => rmSync(path, removal));

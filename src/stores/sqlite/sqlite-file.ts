@@ -47,6 +47,7 @@ export class SqliteFile implements Link {
   static async open(path: string): Promise<SqliteFile> {
     const refusal = whyNotForRoot(dirname(path), "store.path");
     if (refusal !== undefined) throw new StoreAwayError(refusal);
+    refuseSpecialFiles(path);
     const { DatabaseSync } = await import("node:sqlite");
     const url = pathToFileURL(path);
     // not one that is empty, and belongs to whoever came first
@@ -142,6 +143,15 @@ export function createDatabaseFile(path: string): void {
     fchmodSync(file, 0o640);
   } finally {
     closeSync(file);
+  }
+}
+
+/** SQLite would wait for ever for somebody to write to a FIFO in the place of a file of its own. */
+function refuseSpecialFiles(path: string): void {
+  for (const end of ["", "-journal", "-wal", "-shm"]) {
+    const stats = statSync(`${path}${end}`, { throwIfNoEntry: false });
+    if (stats === undefined || stats.isFile()) continue;
+    throw new StoreAwayError(`store: sqlite ${path}: ${path}${end} is not a file; remove it`);
   }
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { renameSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { it } from "node:test";
@@ -77,4 +78,20 @@ it("a file that was put in the place of another is the one that is written to", 
   assert.equal(await there.store.lookup(there.address), undefined);
   await there.authorize();
   assert.ok((await there.store.lookup(there.address)) !== undefined);
+});
+
+it("a FIFO in the place of one of SQLite's files takes the store away, and nothing waits for it", async () => {
+  for (const end of ["", "-journal", "-wal", "-shm"]) {
+    await using there = await lockedFile();
+    there.other.exec("ROLLBACK");
+    await there.authorize();
+    await there.store.close();
+    rmSync(`${there.path}${end}`, { force: true });
+    spawnSync("mkfifo", [`${there.path}${end}`]);
+    await assert.rejects(there.authorize(), (error: unknown) => {
+      assert.ok(error instanceof StoreAwayError);
+      assert.match(error.message, /is not a file; remove it$/);
+      return true;
+    });
+  }
 });
