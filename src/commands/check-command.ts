@@ -49,7 +49,7 @@ interface Sources {
 }
 
 /** The store's row for an address, or why it is unknown. */
-type Found = { readonly row: Authorization | undefined } | { readonly error: Error };
+type StoreAnswer = { readonly row: Authorization | undefined } | { readonly error: Error };
 
 /**
  * Prints one line about an address, and returns whether it may relay.
@@ -87,7 +87,7 @@ export async function check(
   return mayRelay;
 }
 
-async function look(store: Pick<StoreGroup, "lookup">, address: Address): Promise<Found> {
+async function look(store: Pick<StoreGroup, "lookup">, address: Address): Promise<StoreAnswer> {
   try {
     return { row: await store.lookup(address) };
   } catch (error) {
@@ -96,17 +96,17 @@ async function look(store: Pick<StoreGroup, "lookup">, address: Address): Promis
   }
 }
 
-interface Verdict {
+interface RelayDecision {
   readonly mayRelay: boolean;
   readonly why: string;
 }
 
-function byStore(found: Found): Verdict {
+function byStore(found: StoreAnswer): RelayDecision {
   if ("error" in found) throw found.error;
   return { mayRelay: found.row !== undefined, why: "asked: the store" };
 }
 
-function byDaemon(said: DaemonAnswer, found: Found): Verdict {
+function byDaemon(said: DaemonAnswer, found: StoreAnswer): RelayDecision {
   const asked = "asked: popbsmtp serve";
   const isAway = "error" in found && found.error instanceof StoreAwayError;
   switch (said.answer) {

@@ -10,7 +10,7 @@ import { addressArgument, enter, openConfigured, type Context } from "./context.
 import { DocumentedCommand } from "./documented-command.ts";
 
 /** The answer for the launcher: OK, NO, or the reason why it is unknown. */
-type Verdict = string;
+type RelayAnswer = string;
 
 export function relayCommand(context: Context): Command {
   return new DocumentedCommand("relay")
@@ -41,7 +41,7 @@ If RELAYCLIENT is set already, nothing is looked up. If no answer comes in time,
     });
 }
 
-async function verdict(text: string, command: Command): Promise<Verdict> {
+async function verdict(text: string, command: Command): Promise<RelayAnswer> {
   try {
     const address = addressArgument(text);
     const config = await enter(command);
@@ -59,7 +59,7 @@ async function verdict(text: string, command: Command): Promise<Verdict> {
   }
 }
 
-async function askStore(config: Config, address: Address): Promise<Verdict> {
+async function askStore(config: Config, address: Address): Promise<RelayAnswer> {
   const store = await openConfigured(config, { hurry: true });
   try {
     return (await store.lookup(address)) === undefined ? "NO" : "OK";

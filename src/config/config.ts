@@ -49,7 +49,7 @@ interface TableConfig {
 }
 
 /** An account of a database server. */
-export interface Account {
+export interface DatabaseAccount {
   readonly user: string;
   readonly password: Secret | undefined;
 }
@@ -70,10 +70,10 @@ export interface ServerStoreConfig extends TableConfig {
   readonly port: number;
   readonly database: string;
   /** The account that writes; without `purger`, it also purges and revokes. */
-  readonly writer: Account;
-  readonly purger: Account | undefined;
+  readonly writer: DatabaseAccount;
+  readonly purger: DatabaseAccount | undefined;
   /** The account in the map file of `print postfix`. */
-  readonly reader: Account;
+  readonly reader: DatabaseAccount;
   readonly ssl: SslConfig | undefined;
 }
 

@@ -20,21 +20,21 @@ import { cannotListen, listening, OccupiedError } from "./sockets/listening.ts";
 import { readProblems } from "./problems.ts";
 import { rootsWayTo } from "../system/roots-way.ts";
 import { whyNotWritable } from "./spool-problems.ts";
-import { pathHolders, portHolders, processesWith, type Transport } from "./sockets/taken.ts";
+import { pathHolders, portHolders, processesWith, type SocketType } from "./sockets/taken.ts";
 
 /** Somewhere to listen, and what for. */
-export interface Place {
+export interface ListeningEndpoint {
   /** As [serve] calls it. */
   readonly key: string;
   readonly endpoint: Endpoint;
-  readonly transports: readonly Transport[];
+  readonly transports: readonly SocketType[];
 }
 
 /** Everywhere that [serve] says, Dovecot's or systemd's sockets apart. */
-export function placesOf({ serve }: Pick<Config, "serve">): readonly Place[] {
+export function placesOf({ serve }: Pick<Config, "serve">): readonly ListeningEndpoint[] {
   const { dict, imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = serve;
   const tcp = { dict, imap, pop3, policy, socketmap, metrics };
-  const place = (key: string, endpoint: Endpoint, ...transports: readonly Transport[]) => ({
+  const place = (key: string, endpoint: Endpoint, ...transports: readonly SocketType[]) => ({
     key,
     endpoint,
     transports,
@@ -109,7 +109,7 @@ function atWork(spool: string): {
 
 async function checkPort(
   endpoint: PortEndpoint,
-  transport: Transport,
+  transport: SocketType,
   daemon: number | undefined,
 ): Promise<void> {
   const where = endpointName(endpoint);

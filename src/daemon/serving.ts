@@ -28,7 +28,7 @@ const SOON_MS = 1_000;
 const LAST_WRITES_MS = 3_000;
 
 /** What works, and what does not. */
-interface Work {
+interface Running {
   readonly service: Service;
   readonly daemon: Daemon;
   readonly network: NetworkSources;
@@ -75,7 +75,7 @@ export async function serving(
 }
 
 /** Opens as root what only root can, and becomes the configured user. */
-async function begin(config: Config, flaws: readonly string[], service: Service): Promise<Work> {
+async function begin(config: Config, flaws: readonly string[], service: Service): Promise<Running> {
   const { listeners, handed, isHeld, log, open, now } = service;
   const { account, unknown } = accountFor(config, service);
   const { dict, imap, pop3 } = config.serve;
@@ -131,7 +131,7 @@ function accountFor(
 }
 
 /** From now on what comes in is answered, and first what has come. */
-function answer({ service, daemon, network, metrics }: Work): void {
+function answer({ service, daemon, network, metrics }: Running): void {
   const { listeners, version, now } = service;
   const metricsServer = createMetricsServer({
     render: async () =>
@@ -160,7 +160,7 @@ function answer({ service, daemon, network, metrics }: Work): void {
 }
 
 /** @param isSettled whether a daemon that this one replaces is to be gone by now */
-function report({ service, daemon, network, flaws }: Work, isSettled: boolean): void {
+function report({ service, daemon, network, flaws }: Running, isSettled: boolean): void {
   const { listeners, problems, systemd } = service;
   const found = [
     ...flaws,
@@ -174,7 +174,7 @@ function report({ service, daemon, network, flaws }: Work, isSettled: boolean): 
 }
 
 /** Whether what is wrong can be mended now, and only by a process that starts as root, as this one did. */
-function mustStartAgain({ service, network, unknownUser }: Work): boolean {
+function mustStartAgain({ service, network, unknownUser }: Running): boolean {
   const { listeners, isHeld, log } = service;
   if (!isHeld || isRoot()) return false;
   const reasons = [
@@ -187,7 +187,7 @@ function mustStartAgain({ service, network, unknownUser }: Work): boolean {
 }
 
 /** The new configuration is built and tried first; the old one stays where it does not work. */
-async function reload({ service, daemon, network }: Work): Promise<void> {
+async function reload({ service, daemon, network }: Running): Promise<void> {
   const { load, listeners, log, systemd } = service;
   systemd?.reloading();
   try {
@@ -205,7 +205,7 @@ async function reload({ service, daemon, network }: Work): Promise<void> {
   systemd?.ready("reloaded");
 }
 
-async function end({ service, daemon, network }: Work): Promise<void> {
+async function end({ service, daemon, network }: Running): Promise<void> {
   const { log, systemd, listeners } = service;
   const patience = daemon.deadline + LAST_ANSWERS_MS;
   log.info("stopping");

@@ -37,7 +37,7 @@ export interface BatchContext {
   readonly onRefused: (login: Login) => void;
 }
 
-interface Recorded {
+interface SpooledLogin {
   readonly entry: EntryName;
   readonly login: Login;
 }
@@ -52,7 +52,7 @@ export async function drainBatch(
   context: BatchContext,
   entries: readonly EntryName[],
 ): Promise<number> {
-  const batch: Recorded[] = [];
+  const batch: SpooledLogin[] = [];
   for await (const entry of inTurns(entries)) {
     const login = take(context, entry);
     if (login === undefined) continue;
@@ -99,7 +99,7 @@ export function isAhead({ time }: EntryName, now: number): boolean {
 /** Sets a login aside for good. */
 function refuse(
   { spool, report, onRefused }: BatchContext,
-  { entry, login }: Recorded,
+  { entry, login }: SpooledLogin,
   why: string,
 ): void {
   report(spool.setAside(entry.name, why));
@@ -110,7 +110,7 @@ function isAbandoned({ time, pid }: EntryName, now: number): boolean {
   return now - time > (isAlive(pid) ? INCOMPLETE_MS.alive : INCOMPLETE_MS.gone);
 }
 
-async function commit(context: BatchContext, batch: readonly Recorded[]): Promise<number> {
+async function commit(context: BatchContext, batch: readonly SpooledLogin[]): Promise<number> {
   if (batch.length === 0) return 0;
   const { spool, to, now, report, onCommitted } = context;
   const logins = batch.map(({ login }) => login);
@@ -142,7 +142,7 @@ async function commit(context: BatchContext, batch: readonly Recorded[]): Promis
 /** The store refuses one or more of these rows for good: finds out which, and commits the others. */
 async function commitApart(
   context: BatchContext,
-  batch: readonly Recorded[],
+  batch: readonly SpooledLogin[],
   error: RowRefusedError,
 ): Promise<number> {
   const [first] = batch;

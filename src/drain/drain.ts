@@ -126,7 +126,7 @@ export async function drainUntil(
 }
 
 /** A spool that this process has locked. */
-interface Work {
+interface LockedSpool {
   readonly lock: SpoolLock;
   /** {@link Spool.advertise} */
   readonly advertise: () => void;
@@ -136,7 +136,7 @@ async function atWork(
   channel: Channel,
   { kind = "drain" }: DrainOptions,
   signal: AbortSignal | undefined,
-  work: (work: Work) => Promise<Drained>,
+  work: (work: LockedSpool) => Promise<Drained>,
 ): Promise<Drained | undefined> {
   const spool = new Spool(channel.spool);
   // a daemon has asked a drain to leave, and waits until it has: else the next login would start another

@@ -30,12 +30,12 @@ export interface QuestionsOptions {
 export type Learn = (lastSeen: Time | undefined) => void;
 
 /** "unsupported": this store can never be queried. */
-export type Asked = "answered" | "away" | "unsupported";
+export type StoreReaction = "answered" | "away" | "unsupported";
 
 export class Questions {
   readonly #options: QuestionsOptions;
   /** The open questions, and whether each was answered in time. */
-  readonly #open = new Map<Address, Promise<Asked>>();
+  readonly #open = new Map<Address, Promise<StoreReaction>>();
   #failedAt: number | undefined;
 
   constructor(options: QuestionsOptions) {
@@ -47,13 +47,13 @@ export class Questions {
    * called (that of the first caller); "away" if the store does not answer within the deadline, or
    * has failed recently. A late answer is still learnt.
    */
-  ask(address: Address, learn: Learn): Promise<Asked> {
+  ask(address: Address, learn: Learn): Promise<StoreReaction> {
     const open = this.#open.get(address);
     if (open !== undefined) return open;
     if (!this.#mayAsk()) return Promise.resolve("away");
     const { deadline } = this.#options;
     const answer = this.#lastSeen(address)
-      .then<Asked, Asked>(
+      .then<StoreReaction, StoreReaction>(
         (lastSeen) => {
           this.#failedAt = undefined;
           learn(lastSeen);
@@ -62,7 +62,7 @@ export class Questions {
         (error: unknown) => this.#why(error),
       )
       .finally(() => this.#open.delete(address));
-    const asked = withDeadline<Asked, Asked>(answer, deadline, () => {
+    const asked = withDeadline<StoreReaction, StoreReaction>(answer, deadline, () => {
       this.#failed(`store: ${this.#options.store().name}: no answer within ${deadline} ms`);
       return "away";
     });
@@ -80,7 +80,7 @@ export class Questions {
     return true;
   }
 
-  #why(error: unknown): Asked {
+  #why(error: unknown): StoreReaction {
     if (error instanceof UnsupportedError) return "unsupported";
     // of several stores, those that work may be asked again
     if (error instanceof PartlyAwayError) this.#failedAt = undefined;

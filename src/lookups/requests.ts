@@ -17,7 +17,7 @@ export class MalformedRequest extends Error {
   override name = "MalformedRequest";
 }
 
-export interface Protocol<Request> {
+export interface LookupProtocol<Request> {
   /**
    * The requests that `chunk` completes. Keeps an incomplete one.
    *
@@ -35,7 +35,7 @@ export interface Protocol<Request> {
 /** Serves one connection until the client closes it. To end it earlier, destroy the socket. */
 export function serveRequests<Request>(
   socket: Socket,
-  protocol: Protocol<Request>,
+  protocol: LookupProtocol<Request>,
   { onMalformed }: Pick<LookupHooks, "onMalformed">,
 ): void {
   // Exim closes its side after the request, and waits for the answer
@@ -53,7 +53,7 @@ export function serveRequests<Request>(
  */
 class Conversation<Request> {
   readonly #socket: Socket;
-  readonly #protocol: Protocol<Request>;
+  readonly #protocol: LookupProtocol<Request>;
   readonly #onMalformed: (why: string) => void;
   /** Requests that have arrived and are not answered yet; undefined: none. */
   #requests: Iterator<Request> | undefined;
@@ -62,7 +62,11 @@ class Conversation<Request> {
   /** Whether the kernel has not accepted the last answer yet. */
   #isFull = false;
 
-  constructor(socket: Socket, protocol: Protocol<Request>, onMalformed: (why: string) => void) {
+  constructor(
+    socket: Socket,
+    protocol: LookupProtocol<Request>,
+    onMalformed: (why: string) => void,
+  ) {
     this.#socket = socket;
     this.#protocol = protocol;
     this.#onMalformed = onMalformed;

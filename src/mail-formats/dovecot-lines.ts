@@ -1,4 +1,4 @@
-import { found, splitOnce, TWO_WAYS, type Found, type ProgramFormat } from "./format.ts";
+import { found, splitOnce, TWO_WAYS, type LineReading, type ProgramFormat } from "./format.ts";
 
 /**
  * "Logged in" since 2.4. In a log of Dovecot's own, "Info: " precedes or follows the name of the
@@ -63,7 +63,7 @@ function serviceOf(program: string, process: string | undefined): string | undef
  * A login counts only if both copies of the name agree: a name that imitates the rest of the line
  * makes them differ.
  */
-function readProxied(text: string, program: string): Found {
+function readProxied(text: string, program: string): LineReading {
   const [, process, name, elements] = PROXIED.exec(text) ?? [];
   if (name === undefined || elements === undefined) return undefined;
   const service = serviceOf(program, process);
@@ -71,7 +71,7 @@ function readProxied(text: string, program: string): Found {
   return elements.startsWith(`user=<${name}>, `) ? readElements(elements, service) : TWO_WAYS;
 }
 
-function readElements(elements: string, service: string): Found {
+function readElements(elements: string, service: string): LineReading {
   const halves = splitOnce(elements, "rip=");
   if (halves === undefined) return elements.includes("rip=") ? TWO_WAYS : OWN_ELEMENTS;
   const [, user] = BEFORE.exec(halves[0]) ?? [];
@@ -82,7 +82,7 @@ function readElements(elements: string, service: string): Found {
   return found(address, user, service);
 }
 
-function readOld(elements: string, service: string): Found {
+function readOld(elements: string, service: string): LineReading {
   const [name = "", address = ""] = splitOnce(elements.slice(0, -1), " [") ?? [];
   return address === "" || elements.includes("rip=") ? TWO_WAYS : found(address, name, service);
 }

@@ -23,7 +23,7 @@ export interface FoundLogin {
  * A login; or the reason why a line that looks like a login is none; or undefined for any other
  * line.
  */
-export type Found = FoundLogin | string | undefined;
+export type LineReading = FoundLogin | string | undefined;
 
 /** RFC 3164 limits a syslog message to 1,024 bytes with its header, and some daemons cut there. */
 export const SYSLOG_CUT = 1_000;
@@ -44,14 +44,14 @@ export interface ProgramFormat {
    */
   readonly stripped?: RegExp;
   /** @param text the message, as Latin-1: one character for each byte */
-  readonly read: (text: string, program: string) => Found;
+  readonly read: (text: string, program: string) => LineReading;
 }
 
 /** The reason for rejecting a line in which several parts could be the address. */
 export const TWO_WAYS = "it can be read in two ways; somebody may have chosen a name to that end";
 
 /** The login that was read, if the address is valid. `user` is Latin-1. */
-export function found(address: string, user: string, service: string): Found {
+export function found(address: string, user: string, service: string): LineReading {
   const parsed = parseAddress(address);
   if (parsed === undefined) return "no address in it";
   return { address: parsed, user: cutUser(decodeText(Buffer.from(user, "latin1"))), service };

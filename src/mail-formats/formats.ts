@@ -3,7 +3,7 @@ import { UsageError } from "../lib/errors.ts";
 import { courier } from "./courier-lines.ts";
 import { cyrus } from "./cyrus-lines.ts";
 import { dovecot } from "./dovecot-lines.ts";
-import type { Found, ProgramFormat } from "./format.ts";
+import type { LineReading, ProgramFormat } from "./format.ts";
 import type { Pattern } from "./pattern.ts";
 import { qpopper } from "./qpopper-lines.ts";
 import { uw } from "./uw-lines.ts";
@@ -74,7 +74,7 @@ export class Formats {
    *
    * @param hasProcessId whether the line names the program with its process id
    */
-  read(text: string, program: string, hasProcessId: boolean): Found {
+  read(text: string, program: string, hasProcessId: boolean): LineReading {
     for (const format of this.#of(program).formats) {
       // imapd may be Courier's, Cyrus' or UW's
       if (format.hasProcessId === true && !hasProcessId) continue;

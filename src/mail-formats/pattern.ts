@@ -4,7 +4,7 @@ import { decodeText } from "../spool/entry.ts";
 import { cutUser } from "../login/login.ts";
 import { parseAddress } from "../login/address.ts";
 import { printable } from "../lib/terminal.ts";
-import type { Found } from "./format.ts";
+import type { LineReading } from "./format.ts";
 
 /** The groups of a pattern, such as `(?<address>...)`. Only the address is required. */
 const GROUPS = ["address", "user", "service", "time"];
@@ -21,7 +21,7 @@ const SERVICE_LENGTH = 32;
 /** The administrator's own format. */
 export interface Pattern {
   /** The login in a line. The expression may match anywhere in it. */
-  readonly read: (line: Buffer) => Found;
+  readonly read: (line: Buffer) => LineReading;
 }
 
 /**
@@ -59,7 +59,7 @@ function whatIsWrong(error: unknown): string {
     : `is no regular expression: ${reason}`;
 }
 
-function readWith(expression: RegExp, line: string): Found {
+function readWith(expression: RegExp, line: string): LineReading {
   const groups = expression.exec(line)?.groups;
   if (groups === undefined) return undefined;
   const address = parseAddress(groups["address"] ?? "");

@@ -9,7 +9,7 @@ import {
 } from "./message.ts";
 
 /** An RPC program. */
-export interface Program {
+export interface RpcProgram {
   readonly number: number;
   /** The lowest and the highest version; those between exist too. */
   readonly versions: readonly [number, number];
@@ -29,7 +29,7 @@ export interface Program {
  */
 export async function answerCall(
   message: Buffer,
-  program: Program,
+  program: RpcProgram,
   onMalformed: (why: string) => void,
 ): Promise<Buffer | undefined> {
   let call: ReturnType<typeof decodeCall>;

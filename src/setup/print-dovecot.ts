@@ -3,9 +3,9 @@ import { plainWords } from "../lib/plain-words.ts";
 import { CRON_PATH } from "./print-cron.ts";
 
 /** The names of Dovecot's services, and of popbsmtp's. */
-type Protocol = "imap" | "pop3";
+type MailProtocol = "imap" | "pop3";
 
-export const PROTOCOLS: readonly Protocol[] = ["imap", "pop3"];
+export const PROTOCOLS: readonly MailProtocol[] = ["imap", "pop3"];
 
 /**
  * For a program in Node. "0" and "unlimited" both mean no limit, but Dovecot 2.4 rejects the one,
@@ -76,7 +76,7 @@ export function dovecotSocketLines(serve: Pick<ServeConfig, "imap" | "pop3">): r
   ];
 }
 
-function mailService(name: Protocol, socket: string): readonly string[] {
+function mailService(name: MailProtocol, socket: string): readonly string[] {
   return [`service ${name} {`, `  executable = ${name} ${socket}`, "}"];
 }
 
@@ -96,7 +96,7 @@ export function dovecotWrapperLines(program: readonly string[], user: string): r
 }
 
 function wrapperService(
-  name: Protocol,
+  name: MailProtocol,
   program: readonly string[],
   user: string,
 ): readonly string[] {

@@ -117,7 +117,7 @@ export class WriterGroup {
    */
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
-    const attempts = new Map<Writer, Attempt>();
+    const attempts = new Map<Writer, WriterOutcome>();
     const isAway = (writer: Writer) => writer.health.away !== undefined;
     const isCommitted = (writer: Writer) => attempts.get(writer)?.isCommitted === true;
     const away = this.writers.filter(isAway);
@@ -152,13 +152,13 @@ export class WriterGroup {
 
   /** Adds to `attempts`. Returns when all have ended, or, where somebody waits, when one has committed and the others take long. */
   async #try(
-    attempts: Map<Writer, Attempt>,
+    attempts: Map<Writer, WriterOutcome>,
     writers: readonly Writer[],
     batch: readonly Login[],
     now: number,
   ): Promise<void> {
     const committing = writers.map(async (writer) => {
-      const attempt: Attempt = { isCommitted: false, error: undefined };
+      const attempt: WriterOutcome = { isCommitted: false, error: undefined };
       attempts.set(writer, attempt);
       try {
         await writer.authorize(batch, now);
@@ -191,7 +191,7 @@ export class WriterGroup {
   }
 }
 
-interface Attempt {
+interface WriterOutcome {
   isCommitted: boolean;
   error: Error | undefined;
 }
@@ -206,7 +206,7 @@ function refusalOr(errors: ReadonlyMap<Writer, Error>): Error {
  * No store has committed the batch: throws, so that it stays where it is; unless it is one login that some refuse for good, and the
  * others are away: it is for their spools then, since nobody else would ever have it.
  */
-function refuse(batch: readonly Login[], attempts: readonly Attempt[]): void {
+function refuse(batch: readonly Login[], attempts: readonly WriterOutcome[]): void {
   const errors = attempts.flatMap(({ error }) => error ?? []);
   const refusals = errors.filter((error) => error instanceof RowRefusedError);
   const [refusal] = refusals;

@@ -21,7 +21,7 @@ import { Writer, type OnStatement } from "./writer.ts";
 export { postfixQuery } from "../stores/table/postfix-query.ts";
 export { rolesText, schemaText, SCHEMA_VERSION } from "../stores/table/table-schema.ts";
 
-export interface OpenOptions {
+export interface OpenStoreOptions {
   /** How long after the last login mail may be relayed, in milliseconds. */
   readonly lifetime: number;
   /** Which of a database server's accounts to use. Default: the writer's. */
@@ -29,7 +29,7 @@ export interface OpenOptions {
 }
 
 /** How to open the configured stores. */
-export type OpenStoresOptions = Omit<OpenOptions, "lifetime"> & StoreGroupOptions;
+export type OpenStoresOptions = Omit<OpenStoreOptions, "lifetime"> & StoreGroupOptions;
 
 /** The configured stores, for what is asked and administered. */
 export function openStores(config: Config, options: OpenStoresOptions = {}): StoreGroup {
@@ -85,7 +85,7 @@ export function openWriters(
 export function openOne(
   config: Config,
   store: StoreConfig,
-  role: OpenOptions["role"],
+  role: OpenStoreOptions["role"],
 ): Store | OneWaySink {
   const options = { lifetime: config.lifetime, role };
   if (!isQueryable(store)) return openSink(store, options);
@@ -112,7 +112,7 @@ function isQueryable(config: StoreConfig): config is QueryableConfig {
 }
 
 /** A daemon on another host that takes logins, and cannot be queried. */
-export function openSink(config: OneWayConfig, { lifetime }: OpenOptions): OneWaySink {
+export function openSink(config: OneWayConfig, { lifetime }: OpenStoreOptions): OneWaySink {
   return config.driver === "drac"
     ? new DracStore(config, lifetime)
     : new RelayCtrlRemoteStore(config, lifetime);
@@ -123,7 +123,7 @@ export function openSink(config: OneWayConfig, { lifetime }: OpenOptions): OneWa
  */
 export function openStore(
   config: QueryableConfig,
-  { lifetime, role = "writer" }: OpenOptions,
+  { lifetime, role = "writer" }: OpenStoreOptions,
 ): Store {
   if (config.driver === "relay-ctrl") return new RelayCtrlStore(config, lifetime);
   if (config.driver === "sqlite") {

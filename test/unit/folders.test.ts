@@ -1,21 +1,31 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { describe, it } from "node:test";
 
 const SRC = join(import.meta.dirname, "../../src");
 
+function files(): readonly string[] {
+  return readdirSync(SRC, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name, parentPath }) => join(parentPath, name));
+}
+
+function repeated<T>(names: readonly T[]): readonly T[] {
+  return names.filter((name, at) => names.indexOf(name) !== at);
+}
+
 /** Which folders of src/ the files of each folder import from. The files of src/ itself only start the program. */
 function folders(): ReadonlyMap<string, ReadonlySet<string>> {
   const found = new Map<string, Set<string>>();
-  for (const entry of readdirSync(SRC, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile() || entry.parentPath === SRC) continue;
-    const folder = relative(SRC, entry.parentPath);
+  for (const file of files()) {
+    const folder = relative(SRC, dirname(file));
+    if (folder === "") continue;
     const imported = found.get(folder) ?? new Set();
     found.set(folder, imported);
-    const text = readFileSync(join(entry.parentPath, entry.name), "utf8");
+    const text = readFileSync(file, "utf8");
     for (const [, path = ""] of text.matchAll(/(?:from|import\()\s*"(\.[^"]+\.ts)"/g)) {
-      const target = relative(SRC, dirname(join(entry.parentPath, path)));
+      const target = relative(SRC, dirname(join(dirname(file), path)));
       if (target !== folder) imported.add(target);
     }
   }
@@ -35,13 +45,19 @@ describe("the folders of src/", () => {
   });
 
   it("have files whose names occur once", () => {
-    const names = readdirSync(SRC, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map(({ name }) => name);
-    assert.deepEqual(
-      names.filter((name, at) => names.indexOf(name) !== at),
-      [],
+    assert.deepEqual(repeated(files().map((path) => basename(path))), []);
+  });
+
+  it("have types whose names occur once", () => {
+    const declared = files().flatMap((path) =>
+      Array.from(
+        readFileSync(path, "utf8").matchAll(
+          /^(?:export )?(?:abstract )?(?:type|interface|class) (\w+)/gm,
+        ),
+        ([, name]) => name,
+      ),
     );
+    assert.deepEqual(repeated(declared), []);
   });
 });
 

@@ -28,7 +28,7 @@ export async function readMynetworks(): Promise<Network | string> {
  * pattern that matches decides.
  */
 export function parseMynetworks(value: string): Network | string {
-  const patterns: Pattern[] = [];
+  const patterns: NetworkPattern[] = [];
   try {
     for (const pattern of readPatterns(value, true, [])) patterns.push(pattern);
   } catch (error) {
@@ -40,7 +40,7 @@ export function parseMynetworks(value: string): Network | string {
   return { text: "Postfix's mynetworks", contains: trusts };
 }
 
-interface Pattern {
+interface NetworkPattern {
   readonly network: Network;
   /** False after an odd number of `!`: the network is not trusted. */
   readonly isTrusted: boolean;
@@ -56,7 +56,7 @@ function* readPatterns(
   text: string,
   isTrusted: boolean,
   files: readonly string[],
-): Generator<Pattern> {
+): Generator<NetworkPattern> {
   for (const word of text.split(/[\s,]+/)) {
     const [, marks = "", pattern = ""] = /^(!*)(.*)$/.exec(word) ?? [];
     const isItTrusted = marks.length % 2 === 0 ? isTrusted : !isTrusted;

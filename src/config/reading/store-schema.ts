@@ -1,6 +1,6 @@
 /** The section [store]. */
 import * as v from "valibot";
-import type { Account, Columns, Config, StoreConfig } from "../config.ts";
+import type { DatabaseAccount, Columns, Config, StoreConfig } from "../config.ts";
 import { placeOf } from "../place.ts";
 import { nearest, section } from "./section.ts";
 import { quote } from "./values.ts";
@@ -112,7 +112,7 @@ function toTable({
   return { table, columns: columns ?? OWN_COLUMNS, mapped: columns !== undefined };
 }
 
-function toAccount(input: AccountInput, defaultUser: string): Account {
+function toAccount(input: AccountInput, defaultUser: string): DatabaseAccount {
   return {
     user: input.user ?? defaultUser,
     password: input.password ?? input["password-file"],

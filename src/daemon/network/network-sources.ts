@@ -8,19 +8,19 @@ import type { Login } from "../../login/login.ts";
 import { isThisHost } from "../../sources/network/callers.ts";
 import { answerDrac } from "../../sources/network/drac-calls.ts";
 import { answerRelayCtrl } from "../../sources/network/relay-ctrl-reports.ts";
-import { Datagrams, type Answer } from "../sockets/datagrams.ts";
+import { Datagrams, type AnswerDatagram } from "../sockets/datagrams.ts";
 import { deniedOrOccupied } from "../sockets/endpoint.ts";
 import { DracListener } from "./drac-listener.ts";
 import type { HandedSocket } from "../sockets/roles.ts";
 import type { Log } from "../log/log.ts";
 import type { Metrics, Told } from "../metrics/metrics.ts";
 import { named } from "../sockets/missing.ts";
-import { SocketSet, type Member, type Place } from "../sockets/socket-set.ts";
+import { SocketSet, type Member, type SocketPlace } from "../sockets/socket-set.ts";
 import type { Clock } from "../../lib/clock.ts";
 
 /** How a source handles a request. */
 export interface SourceHooks {
-  readonly answer: Answer;
+  readonly answer: AnswerDatagram;
   readonly isAllowed: (sender: Address) => boolean;
   readonly onMalformed: (why: string) => void;
 }
@@ -55,7 +55,7 @@ export interface NetworkHooks {
   readonly metrics: Pick<Metrics, "malformed" | "denied">;
 }
 
-type SourcePlace = Place<Told, NetworkSource>;
+type SourcePlace = SocketPlace<Told, NetworkSource>;
 
 const KEY = { drac: "serve.drac", "relay-ctrl": "serve.relay-ctrl-udp" } as const;
 

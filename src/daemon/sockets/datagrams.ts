@@ -22,7 +22,7 @@ const DATAGRAM_BYTES = 1_024;
 const LEAST_BYTES = 512;
 
 /** The answer to a datagram; undefined: none. */
-export type Answer = (datagram: Buffer, sender: Address) => Promise<Buffer | undefined>;
+export type AnswerDatagram = (datagram: Buffer, sender: Address) => Promise<Buffer | undefined>;
 
 /** A port to be bound, or a socket that systemd has bound. */
 export type DatagramPlace = PortEndpoint | { readonly name: string; readonly fd: number };
@@ -32,7 +32,7 @@ export class Datagrams {
   readonly where: string;
   readonly #socket: Socket;
   readonly #onDropped: (why: string) => void;
-  #answer: Answer | undefined;
+  #answer: AnswerDatagram | undefined;
   /** Datagrams that arrived before {@link start}. */
   #early: (readonly [Buffer, RemoteInfo])[] = [];
   #came = 0;
@@ -79,7 +79,7 @@ export class Datagrams {
   }
 
   /** Answers datagrams from now on, waiting ones first. */
-  start(answer: Answer): void {
+  start(answer: AnswerDatagram): void {
     this.#answer = answer;
     for (const [datagram, sender] of this.#early) this.#receive(datagram, sender);
     this.#early = [];

@@ -5,7 +5,7 @@ import { endpointName, type Endpoint, type PortEndpoint } from "../../config/con
 import { EX, PopbsmtpError } from "../../lib/errors.ts";
 import { BACKLOG, listening, OccupiedError } from "./listening.ts";
 import { listenAtPath, type SocketFileOptions } from "./socket-file.ts";
-import { portHolders, type Transport } from "./taken.ts";
+import { portHolders, type SocketType } from "./taken.ts";
 
 /** How long to wait between two attempts at an occupied endpoint, in milliseconds. */
 const RETRY_MS = 50;
@@ -53,7 +53,7 @@ export async function patiently<T>(patience: number, attempt: () => Promise<T>):
 export function deniedOrOccupied(
   error: unknown,
   endpoint: PortEndpoint,
-  transport: Transport,
+  transport: SocketType,
 ): unknown {
   const denied = error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM;
   return denied && portHolders(endpoint, transport).length > 0

@@ -24,7 +24,7 @@ import { BACKLOG, listening } from "./listening.ts";
 import type { Log } from "../log/log.ts";
 import { named } from "./missing.ts";
 import { isLogin, roleOf, ROLES, type HandedSocket, type Role } from "./roles.ts";
-import { SocketSet, type Place } from "./socket-set.ts";
+import { SocketSet, type SocketPlace } from "./socket-set.ts";
 
 /**
  * How long a connection for lookups may be idle, in milliseconds: longer than an SMTP session
@@ -68,7 +68,7 @@ interface ListeningSocket {
   readonly close: () => void;
 }
 
-type ListeningPlace = Place<Role, ListeningSocket>;
+type ListeningPlace = SocketPlace<Role, ListeningSocket>;
 
 /** All listening sockets of the daemon. Connections wait until {@link Listeners.start}. */
 export class Listeners {

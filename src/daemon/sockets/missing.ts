@@ -4,7 +4,7 @@ import { isRoot } from "../../system/privileges.ts";
 import { OccupiedError } from "./listening.ts";
 import type { Log } from "../log/log.ts";
 
-interface Attempt<T> {
+interface Retry<T> {
   /** @param patience how long to wait while the endpoint is occupied, in milliseconds */
   readonly make: (patience: number) => Promise<T>;
   /** The reason for the last failure. */
@@ -17,7 +17,7 @@ interface Attempt<T> {
 /** By a name such as "policy=127.0.0.1:10040". */
 export class Missing<T> {
   readonly #log: Log;
-  readonly #attempts = new Map<string, Attempt<T>>();
+  readonly #attempts = new Map<string, Retry<T>>();
 
   constructor(log: Log) {
     this.#log = log;
@@ -41,7 +41,7 @@ export class Missing<T> {
   }
 
   /** Tries to create a socket; undefined if that failed, and the socket is missing. */
-  async attempt(name: string, make: Attempt<T>["make"], patience: number): Promise<T | undefined> {
+  async attempt(name: string, make: Retry<T>["make"], patience: number): Promise<T | undefined> {
     const last = this.#attempts.get(name);
     try {
       const made = await make(patience);

@@ -3,7 +3,7 @@ import type { Log } from "../log/log.ts";
 import { Missing } from "./missing.ts";
 
 /** A place to listen at. */
-export interface Place<Role, Opened> {
+export interface SocketPlace<Role, Opened> {
   readonly role: Role;
   /** Identifies the place among those of its role: "127.0.0.1:10040". */
   readonly at: string;
@@ -17,7 +17,7 @@ export interface Place<Role, Opened> {
 
 /** An open socket. */
 export interface Member<Role, Opened> extends Pick<
-  Place<Role, Opened>,
+  SocketPlace<Role, Opened>,
   "role" | "at" | "isHanded"
 > {
   readonly socket: Opened;
@@ -54,7 +54,7 @@ export class SocketSet<Role extends string, Opened extends Closable> {
   }
 
   /** Adds a socket that was handed over. It stays, and its role has only such sockets. */
-  async take(place: Pick<Place<Role, Opened>, "role" | "at" | "open">): Promise<void> {
+  async take(place: Pick<SocketPlace<Role, Opened>, "role" | "at" | "open">): Promise<void> {
     await this.open([{ ...place, isHanded: true, mayMiss: false }], 0);
   }
 
@@ -63,7 +63,7 @@ export class SocketSet<Role extends string, Opened extends Closable> {
    *
    * @throws the error of a socket that must not be missing; then none of them is open
    */
-  async open(places: readonly Place<Role, Opened>[], patience: number): Promise<void> {
+  async open(places: readonly SocketPlace<Role, Opened>[], patience: number): Promise<void> {
     const opened: Member<Role, Opened>[] = [];
     try {
       for (const place of this.#free(places)) {
@@ -96,7 +96,7 @@ export class SocketSet<Role extends string, Opened extends Closable> {
    * @throws the error of a new socket or of `agreed`; then nothing changes
    */
   async change(
-    places: readonly Place<Role, Opened>[],
+    places: readonly SocketPlace<Role, Opened>[],
     agreed: () => Promise<void>,
   ): Promise<Record<"opened" | "gone", readonly Member<Role, Opened>[]>> {
     const wanted = this.#free(places);
@@ -126,7 +126,7 @@ export class SocketSet<Role extends string, Opened extends Closable> {
     await closeAll(closed, patience);
   }
 
-  #free(places: readonly Place<Role, Opened>[]): readonly Place<Role, Opened>[] {
+  #free(places: readonly SocketPlace<Role, Opened>[]): readonly SocketPlace<Role, Opened>[] {
     const handed = this.#members.filter(({ isHanded }) => isHanded);
     return places.filter(
       ({ role, isHanded }) => isHanded || handed.every((member) => member.role !== role),
@@ -139,7 +139,7 @@ function nameOf({ role, at }: { readonly role: string; readonly at: string }): s
 }
 
 async function openAt<Role, Opened>(
-  { role, at, isHanded, open }: Place<Role, Opened>,
+  { role, at, isHanded, open }: SocketPlace<Role, Opened>,
   patience: number,
 ): Promise<Member<Role, Opened>> {
   return { role, at, isHanded, socket: await open(patience) };

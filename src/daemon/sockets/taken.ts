@@ -6,10 +6,10 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { addressFromBytes } from "../../login/address.ts";
 import type { PortEndpoint } from "../../config/config.ts";
 
-export type Transport = "tcp" | "udp";
+export type SocketType = "tcp" | "udp";
 
 /** TCP_LISTEN, and TCP_CLOSE, the state of a bound UDP socket: include/net/tcp_states.h. */
-const STATE: Readonly<Record<Transport, string>> = { tcp: "0A", udp: "07" };
+const STATE: Readonly<Record<SocketType, string>> = { tcp: "0A", udp: "07" };
 
 /** SO_ACCEPTCON marks a listening Unix socket: include/uapi/linux/net.h. */
 const ACCEPTS = 0x10000;
@@ -17,7 +17,10 @@ const ACCEPTS = 0x10000;
 const ANY = /^(?:0\.0\.0\.0|::)$/;
 
 /** The inodes of the sockets that occupy a port. */
-export function portHolders({ host, port }: PortEndpoint, transport: Transport): readonly string[] {
+export function portHolders(
+  { host, port }: PortEndpoint,
+  transport: SocketType,
+): readonly string[] {
   if (port === 0) return [];
   return [transport, `${transport}6`].flatMap((table) =>
     rows(table).flatMap(([, local = "", , state, , , , , , inode = ""]) => {

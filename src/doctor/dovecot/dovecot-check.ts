@@ -2,7 +2,13 @@
 import { findAccount, isRoot, type Account } from "../../system/privileges.ts";
 import { runProgram } from "../../system/run-program.ts";
 import { becoming, whyNotReadable } from "../findings/becoming.ts";
-import { findServe, isServeSocket, ownSocketFindings, serviceFindings } from "./dovecot-service.ts";
+import {
+  findServe,
+  isServeSocket,
+  ownSocketFindings,
+  serviceFindings,
+  type Setter,
+} from "./dovecot-service.ts";
 import {
   addressSpace,
   listenerOf,
@@ -153,9 +159,6 @@ function postLoginFindings(
   if (findings.length > 0) return findings;
   return [ok(`${protocol}: each login runs ${wrapper.program} (${service.name})`)];
 }
-
-/** The lines that change a setting of the service. */
-type Setter = (line: string) => readonly string[];
 
 /** The user of the wrapper: Dovecot's default for a service is root. */
 function userFindings(

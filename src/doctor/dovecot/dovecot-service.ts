@@ -96,8 +96,8 @@ export async function ownSocketFindings(
   return [await answers(socket, protocol, subject, "every login is refused", [remedy])];
 }
 
-/** The lines that change a setting of the service. */
-type Setter = (line: string) => readonly string[];
+/** Returns the configuration lines that set a setting of a service: `user = dovecot`. */
+export type Setter = (line: string) => readonly string[];
 
 function processFindings(
   root: Section,

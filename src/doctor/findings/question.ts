@@ -16,7 +16,7 @@ export const NO_ANSWER = noAnswerWithin(TIMEOUT_MS);
  * The answer up to the end of the connection, or why there was none: "ECONNREFUSED", {@link
  * NO_ANSWER}.
  */
-export type Asked = { readonly answer: string } | { readonly why: string };
+export type DaemonReply = { readonly answer: string } | { readonly why: string };
 
 /** The user to connect as: the kernel checks the mode of the socket. */
 export interface Client {
@@ -29,7 +29,11 @@ export interface Client {
  *
  * @param as default: the user of this process
  */
-export async function question(endpoint: Endpoint, text: string, as?: Client): Promise<Asked> {
+export async function question(
+  endpoint: Endpoint,
+  text: string,
+  as?: Client,
+): Promise<DaemonReply> {
   // connect() calls connect(2) for a Unix socket before it returns
   const open = () => connect(endpoint);
   const socket = as === undefined ? open() : becoming(as.user, as.account, open);
@@ -40,8 +44,8 @@ export async function question(endpoint: Endpoint, text: string, as?: Client): P
   }
 }
 
-function converse(socket: Socket, text: string): Promise<Asked> {
-  const { promise, resolve } = Promise.withResolvers<Asked>();
+function converse(socket: Socket, text: string): Promise<DaemonReply> {
+  const { promise, resolve } = Promise.withResolvers<DaemonReply>();
   let answer = "";
   socket.on("data", (chunk) => (answer += chunk.toString("latin1")));
   socket.on("error", (error) => resolve({ why: codeOf(error) ?? reasonOf(error) }));

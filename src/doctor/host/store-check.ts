@@ -65,7 +65,7 @@ async function oneWayFinding({ driver }: StoreConfig, sink: Store | OneWaySink):
   return ok(`${sink.name}: ${shown}`);
 }
 
-interface Stores {
+interface ReachedStore {
   readonly writer: Store;
   readonly purger: Store;
   readonly version: number;
@@ -74,7 +74,7 @@ interface Stores {
 function schemaFinding(
   config: Config,
   store: StoreConfig,
-  { writer, version }: Stores,
+  { writer, version }: ReachedStore,
   found: number | undefined,
 ): Finding {
   if (!hasTable(store)) return ok(`${writer.name}: reached`);
@@ -102,7 +102,7 @@ function schemaFinding(
  * 5737).
  */
 async function rights(
-  { writer, purger }: Stores,
+  { writer, purger }: ReachedStore,
   config: Config,
   store: StoreConfig,
   now: Time,

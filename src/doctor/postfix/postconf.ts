@@ -58,7 +58,7 @@ export interface Postfix {
 }
 
 /** A line of master.cf that starts smtpd. */
-export interface Entry {
+export interface SmtpdEntry {
   readonly service: string;
   readonly chrooted: boolean;
 }
@@ -98,7 +98,7 @@ export async function readPostfix(which: readonly string[]): Promise<Postfix | s
  * @param master the output of postconf -M: service, type, private, unprivileged, chroot, wakeup,
  * limit, command (master(5))
  */
-export function parseMaster(master: string): readonly Entry[] {
+export function parseMaster(master: string): readonly SmtpdEntry[] {
   return master.split("\n").flatMap((line) => {
     const [name = "", type = "", , , chroot, , , command] = line.split(/\s+/);
     return command === "smtpd" ? [{ service: `${name}/${type}`, chrooted: chroot === "y" }] : [];

@@ -15,7 +15,7 @@ import type { Subject } from "../findings/subject.ts";
 import { popbsmtp, shellWord } from "../findings/words.ts";
 
 /** The commands that put a lookup into the right place of a list, and remove another. */
-export type Writer = (
+export type RestrictionWriter = (
   list: string,
   access: Restriction,
   instead?: Restriction,
@@ -24,7 +24,7 @@ export type Writer = (
 /** The commands that set a list to these restrictions. */
 export type ListWriter = (list: string, restrictions: readonly Restriction[]) => readonly string[];
 
-export function writer(postfix: Postfix, smtpd: Smtpd): Writer {
+export function writer(postfix: Postfix, smtpd: Smtpd): RestrictionWriter {
   const write = listWriter(postfix, smtpd);
   return (name, access, instead) => {
     const others = smtpd.list(name).filter((each) => each !== instead);

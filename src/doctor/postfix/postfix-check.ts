@@ -16,16 +16,16 @@ import {
 } from "./postfix-lists.ts";
 import { lookupFindings, proxyFindings, readMap, storeOf, type SqlMap } from "./postfix-lookup.ts";
 import { runningFindings, staleFindings } from "./postfix-process.ts";
-import { isDaemons, readService, serviceFindings, type Service } from "./postfix-service.ts";
+import { isDaemons, readService, serviceFindings, type AskedService } from "./postfix-service.ts";
 import type { Restriction } from "./restrictions.ts";
 import type { Subject } from "../findings/subject.ts";
 import { shellWord } from "../findings/words.ts";
 
 /** A restriction through which Postfix asks popbsmtp. */
-interface Lookup {
+interface PostfixLookup {
   readonly restriction: Restriction;
   /** A database map and its store, or a service of the daemon. */
-  readonly asked: { readonly map: SqlMap; readonly store: TableStoreConfig } | Service;
+  readonly asked: { readonly map: SqlMap; readonly store: TableStoreConfig } | AskedService;
 }
 
 export async function postfixFindings(subject: Subject): Promise<readonly Finding[]> {
@@ -74,7 +74,7 @@ function listFindings(
   subject: Subject,
   postfix: Postfix,
   smtpd: Smtpd,
-  lookups: readonly Lookup[],
+  lookups: readonly PostfixLookup[],
 ): readonly Finding[] {
   const deciding = decidingList(smtpd);
   const write = writer(postfix, smtpd);
@@ -105,7 +105,7 @@ function listFindings(
 
 /** Whether the map or service exists, and gives the right answers. */
 async function askedFindings(
-  { asked }: Lookup,
+  { asked }: PostfixLookup,
   smtpd: Smtpd,
   subject: Subject,
   postfix: Postfix,
@@ -129,7 +129,7 @@ function silentFindings(
   subject: Subject,
   postfix: Postfix,
   smtpd: Smtpd,
-  elsewhere: readonly Lookup[],
+  elsewhere: readonly PostfixLookup[],
 ): readonly Finding[] {
   const write = writer(postfix, smtpd);
   const deciding = decidingList(smtpd);
@@ -179,7 +179,7 @@ function isLoopback(service: string): boolean {
   return /^(?:127\.|\[?::1\]?:|localhost:)/.test(service);
 }
 
-function lookupsOf(smtpd: Smtpd, config: Config): readonly Lookup[] {
+function lookupsOf(smtpd: Smtpd, config: Config): readonly PostfixLookup[] {
   return findLookups(smtpd, decidingList(smtpd), config);
 }
 
@@ -192,8 +192,8 @@ function asksAnywhere(smtpd: Smtpd, config: Config): boolean {
  * The restrictions that ask popbsmtp: maps whose query reads the store's table, and the daemon's
  * services.
  */
-function findLookups(smtpd: Smtpd, list: string, config: Config): readonly Lookup[] {
-  return smtpd.list(list).flatMap((restriction): readonly Lookup[] => {
+function findLookups(smtpd: Smtpd, list: string, config: Config): readonly PostfixLookup[] {
+  return smtpd.list(list).flatMap((restriction): readonly PostfixLookup[] => {
     const service = readService(restriction, smtpd.policySettings);
     if (service !== undefined) {
       return isDaemons(service, config) ? [{ restriction, asked: service }] : [];

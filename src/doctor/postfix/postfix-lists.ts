@@ -6,9 +6,9 @@ import type { TableStoreConfig } from "../../config/config.ts";
 import { placeOf } from "../../config/place.ts";
 import { problem, ok, warning, type Finding } from "../findings/finding.ts";
 import { OTHERS, RECIPIENT, RELAY, SENDER, type Smtpd } from "./postconf.ts";
-import { ofMap, type ListWriter, type Writer } from "./postfix-advice.ts";
+import { ofMap, type ListWriter, type RestrictionWriter } from "./postfix-advice.ts";
 import type { SqlMap } from "./postfix-lookup.ts";
-import { harmless, type Service } from "./postfix-service.ts";
+import { harmless, type AskedService } from "./postfix-service.ts";
 import { endOf, isEnd, type Restriction } from "./restrictions.ts";
 
 /**
@@ -29,7 +29,7 @@ export function orderFinding(
   name: string,
   list: readonly Restriction[],
   restriction: Restriction,
-  write: Writer,
+  write: RestrictionWriter,
 ): Finding {
   const at = list.indexOf(restriction);
   const end = endOf(list);
@@ -77,7 +77,7 @@ export function cutShortFindings(
   name: string,
   restriction: Restriction,
   map: SqlMap,
-  write: Writer,
+  write: RestrictionWriter,
 ): readonly Finding[] {
   if (map.whole) return [];
   return [
@@ -96,7 +96,7 @@ export function driverFindings(
   name: string,
   restriction: Restriction,
   { map, store }: { readonly map: SqlMap; readonly store: TableStoreConfig },
-  write: Writer,
+  write: RestrictionWriter,
   makeFile: readonly string[],
 ): readonly Finding[] {
   if (map.type === store.driver) return [];
@@ -116,8 +116,8 @@ export function driverFindings(
 export function harmFindings(
   name: string,
   restriction: Restriction,
-  service: Service,
-  write: Writer,
+  service: AskedService,
+  write: RestrictionWriter,
 ): readonly Finding[] {
   const right = harmless(service);
   if (right === undefined) return [];
@@ -139,7 +139,7 @@ export function harmFindings(
 export function refusalFindings(
   smtpd: Smtpd,
   restriction: Restriction,
-  write: Writer,
+  write: RestrictionWriter,
 ): readonly Finding[] {
   const deciding = decidingList(smtpd);
   return refusals(smtpd, restriction).map(({ name, refuses }) =>

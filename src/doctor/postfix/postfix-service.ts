@@ -17,7 +17,7 @@ import type { Subject } from "../findings/subject.ts";
 import { popbsmtp } from "../findings/words.ts";
 
 /** A service, as a restriction names it. */
-export interface Service {
+export interface AskedService {
   readonly protocol: "policy" | "socketmap";
   /** The restriction's argument. */
   readonly text: string;
@@ -36,8 +36,8 @@ export interface Service {
  */
 export function readService(
   { name, argument = "" }: Restriction,
-  usual: Service["settings"] = new Map(),
-): Service | undefined {
+  usual: AskedService["settings"] = new Map(),
+): AskedService | undefined {
   if (name === "check_policy_service") {
     const inBraces = argument.startsWith("{");
     const [server = "", ...words] = argument.split(/[\s,{}]+/).filter((word) => word !== "");
@@ -65,7 +65,7 @@ function setting(word: string): readonly [string, string] {
  * Whether the service is popbsmtp's, by its name or because the daemon is configured to listen
  * there.
  */
-export function isDaemons(service: Service, { serve }: Config): boolean {
+export function isDaemons(service: AskedService, { serve }: Config): boolean {
   if (service.server.includes("popbsmtp")) return true;
   const asked = placeOf(service, { queue: "/", chrooted: false });
   return asked !== undefined && serve[service.protocol].some((place) => same(place, asked));
@@ -82,7 +82,7 @@ interface View {
 }
 
 /** The endpoint that smtpd connects to; undefined if the spelling names none. */
-function placeOf({ server }: Service, { queue, chrooted }: View): Endpoint | undefined {
+function placeOf({ server }: AskedService, { queue, chrooted }: View): Endpoint | undefined {
   const [, path] = /^unix:(.+)$/.exec(server) ?? [];
   if (path !== undefined) {
     return { path: isAbsolute(path) && !chrooted ? path : join(queue, path) };
@@ -98,7 +98,7 @@ function placeOf({ server }: Service, { queue, chrooted }: View): Endpoint | und
  * has them. Postfix 3.0 introduced the braces and these words (postconf(5),
  * smtpd_relay_restrictions).
  */
-export function harmless(service: Service): Restriction | undefined {
+export function harmless(service: AskedService): Restriction | undefined {
   if (service.protocol !== "policy") return undefined;
   if (isHarmless(service) && service.settings.has("timeout")) return undefined;
   const settings = new Map([["timeout", "2s"], ...service.settings, ["default_action", "DUNNO"]]);
@@ -108,7 +108,7 @@ export function harmless(service: Service): Restriction | undefined {
 
 /** Whether the service answers Postfix's user, correctly. */
 export async function serviceFindings(
-  service: Service,
+  service: AskedService,
   subject: Subject,
   { owner, queue, chrooted }: Pick<Postfix, "owner"> & View,
 ): Promise<Finding> {
@@ -141,17 +141,17 @@ export async function serviceFindings(
 }
 
 /** The consequence of a missing answer. */
-function consequence(service: Service): string {
+function consequence(service: AskedService): string {
   return isHarmless(service) ? "nobody may relay" : "who is not yours gets a 451";
 }
 
 /** Whether a failing service has no opinion. A failing map causes an error instead. */
-function isHarmless({ protocol, settings }: Service): boolean {
+function isHarmless({ protocol, settings }: AskedService): boolean {
   return protocol === "policy" && settings.get("default_action") === "DUNNO";
 }
 
 function remedy(
-  { protocol }: Service,
+  { protocol }: AskedService,
   place: Endpoint,
   chrooted: boolean,
   { config, daemon }: Subject,

@@ -1,7 +1,7 @@
 /**
  * Follows a log through renaming, truncation and absence, from the place where it was last read.
  */
-import { LogFile, type Lines, type Place } from "./log-file.ts";
+import { LogFile, type Lines, type LogPosition } from "./log-file.ts";
 import { findPlace, wasRotated, openCandidate, openSince, successor } from "./rotation.ts";
 import { WakeUp } from "./wake-up.ts";
 
@@ -12,7 +12,7 @@ export interface FollowOptions {
    * Where to begin: at a place, or with lines written after a time (milliseconds since 1970).
    * Default: at the beginning of the log as it is.
    */
-  readonly from?: Place | number | undefined;
+  readonly from?: LogPosition | number | undefined;
   /** Stop at the end of the log. Default: wait for more. */
   readonly once?: boolean;
   /** Stops after the current lines. */
@@ -23,7 +23,7 @@ export interface FollowOptions {
    * Called when a part of the log cannot be found any more: `place` is the last that was read of
    * it.
    */
-  readonly onGap?: (place: Place) => void;
+  readonly onGap?: (place: LogPosition) => void;
   /**
    * Called once in this process if the kernel does not announce changes, with what to do about it.
    */
@@ -74,7 +74,7 @@ export async function follow(options: FollowOptions): Promise<void> {
 
 async function begin(
   path: string,
-  from: Place | number | undefined,
+  from: LogPosition | number | undefined,
   { onGap, onBreak }: FollowOptions,
 ): Promise<LogFile | undefined> {
   if (from === undefined) return LogFile.open(path);

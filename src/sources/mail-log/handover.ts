@@ -22,7 +22,7 @@ import { formatEntry, parseEntryName } from "../../spool/entry.ts";
 import { lockSpoolSoon, type SpoolLock } from "../../spool/lock.ts";
 import { fragmentsSchema, type FragmentsState } from "../../mail-formats/fragments.ts";
 import { ownDirectory } from "../../system/own-files.ts";
-import type { Place } from "./log-file.ts";
+import type { LogPosition } from "./log-file.ts";
 
 const text = v.string();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -46,7 +46,7 @@ export class Handover implements Disposable {
   readonly #directory: string;
   readonly #log: string;
   readonly #lock: SpoolLock;
-  #place: Place | undefined;
+  #place: LogPosition | undefined;
   /** The state of the lines before; undefined if unknown. */
   readonly fragments: FragmentsState | undefined;
   /** The names of logins that count as read, but may not be in the spool yet. */
@@ -93,7 +93,7 @@ export class Handover implements Disposable {
   }
 
   /** How far the log has been read; undefined if it has not been read. */
-  get place(): Place | undefined {
+  get place(): LogPosition | undefined {
     return this.#place;
   }
 
@@ -102,7 +102,7 @@ export class Handover implements Disposable {
    *
    * @throws PopbsmtpError (77) if the spool cannot be written to
    */
-  handOver(logins: readonly Login[], place: Place, fragments: FragmentsState): void {
+  handOver(logins: readonly Login[], place: LogPosition, fragments: FragmentsState): void {
     const names = new Set<string>();
     inSpool(() => {
       // an earlier move may have failed

@@ -2,7 +2,7 @@
 import type { Time } from "../../lib/clock.ts";
 import { formatDuration } from "../../lib/duration.ts";
 import type { Login } from "../../login/login.ts";
-import type { Found } from "../../mail-formats/format.ts";
+import type { LineReading } from "../../mail-formats/format.ts";
 import type { Formats } from "../../mail-formats/formats.ts";
 import { LINE_BYTES, type Fragments } from "../../mail-formats/fragments.ts";
 import { TOO_LONG } from "./lines.ts";
@@ -103,7 +103,11 @@ function timeOf(
   return text === undefined ? undefined : parseTimestamp(text, Math.min(now, written));
 }
 
-function login(found: Exclude<Found, undefined>, time: string | undefined, context: LineContext) {
+function login(
+  found: Exclude<LineReading, undefined>,
+  time: string | undefined,
+  context: LineContext,
+) {
   if (typeof found === "string") return refused(found);
   const { time: own, ...rest } = found;
   const text = own ?? time;
@@ -124,7 +128,7 @@ function refused(why: string): LineResult {
   return { kind: "refused", why };
 }
 
-interface Parts {
+interface LineParts {
   /** As written. */
   readonly time: string;
   /** The program, without its process id; "" if the line does not say. */
@@ -148,7 +152,7 @@ const OLD_DOVECOT = /^(dovecot|imap-login|pop3-login): /;
 /** qpopper's own log has its name or its process id in place of the program. */
 const QPOPPER = /^\[(?:popper|\d+)\] +/;
 
-function takeApart(text: string): Parts | undefined {
+function takeApart(text: string): LineParts | undefined {
   const end = timestampEnd(text);
   if (end === undefined) return takeOldDovecotApart(text);
   const time = text.slice(0, end);
@@ -169,7 +173,7 @@ function takeApart(text: string): Parts | undefined {
   return { time, ...programOf(program), message: second + 1 };
 }
 
-function takeOldDovecotApart(text: string): Parts | undefined {
+function takeOldDovecotApart(text: string): LineParts | undefined {
   const [prefix, program] = OLD_DOVECOT.exec(text) ?? [];
   if (prefix === undefined || program === undefined) return undefined;
   const end = timestampEnd(text, prefix.length);
@@ -177,7 +181,7 @@ function takeOldDovecotApart(text: string): Parts | undefined {
   return { time: text.slice(prefix.length, end), ...programOf(`${program}:`), message: end + 1 };
 }
 
-function programOf(word: string): Pick<Parts, "program" | "hasProcessId"> {
+function programOf(word: string): Pick<LineParts, "program" | "hasProcessId"> {
   const [, program, processId, bracketed = ""] = PROGRAM.exec(word) ?? [];
   return { program: program ?? bracketed, hasProcessId: processId !== undefined };
 }

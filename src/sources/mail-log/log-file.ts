@@ -20,7 +20,7 @@ const HEAD_BYTES = 1024;
 const NOTHING = Buffer.alloc(0);
 
 /** A place in a log. */
-export interface Place {
+export interface LogPosition {
   readonly device: string;
   readonly inode: string;
   /** The number of the file's first bytes, and their SHA-256. */
@@ -40,7 +40,7 @@ export interface Lines {
   /** The number of lines before these in the file. */
   readonly before: number;
   /** The place after these lines. */
-  readonly next: Place;
+  readonly next: LogPosition;
   /** The number of bytes after these lines. */
   readonly rest: number;
   /**
@@ -61,20 +61,20 @@ export interface LinesBehind {
  * The result of {@link LogFile.read}: lines, nothing new, or a file whose contents have been
  * replaced.
  */
-export type Found = Lines | "end" | "replaced";
+export type ReadResult = Lines | "end" | "replaced";
 
 export class LogFile implements AsyncDisposable {
   readonly path: string;
   readonly #handle: FileHandle;
   readonly #buffer = Buffer.alloc(CHUNK);
   #head: Buffer;
-  #place: Place;
+  #place: LogPosition;
   /**
    * The bytes skipped of a line that is too long. The place stays before it until the line ends.
    */
   #skipped = 0;
 
-  private constructor(path: string, handle: FileHandle, head: Buffer, place: Place) {
+  private constructor(path: string, handle: FileHandle, head: Buffer, place: LogPosition) {
     this.path = path;
     this.#handle = handle;
     this.#head = head;
@@ -91,7 +91,7 @@ export class LogFile implements AsyncDisposable {
   }
 
   /** Opens the file at `place`; undefined if it does not exist, or is another file. */
-  static async reopen(path: string, place: Place): Promise<LogFile | undefined> {
+  static async reopen(path: string, place: LogPosition): Promise<LogFile | undefined> {
     const handle = await openFile(path);
     if (handle === undefined) return undefined;
     const stats = await handle.stat({ bigint: true });
@@ -104,7 +104,7 @@ export class LogFile implements AsyncDisposable {
   }
 
   /** The beginning of the first line that has not been passed. */
-  get place(): Place {
+  get place(): LogPosition {
     return this.#place;
   }
 
@@ -114,7 +114,7 @@ export class LogFile implements AsyncDisposable {
   }
 
   /** The next complete lines. The same lines are returned until {@link pass} is called. */
-  async read(): Promise<Found> {
+  async read(): Promise<ReadResult> {
     const { offset, lines: before } = this.#place;
     for (;;) {
       const from = offset + this.#skipped;
@@ -191,11 +191,11 @@ function beginning({ fd }: FileHandle, bytes: number): Buffer {
   return head.subarray(0, readSync(fd, head, 0, bytes, 0));
 }
 
-function headOf(head: Buffer): Place["head"] {
+function headOf(head: Buffer): LogPosition["head"] {
   return { bytes: head.length, sha256: createHash("sha256").update(head).digest("hex") };
 }
 
-function identity({ dev, ino }: BigIntStats): Pick<Place, "device" | "inode"> {
+function identity({ dev, ino }: BigIntStats): Pick<LogPosition, "device" | "inode"> {
   return { device: String(dev), inode: String(ino) };
 }
 

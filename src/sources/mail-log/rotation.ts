@@ -4,9 +4,9 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import { LogFile, type Place } from "./log-file.ts";
+import { LogFile, type LogPosition } from "./log-file.ts";
 
-type FileIdentity = Pick<Place, "device" | "inode">;
+type FileIdentity = Pick<LogPosition, "device" | "inode">;
 
 /** A file that contains lines of the log. */
 export interface Candidate extends FileIdentity {
@@ -99,7 +99,7 @@ async function candidate(path: string): Promise<Candidate | undefined> {
  */
 export async function findPlace(
   path: string,
-  place: Place,
+  place: LogPosition,
   without?: FileIdentity,
 ): Promise<LogFile | undefined> {
   let seen = await scan(path);
@@ -115,7 +115,7 @@ export async function findPlace(
 async function openPlace(
   path: string,
   { current, rotated }: Scan,
-  place: Place,
+  place: LogPosition,
   without?: FileIdentity,
 ): Promise<LogFile | undefined> {
   const all = [...(current === undefined ? [] : [current]), ...rotated].filter(

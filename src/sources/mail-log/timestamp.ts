@@ -91,9 +91,15 @@ function eastOf({ utc, sign, east, eastMinute }: Record<string, string | undefin
   return sign === "-" ? -minutes : minutes;
 }
 
-type Parts = readonly [month: number, day: number, hour: number, minute: number, second: number];
+type TimeParts = readonly [
+  month: number,
+  day: number,
+  hour: number,
+  minute: number,
+  second: number,
+];
 
-function timeOf(year: number, parts: Parts, east: number | undefined): number | undefined {
+function timeOf(year: number, parts: TimeParts, east: number | undefined): number | undefined {
   const [month, day, hour, minute, second] = parts;
   const date =
     east === undefined

@@ -4,7 +4,7 @@ import type { Spool } from "../../spool/spool.ts";
 import { follow } from "./follow.ts";
 import { Handover } from "./handover.ts";
 import { linesOf } from "./lines.ts";
-import type { Lines, Place } from "./log-file.ts";
+import type { Lines, LogPosition } from "./log-file.ts";
 import { Selector, type Selection } from "./selector.ts";
 import { unreadable } from "./unreadable.ts";
 
@@ -22,7 +22,7 @@ export interface WatchOptions extends Selection {
    * Called when a part of the log cannot be found any more; `place` is the last that was read of
    * it.
    */
-  readonly onGap: (place: Place) => void;
+  readonly onGap: (place: LogPosition) => void;
   /**
    * Called once in this process if the kernel does not announce changes, with what to do about it.
    */
@@ -48,7 +48,7 @@ export async function watchLog(options: WatchOptions): Promise<void> {
     options,
     typeof from === "number" ? { doubts: [] } : handover.fragments,
   );
-  let last: Place | undefined;
+  let last: LogPosition | undefined;
   const take = async (found: Lines) => {
     const { lines, next, rest } = found;
     const { logins, done } = await selector.select(lines, found);
@@ -78,7 +78,7 @@ export async function watchLog(options: WatchOptions): Promise<void> {
 }
 
 /** Whether much would have to be read again between two places. */
-function isFar(from: Place | undefined, to: Place): boolean {
+function isFar(from: LogPosition | undefined, to: LogPosition): boolean {
   return from?.inode !== to.inode || Math.abs(to.offset - from.offset) > UNSAVED_BYTES;
 }
 

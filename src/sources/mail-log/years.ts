@@ -6,7 +6,7 @@
  */
 import type { Login } from "../../login/login.ts";
 import { lineTime } from "./line.ts";
-import type { Lines, Place } from "./log-file.ts";
+import type { Lines, LogPosition } from "./log-file.ts";
 import { DAY_MS, parseTimestamp } from "./timestamp.ts";
 import type { Time } from "../../lib/clock.ts";
 
@@ -27,7 +27,7 @@ interface Part {
 }
 
 export class Years {
-  #file: Place | undefined;
+  #file: LogPosition | undefined;
   /** The parts after the first lines that were settled. */
   #parts: readonly Part[] = [];
 
@@ -69,7 +69,7 @@ export class Years {
   }
 
   /** Lines written since then follow the lines that were looked at. */
-  #hasLookedBehind({ device, inode, offset, head }: Place): boolean {
+  #hasLookedBehind({ device, inode, offset, head }: LogPosition): boolean {
     const file = this.#file;
     return (
       file?.device === device &&

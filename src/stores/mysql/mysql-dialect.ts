@@ -1,7 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Account, ServerStoreConfig } from "../../config/config.ts";
+import type { DatabaseAccount, ServerStoreConfig } from "../../config/config.ts";
 import { Connection } from "../table/connection.ts";
-import { transaction, type Dialect, type Recorded, type Statement } from "../table/dialect.ts";
+import {
+  transaction,
+  type Dialect,
+  type RevocationValues,
+  type Statement,
+} from "../table/dialect.ts";
 import { utcText, type SpelledRow } from "../table/rows.ts";
 import { driver, isMissing, LOCK_WAIT_MS, type MysqlLink } from "./mysql-driver.ts";
 import { MysqlSchema } from "./mysql-schema.ts";
@@ -14,7 +19,7 @@ export class MysqlDialect implements Dialect<MysqlLink> {
   readonly isMissing = isMissing;
   readonly #connection: Connection<MysqlLink>;
 
-  constructor(config: ServerStoreConfig, account: Account) {
+  constructor(config: ServerStoreConfig, account: DatabaseAccount) {
     this.sql = statements(config);
     this.#connection = new Connection(config, driver(config, account));
     this.schema = new MysqlSchema(config, this.#connection.name);
@@ -58,7 +63,7 @@ export class MysqlDialect implements Dialect<MysqlLink> {
     }
   }
 
-  async record(revocation: Recorded, deletion: Statement): Promise<number> {
+  async record(revocation: RevocationValues, deletion: Statement): Promise<number> {
     const run = ({ text, values }: Statement) => this.use((link) => link.run(text, values));
     await run({ text: this.sql.recordRevocation, values: revocation });
     const deleted = await run(deletion);

@@ -1,7 +1,7 @@
 import { reasonOf } from "../../lib/errors.ts";
 import { isIP } from "node:net";
 import type { Connection, ResultSetHeader, RowDataPacket } from "mysql2/promise";
-import type { Account, ServerStoreConfig } from "../../config/config.ts";
+import type { DatabaseAccount, ServerStoreConfig } from "../../config/config.ts";
 import { INSTALL_HINT } from "../store.ts";
 import {
   KEEPALIVE_MS,
@@ -11,7 +11,7 @@ import {
   type Complaint,
   type Driver,
 } from "../table/driver.ts";
-import type { Found, Link, Value } from "../table/dialect.ts";
+import type { ResultRow, Link, Value } from "../table/dialect.ts";
 
 /** How long a statement waits for a row that another one has locked. Milliseconds. */
 export const LOCK_WAIT_MS = 1_000;
@@ -33,7 +33,7 @@ export class MysqlLink implements Link {
     this.connection = connection;
   }
 
-  async rows(text: string, values?: Value[]): Promise<readonly Found[]> {
+  async rows(text: string, values?: Value[]): Promise<readonly ResultRow[]> {
     return (await this.#query<RowDataPacket[]>(text, values))[0];
   }
 
@@ -57,7 +57,7 @@ export class MysqlLink implements Link {
 }
 
 /** How to connect to MySQL or MariaDB with `mysql2`, and what their errors mean. */
-export function driver(config: ServerStoreConfig, account: Account): Driver<MysqlLink> {
+export function driver(config: ServerStoreConfig, account: DatabaseAccount): Driver<MysqlLink> {
   return {
     connect: async (host, timeout, lost) => {
       const mysql = await import("mysql2/promise");

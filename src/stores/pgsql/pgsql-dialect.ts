@@ -1,6 +1,11 @@
-import type { Account, ServerStoreConfig } from "../../config/config.ts";
+import type { DatabaseAccount, ServerStoreConfig } from "../../config/config.ts";
 import { Connection } from "../table/connection.ts";
-import { transaction, type Dialect, type Recorded, type Statement } from "../table/dialect.ts";
+import {
+  transaction,
+  type Dialect,
+  type RevocationValues,
+  type Statement,
+} from "../table/dialect.ts";
 import { utcText, type SpelledRow } from "../table/rows.ts";
 import { driver, isMissing, isUnkeyed, isUnprepared, type PgsqlLink } from "./pgsql-driver.ts";
 import { PgsqlSchema } from "./pgsql-schema.ts";
@@ -21,7 +26,7 @@ export class PgsqlDialect implements Dialect<PgsqlLink> {
   /** A mapped table need not have a key that ON CONFLICT can use; the first refusal tells. */
   #unkeyed = false;
 
-  constructor(config: ServerStoreConfig, account: Account) {
+  constructor(config: ServerStoreConfig, account: DatabaseAccount) {
     this.sql = statements(config);
     this.schema = new PgsqlSchema(config);
     this.#config = config;
@@ -79,7 +84,7 @@ export class PgsqlDialect implements Dialect<PgsqlLink> {
     ]);
   }
 
-  record(revocation: Recorded, { text, values }: Statement): Promise<number> {
+  record(revocation: RevocationValues, { text, values }: Statement): Promise<number> {
     return this.use((link) =>
       transaction(link, async () => {
         await link.run(this.sql.lockOutWriters);

@@ -1,7 +1,7 @@
 import { reasonOf } from "../../lib/errors.ts";
 import { Socket } from "node:net";
 import type { Client, QueryResultRow } from "pg";
-import type { Account, ServerStoreConfig } from "../../config/config.ts";
+import type { DatabaseAccount, ServerStoreConfig } from "../../config/config.ts";
 import { withDeadline } from "../../lib/deadline.ts";
 import { INSTALL_HINT } from "../store.ts";
 import {
@@ -12,7 +12,7 @@ import {
   type Complaint,
   type Driver,
 } from "../table/driver.ts";
-import type { Found, Link } from "../table/dialect.ts";
+import type { ResultRow, Link } from "../table/dialect.ts";
 
 // @types/pg does not know it
 declare module "pg" {
@@ -34,7 +34,7 @@ export class PgsqlLink implements Link {
     this.#prepared = prepared;
   }
 
-  async rows(text: string, values?: unknown[]): Promise<readonly Found[]> {
+  async rows(text: string, values?: unknown[]): Promise<readonly ResultRow[]> {
     return (await this.#query(text, values)).rows;
   }
 
@@ -54,7 +54,7 @@ export class PgsqlLink implements Link {
 /** How to connect to PostgreSQL with `pg`, and what its errors mean. */
 export function driver(
   config: ServerStoreConfig,
-  account: Account,
+  account: DatabaseAccount,
   prepared: Prepared = new Map(),
 ): Driver<PgsqlLink> {
   return {

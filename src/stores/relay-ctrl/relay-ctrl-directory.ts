@@ -30,7 +30,7 @@ import { CONTENT_BYTES, formatContent, parseContent } from "./relay-ctrl-entry.t
 const STALE_S = 60;
 
 /** What a file says. */
-export interface Entry {
+export interface RecordedAddress {
   readonly address: Address;
   /** The last login: milliseconds since 1970, with a fraction down to microseconds. */
   readonly time: number;
@@ -63,7 +63,7 @@ export class RelayCtrlDirectory {
   }
 
   /** Puts a file in the place of the one that is there, which whoever asks meanwhile sees whole. */
-  write({ address, time }: Entry, user: string): void {
+  write({ address, time }: RecordedAddress, user: string): void {
     const unfinished = this.#temporary();
     const descriptor = openSync(unfinished, "wx", 0o600);
     try {
@@ -126,7 +126,7 @@ export class RelayCtrlDirectory {
   }
 
   /** Every address that has a file, in no order. What is written or removed meanwhile may or may not be among them. */
-  async *entries(): AsyncGenerator<Entry> {
+  async *entries(): AsyncGenerator<RecordedAddress> {
     for await (const { name } of await opendir(this.path)) {
       const address = parseAddress(name);
       // 010.1.1.1, which relay-ctrl-allow lets pass, is the file of no address

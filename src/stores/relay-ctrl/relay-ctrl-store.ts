@@ -5,7 +5,7 @@ import { hasCode, RowRefusedError, StoreAwayError, reasonOf } from "../../lib/er
 import type { Login } from "../../login/login.ts";
 import { homeOf, makeHome, type Home } from "../home.ts";
 import { purgeInBatches } from "../table/purge-batches.ts";
-import { RelayCtrlDirectory, type Entry } from "./relay-ctrl-directory.ts";
+import { RelayCtrlDirectory, type RecordedAddress } from "./relay-ctrl-directory.ts";
 import { Clocks } from "../table/store-clock.ts";
 import {
   INSTALL_HINT,
@@ -156,7 +156,7 @@ export class RelayCtrlStore implements Store {
     return Promise.resolve();
   }
 
-  async *#entries(): AsyncGenerator<Entry> {
+  async *#entries(): AsyncGenerator<RecordedAddress> {
     let looked = 0;
     for await (const entry of this.#directory.entries()) {
       yield entry;

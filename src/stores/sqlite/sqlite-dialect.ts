@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SqliteStoreConfig } from "../../config/config.ts";
 import { RowRefusedError } from "../../lib/errors.ts";
-import type { Dialect, Recorded, Statement } from "../table/dialect.ts";
+import type { Dialect, RevocationValues, Statement } from "../table/dialect.ts";
 import type { SpelledRow } from "../table/rows.ts";
 import { isBusy, isMissing, SqliteFile, sqliteTrouble } from "./sqlite-file.ts";
 import { SqliteSchema } from "./sqlite-schema.ts";
@@ -62,7 +62,7 @@ export class SqliteDialect implements Dialect<SqliteFile> {
     await file.together(rows.map((row) => this.sql.upsertUnrevoked(row)));
   }
 
-  record(revocation: Recorded, deletion: Statement): Promise<number> {
+  record(revocation: RevocationValues, deletion: Statement): Promise<number> {
     return this.use((file) =>
       file.together([this.sql.recordRevocation(revocation, Date.now()), deletion]),
     );

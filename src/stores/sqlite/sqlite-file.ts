@@ -11,7 +11,7 @@ import {
   reasonOf,
 } from "../../lib/errors.ts";
 import { whyNotForRoot } from "../../system/roots-way.ts";
-import type { Found, Link, Statement, Value } from "../table/dialect.ts";
+import type { ResultRow, Link, Statement, Value } from "../table/dialect.ts";
 
 /**
  * Milliseconds SQLite itself waits for another writer: it does so in the only thread there is, and
@@ -84,7 +84,7 @@ export class SqliteFile implements Link {
     this.#keeper.close();
   }
 
-  async rows(text: string, values: Value[] = []): Promise<readonly Found[]> {
+  async rows(text: string, values: Value[] = []): Promise<readonly ResultRow[]> {
     return this.#prepare(text).all(...values);
   }
 

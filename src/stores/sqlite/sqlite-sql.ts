@@ -2,7 +2,7 @@ import type { SqliteStoreConfig } from "../../config/config.ts";
 import type { Time } from "../../lib/clock.ts";
 import { utcText, type Row, type SpelledRow } from "../table/rows.ts";
 import { assignments } from "../table/assignments.ts";
-import type { Recorded, Statement } from "../table/dialect.ts";
+import type { RevocationValues, Statement } from "../table/dialect.ts";
 import type { Condition } from "../table/revocation-table.ts";
 import { identifier, quoter } from "../table/table-schema.ts";
 
@@ -73,7 +73,7 @@ export function statements(config: SqliteStoreConfig) {
       text: `DELETE FROM ${table} WHERE ${conditions.map(comparison).join(" AND ")}`,
       values: conditions.map(({ value }) => value),
     }),
-    recordRevocation: (revocation: Recorded, now: Time): Statement => ({
+    recordRevocation: (revocation: RevocationValues, now: Time): Statement => ({
       text: `INSERT INTO ${revocations} (id, address, "user", revoked_at) VALUES (?, ?, ?, ?)`,
       values: [...revocation, utcText(now)],
     }),

@@ -97,7 +97,7 @@ export class Connection<Link> {
   }
 
   async #use<T>(work: (link: Link) => Promise<T>, limit: number): Promise<T> {
-    const attempt: Attempt = { end: performance.now() + limit, limit, isLast: false };
+    const attempt: VerbAttempt = { end: performance.now() + limit, limit, isLast: false };
     try {
       return await this.#try(work, attempt);
     } catch (error) {
@@ -107,7 +107,7 @@ export class Connection<Link> {
   }
 
   /** @throws Moved where a fresh connection may do better */
-  async #try<T>(work: (link: Link) => Promise<T>, attempt: Attempt): Promise<T> {
+  async #try<T>(work: (link: Link) => Promise<T>, attempt: VerbAttempt): Promise<T> {
     const connected = await this.#ready();
     try {
       return await this.#supervised(connected, work, attempt);
@@ -137,7 +137,7 @@ export class Connection<Link> {
   async #supervised<T>(
     { link, host }: Connected<Link>,
     work: (link: Link) => Promise<T>,
-    { end, limit, isLast }: Attempt,
+    { end, limit, isLast }: VerbAttempt,
   ): Promise<T> {
     const { promise: givenUp, reject } = Promise.withResolvers<never>();
     // not an AbortController: abort() makes an exception with its stack, at each statement
@@ -291,7 +291,7 @@ export class Connection<Link> {
   }
 }
 
-interface Attempt {
+interface VerbAttempt {
   /** When it has to be over, by performance.now(). */
   readonly end: number;
   /** How long that was from the start. Milliseconds. */

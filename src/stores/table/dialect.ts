@@ -10,12 +10,12 @@ import type { Caveat } from "../store.ts";
 export type Value = string | number | null;
 
 /** A row by its columns' names, each as the client library has it. */
-export type Found = Readonly<Record<string, unknown>>;
+export type ResultRow = Readonly<Record<string, unknown>>;
 
 /** A connection, or a file that is open. */
 export interface Link {
   /** The rows that a query finds. */
-  rows(text: string, values?: Value[]): Promise<readonly Found[]>;
+  rows(text: string, values?: Value[]): Promise<readonly ResultRow[]>;
   /** Executes a statement and says how many rows it has changed. */
   run(text: string, values?: Value[]): Promise<number>;
   /** Executes as many statements as there are in a text. */
@@ -77,7 +77,7 @@ export interface Schema<L extends Link> {
 }
 
 /** A revocation as the table of revocations has it; null stands for any address, or any user. */
-export type Recorded = [id: string, address: string | null, user: string | null];
+export type RevocationValues = [id: string, address: string | null, user: string | null];
 
 /** What differs from one database to another. */
 export interface Dialect<L extends Link> {
@@ -111,7 +111,7 @@ export interface Dialect<L extends Link> {
    * Records a revocation and does the deletion, so that no writer at work undoes it. Says how many
    * rows were deleted.
    */
-  record(revocation: Recorded, deletion: Statement): Promise<number>;
+  record(revocation: RevocationValues, deletion: Statement): Promise<number>;
 
   /** Deletes a batch of what a purge deletes. The default is to execute the statement. */
   purgeBatch?(link: L, statement: Statement): Promise<number>;

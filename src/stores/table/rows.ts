@@ -1,7 +1,7 @@
 import { parseAddress, type Address } from "../../login/address.ts";
 import type { Login } from "../../login/login.ts";
 import type { Authorization, Count } from "../store.ts";
-import type { Found } from "./dialect.ts";
+import type { ResultRow } from "./dialect.ts";
 import type { Clocks } from "./store-clock.ts";
 
 /**
@@ -79,7 +79,10 @@ export function utcText(time: number): string {
  * What rows say, by this host's clock. A mapped table's row that is not about an address, or has no
  * time, says nothing.
  */
-export function authorizations(rows: readonly Found[], clocks: Clocks): readonly Authorization[] {
+export function authorizations(
+  rows: readonly ResultRow[],
+  clocks: Clocks,
+): readonly Authorization[] {
   return rows.flatMap((row) => {
     const address = parseAddress(textOf(row["address"]) ?? "");
     const lastSeen = dateOf(row["last_seen"], clocks);
@@ -96,7 +99,7 @@ export function authorizations(rows: readonly Found[], clocks: Clocks): readonly
 }
 
 /** What a row of numbers says. */
-export function count(row: Found, clocks: Clocks): Count {
+export function count(row: ResultRow, clocks: Clocks): Count {
   return {
     live: numberOf(row["live"]) ?? 0,
     all: numberOf(row["all"]) ?? 0,

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { describe, it } from "node:test";
-import { Datagrams, type Answer } from "../../../../src/daemon/sockets/datagrams.ts";
+import { Datagrams, type AnswerDatagram } from "../../../../src/daemon/sockets/datagrams.ts";
 import { requireRoot } from "../../../support/accounts.ts";
 import { runOk } from "../../../support/run.ts";
 import { waitUntil } from "../../../support/wait-until.ts";
@@ -54,7 +54,7 @@ async function sendFromPortZero(port: number, text: string): Promise<void> {
   await runOk("perl", ["-e", program, String(port), text]);
 }
 
-const echo: Answer = (datagram, from) =>
+const echo: AnswerDatagram = (datagram, from) =>
   Promise.resolve(Buffer.from(`${from} ${datagram.toString()}`));
 
 describe("a UDP socket", () => {

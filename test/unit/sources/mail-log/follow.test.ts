@@ -13,7 +13,7 @@ import {
 import { join } from "node:path";
 import { test } from "node:test";
 import { follow } from "../../../../src/sources/mail-log/follow.ts";
-import type { Place } from "../../../../src/sources/mail-log/log-file.ts";
+import type { LogPosition } from "../../../../src/sources/mail-log/log-file.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 import { waitUntil } from "../../../support/wait-until.ts";
 
@@ -23,13 +23,13 @@ interface Log extends AsyncDisposable {
   beside(name: string): string;
   write(...lines: readonly string[]): void;
   /** Where the last reading has ended. */
-  place: Place | undefined;
+  place: LogPosition | undefined;
   /** Parts that were lost. */
-  readonly gaps: Place[];
+  readonly gaps: LogPosition[];
   /** Reads to the end. */
-  read(from?: Place | number): Promise<readonly string[]>;
+  read(from?: LogPosition | number): Promise<readonly string[]>;
   /** Follows, until {@link Following.stop}. */
-  follow(from?: Place): Following;
+  follow(from?: LogPosition): Following;
 }
 
 interface Following extends AsyncDisposable {
@@ -41,8 +41,8 @@ interface Following extends AsyncDisposable {
 function openLog(): Log {
   const directory = temporaryDirectory();
   const path = join(directory.path, "mail.log");
-  const gaps: Place[] = [];
-  const run = (lines: string[], signal: AbortSignal, once: boolean, from?: Place | number) =>
+  const gaps: LogPosition[] = [];
+  const run = (lines: string[], signal: AbortSignal, once: boolean, from?: LogPosition | number) =>
     follow({
       path,
       from,

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { parseAddress } from "../../../../src/login/address.ts";
 import type { Login } from "../../../../src/login/login.ts";
 import { Handover } from "../../../../src/sources/mail-log/handover.ts";
-import type { Place } from "../../../../src/sources/mail-log/log-file.ts";
+import type { LogPosition } from "../../../../src/sources/mail-log/log-file.ts";
 import { parseEntry, parseEntryName } from "../../../../src/spool/entry.ts";
 import { account } from "../../../support/accounts.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
@@ -44,7 +44,7 @@ function spool(): SpoolDirectory {
   };
 }
 
-function place(offset: number): Place {
+function place(offset: number): LogPosition {
   const head = { bytes: 0, sha256: "" };
   return { device: "1", inode: "2", head, offset, lines: offset / 100, modified: 0 };
 }
