@@ -1,7 +1,6 @@
 import { realpathSync } from "node:fs";
 import { Argument, Option, type Command } from "commander";
-import { DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
-import { placeOf } from "../config/place.ts";
+import { placeOf, DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
 import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
 import { runProgram } from "../system/run-program.ts";
 import { ConfigError } from "../lib/errors.ts";

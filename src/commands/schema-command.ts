@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
-import { placeOf } from "../config/place.ts";
+import { placeOf, hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { ConfigError, EX, UnsupportedError, errorOf } from "../lib/errors.ts";
 import type { StoreGroup } from "../writers/store-group.ts";
 import { configOf, openConfigured, type Context } from "./context.ts";

@@ -9,8 +9,7 @@
  */
 import type { Socket } from "node:net";
 import type { Address } from "../login/address.ts";
-import type { Config } from "../config/config.ts";
-import { placeOf } from "../config/place.ts";
+import { placeOf, type Config } from "../config/config.ts";
 import type { Clock } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import { EX, PopbsmtpError, StoreAwayError, reasonOf } from "../lib/errors.ts";

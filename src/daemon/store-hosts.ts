@@ -1,6 +1,10 @@
 /** The several hosts of a store's database, as the daemon tells of them. */
-import type { Config, ServerStoreConfig, StoreConfig } from "../config/config.ts";
-import { placeOf } from "../config/place.ts";
+import {
+  placeOf,
+  type Config,
+  type ServerStoreConfig,
+  type StoreConfig,
+} from "../config/config.ts";
 import { Hosts } from "../stores/table/hosts.ts";
 import type { Log } from "./log/log.ts";
 import type { HostReading } from "./metrics/metrics.ts";

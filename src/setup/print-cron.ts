@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { crc32 } from "node:zlib";
-import { plainWords } from "../lib/plain-words.ts";
+import { plainWords } from "./plain-words.ts";
 
 /** cron's own PATH may lack /usr/local/bin, where Node may be. */
 export const CRON_PATH = "PATH=/usr/local/bin:/usr/bin:/bin";

@@ -1,7 +1,7 @@
 import { endpointName, type Endpoint } from "../config/config.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { masterServiceLines, PROTOCOLS } from "./print-dovecot.ts";
-import { plainWords } from "../lib/plain-words.ts";
+import { plainWords } from "./plain-words.ts";
 
 /** Releases of Dovecot whose configurations differ. */
 export const DOVECOT_RELEASES = ["2.2", "2.3", "2.4"] as const;

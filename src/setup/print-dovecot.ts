@@ -1,5 +1,5 @@
 import { endpointName, type ServeConfig } from "../config/config.ts";
-import { plainWords } from "../lib/plain-words.ts";
+import { plainWords } from "./plain-words.ts";
 import { CRON_PATH } from "./print-cron.ts";
 
 /** The names of Dovecot's services, and of popbsmtp's. */

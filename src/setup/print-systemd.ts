@@ -8,7 +8,7 @@ import {
 } from "../config/config.ts";
 import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
 import { ConfigError } from "../lib/errors.ts";
-import { plainWords } from "../lib/plain-words.ts";
+import { plainWords } from "./plain-words.ts";
 
 /**
  * The daemon's sockets. Each has a unit of its own, because a unit has one name and one mode for

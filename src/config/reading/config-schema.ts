@@ -1,6 +1,6 @@
 /** The whole configuration file. scripts/manual/key-texts.ts documents each key. */
 import * as v from "valibot";
-import { networks } from "./networks-schema.ts";
+import { networks } from "./mynetworks.ts";
 import { section } from "./section.ts";
 import { serveEntries, serveSection } from "./serve-schema.ts";
 import { STORE_KEYS, storeSections } from "./store-schema.ts";

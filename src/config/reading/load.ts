@@ -5,8 +5,7 @@ import * as v from "valibot";
 import type { Network } from "../../login/address.ts";
 import { ConfigError, EX, PopbsmtpError, codeOf } from "../../lib/errors.ts";
 import { DEFAULT_CONFIG_PATH, Secret, type Config } from "../config.ts";
-import { readMynetworks } from "./mynetworks.ts";
-import { POSTFIX } from "./networks-schema.ts";
+import { POSTFIX, readMynetworks } from "./mynetworks.ts";
 import { configSchema } from "./config-schema.ts";
 import { whyUnreadable } from "./values.ts";
 

@@ -1,9 +1,28 @@
-/** Postfix's parameter mynetworks. */
+/** `exclude`: networks, among them those that Postfix trusts. */
 import { readFileSync } from "node:fs";
+import * as v from "valibot";
 import { parseNetwork, type Address, type Network } from "../../login/address.ts";
 import { runProgram } from "../../system/run-program.ts";
 import { printable } from "../../lib/terminal.ts";
-import { quote, whyUnreadable } from "./values.ts";
+import { network as networkValue, quote, whyUnreadable } from "./values.ts";
+
+/** Stands for the networks that Postfix trusts. */
+export const POSTFIX = "postfix";
+
+const SPELLING = `expected a list of networks such as ["192.0.2.0/24"], or "${POSTFIX}"`;
+
+const postfix = v.literal(POSTFIX, SPELLING);
+const onlyPostfix = v.pipe(
+  postfix,
+  v.transform((only): readonly (Network | typeof POSTFIX)[] => [only]),
+);
+const networkList = v.array(
+  v.lazy((input) => (input === POSTFIX ? postfix : networkValue)),
+  SPELLING,
+);
+
+/** A list of networks, in which "postfix" stands for mynetworks; or "postfix" alone. */
+export const networks = v.lazy((input) => (Array.isArray(input) ? networkList : onlyPostfix));
 
 /**
  * The current value of mynetworks as one network; or why it is unknown, and what to do about it.

@@ -1,7 +1,12 @@
 /** The section [store]. */
 import * as v from "valibot";
-import type { DatabaseAccount, Columns, Config, StoreConfig } from "../config.ts";
-import { placeOf } from "../place.ts";
+import {
+  placeOf,
+  type DatabaseAccount,
+  type Columns,
+  type Config,
+  type StoreConfig,
+} from "../config.ts";
 import { nearest, section } from "./section.ts";
 import { quote } from "./values.ts";
 import { eitherOr, storeEntries, type AccountInput } from "./store-entries.ts";

@@ -1,6 +1,5 @@
 import { opendir } from "node:fs/promises";
-import type { Config } from "../../config/config.ts";
-import { placeOf } from "../../config/place.ts";
+import { placeOf, type Config } from "../../config/config.ts";
 import { parseEntryName } from "../../spool/entry.ts";
 import type { WriterGroup } from "../../writers/group.ts";
 import type { Time } from "../../lib/clock.ts";

@@ -3,8 +3,7 @@ import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from "nod
 import { join } from "node:path";
 import type { Time } from "../../lib/clock.ts";
 import { reasonOf } from "../../lib/errors.ts";
-import type { Config } from "../../config/config.ts";
-import { placeOf } from "../../config/place.ts";
+import { placeOf, type Config } from "../../config/config.ts";
 import type { Account } from "../../system/privileges.ts";
 import { withOwnSpool, type StoreSpool } from "../../writers/store-spools.ts";
 import { Spool } from "../../spool/spool.ts";

@@ -2,8 +2,7 @@
  * Faults in the list of restrictions that contains the lookup, or in the other lists of the same
  * smtpd.
  */
-import type { TableStoreConfig } from "../../config/config.ts";
-import { placeOf } from "../../config/place.ts";
+import { placeOf, type TableStoreConfig } from "../../config/config.ts";
 import { problem, ok, warning, type Finding } from "../findings/finding.ts";
 import { OTHERS, RECIPIENT, RELAY, SENDER, type Smtpd } from "./postconf.ts";
 import { ofMap, type ListWriter, type RestrictionWriter } from "./postfix-advice.ts";

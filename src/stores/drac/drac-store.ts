@@ -1,8 +1,7 @@
 import { lookup } from "node:dns/promises";
 import { reasonOf } from "../../lib/errors.ts";
 import type { Address } from "../../login/address.ts";
-import type { DracStoreConfig } from "../../config/config.ts";
-import { placeOf } from "../../config/place.ts";
+import { placeOf, type DracStoreConfig } from "../../config/config.ts";
 import { NoAnswerError, RpcClient, RpcError } from "../../rpc/client.ts";
 import {
   ADD_PROCEDURE,

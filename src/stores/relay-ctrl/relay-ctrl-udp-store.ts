@@ -2,8 +2,7 @@ import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import type { Address } from "../../login/address.ts";
-import type { RelayCtrlRemoteStoreConfig } from "../../config/config.ts";
-import { placeOf } from "../../config/place.ts";
+import { placeOf, type RelayCtrlRemoteStoreConfig } from "../../config/config.ts";
 import { inTurns, OneWayDaemon } from "../one-way.ts";
 
 /** So many addresses are told at a time. Each has a socket of its own: an answer does not say to what. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { plainWords } from "../../../src/lib/plain-words.ts";
+import { plainWords } from "../../../src/setup/plain-words.ts";
 
 test("words that need no quotes are joined", () => {
   assert.equal(

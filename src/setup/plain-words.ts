@@ -1,4 +1,4 @@
-import { ConfigError } from "./errors.ts";
+import { ConfigError } from "../lib/errors.ts";
 
 /**
  * A command line for a file without quoting: Dovecot splits at every blank and expands `$`, and
