@@ -53,7 +53,9 @@ export async function startDict(
         .log()
         .split("\n")
         .filter((line) => /: (?:Error|Fatal|Panic|Warning): /.test(line))
-        .filter((line) => /popbsmtp|last_login|dict/.test(line)),
+        .filter((line) => /popbsmtp|last_login|dict/.test(line))
+        // a busy machine
+        .filter((line) => !/ store-(?:away|back) .*takes long to answer/.test(line)),
     [Symbol.asyncDispose]: () => dovecot[Symbol.asyncDispose](),
   };
 }
