@@ -159,7 +159,7 @@ export function assertNamesSomething(program: Command, argv: readonly string[]):
   if (program.commands.some((command) => command.name() === last)) {
     throw new UsageError(`${argv.at(-2)} ${last}: the option's value is missing before ${last}`);
   }
-  throw new UsageError("name the program to become, or a command; see popbsmtp --help");
+  throw new UsageError("name a program to run, or a command; see popbsmtp --help");
 }
 
 /** commander passes these settings only to commands that it has created itself. */

@@ -23,7 +23,7 @@ function describe(error: unknown): readonly string[] {
   if (error instanceof PopbsmtpError) return [error.message];
   return [
     `internal error: ${reasonOf(error)}`,
-    "this is a bug: please report it, with what POPBSMTP_DEBUG=1 in the environment makes it say",
+    "this is a bug: please report it with the output of the same command with POPBSMTP_DEBUG=1 in the environment",
   ];
 }
 

@@ -104,7 +104,7 @@ explain() {
     read_line p_trouble "$p_spool/.away"
     p_trouble="the login from $p_address waits in $p_spool: ${p_trouble//[^[:print:]]/?}"
   elif [[ -e $p_file && $p_wait != 0 ]] && waiting_for_long; then
-    p_trouble="the login from $p_address waits in $p_spool, others for $p_since s: run popbsmtp drain as root, which says why"
+    p_trouble="the login from $p_address waits in $p_spool, where the oldest has waited for $p_since s: run popbsmtp drain as root to see why"
   elif [[ -s $p_spool/.notice ]]; then
     read_line p_trouble "$p_spool/.notice"
     p_trouble=${p_trouble//[^[:print:]]/?}

@@ -55,7 +55,7 @@ export async function allow(
   const network = exclude.find(({ contains }) => contains(address));
   if (network !== undefined) {
     throw new PopbsmtpError(
-      `${address}: is in exclude (${network.text}), which the store is to know nothing about; put it into Postfix's mynetworks, or change exclude`,
+      `${address}: is in exclude (${network.text}), whose logins are not recorded; put the address in Postfix's mynetworks, or change exclude`,
       EX.DATAERR,
     );
   }

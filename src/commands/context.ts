@@ -107,7 +107,7 @@ export function addressArgument(text: string): Address {
   const address = parseAddress(text);
   if (address !== undefined) return address;
   throw new PopbsmtpError(
-    `${text}: no IP address; expected one such as 192.0.2.1 or 2001:db8::1`,
+    `${text}: not an IP address; expected one such as 192.0.2.1 or 2001:db8::1`,
     EX.DATAERR,
   );
 }

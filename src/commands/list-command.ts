@@ -54,7 +54,7 @@ export async function list(
     return;
   }
   if (authorizations.length === 0) {
-    terminal.note(all ? "The store is empty." : "Nobody may relay by a login just now.");
+    terminal.note(all ? "The store is empty." : "No address may relay by a login at present.");
     return;
   }
   const rows = authorizations.map((row) => {

@@ -64,7 +64,7 @@ function age(text: string | undefined, lifetime: number): number {
   if (text === undefined) return lifetime;
   const milliseconds = parseDuration(text);
   if (milliseconds === undefined) {
-    throw new UsageError(`--older-than: ${text} is no time; expected ${DURATION_SPELLING}`);
+    throw new UsageError(`--older-than: ${text} is not a time; expected ${DURATION_SPELLING}`);
   }
   if (milliseconds < lifetime) {
     throw new UsageError(

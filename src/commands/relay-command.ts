@@ -35,7 +35,7 @@ If RELAYCLIENT is set already, nothing is looked up. If no answer comes in time,
     .example("tcpserver 0 25 popbsmtp relay /var/qmail/bin/qmail-smtpd")
     .action(async (_program: unknown, options: { readonly ask?: string }, command: Command) => {
       const { ask } = options;
-      if (ask === undefined) throw new UsageError("relay: name the program to become");
+      if (ask === undefined) throw new UsageError("relay: name the program to run");
       // a NUL at the end, since a reason may contain any other character
       context.terminal.print(`${await verdict(ask, command)}\0`);
     });

@@ -40,7 +40,7 @@ async function drainIfPossible(config: Config, context: Context): Promise<void> 
   } catch (error) {
     if (!(error instanceof PopbsmtpError)) throw error;
     context.terminal.note(
-      `popbsmtp: logins in the spool are not counted here: ${printable(error.message)}`,
+      `popbsmtp: logins in the spool are not included: ${printable(error.message)}`,
     );
   }
 }
@@ -50,7 +50,7 @@ function noteHosts({ stores }: Pick<Config, "stores">, { terminal }: Context): v
   for (const store of stores) {
     if (!hasTable(store) || !store.mapped || store.driver === "sqlite") continue;
     terminal.note(
-      `popbsmtp: the table ${store.table} has no room for revocations: this one covers logins waiting on this host. Run it on every host that writes to the table`,
+      `popbsmtp: the table ${store.table} has no room for revocations: this revocation covers the logins waiting on this host only. Run it on every host that writes to the table`,
     );
   }
 }

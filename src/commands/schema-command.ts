@@ -119,9 +119,9 @@ export async function install(
 }
 
 function outcome(from: number | undefined, to: number | undefined): string {
-  if (to === undefined) return from === 0 ? "made" : "your own; left as it is";
+  if (to === undefined) return from === 0 ? "made" : "your own table; left unchanged";
   if (from === 0) return `schema version ${to} installed`;
   return from === to
-    ? `schema version ${to} is there already`
+    ? `schema version ${to} is already installed`
     : `upgraded from schema version ${from} to ${to}`;
 }

@@ -86,7 +86,7 @@ function sinceArgument(text: string | undefined, now: Time): Time | undefined {
   const time = Date.parse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text} 00:00` : text);
   if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(time)) return time;
   throw new UsageError(
-    `--since: ${text} is no time; expected ${DURATION_SPELLING}, or one such as "2026-03-03 10:00"`,
+    `--since: ${text} is not a time; expected ${DURATION_SPELLING}, or one such as "2026-03-03 10:00"`,
   );
 }
 
@@ -168,7 +168,7 @@ async function watchFile(
     signal,
     onGap: ({ offset }) =>
       report(
-        `${path}: what came after its byte ${offset} cannot be found any more: it was rotated, and compressed or deleted, while nobody read it`,
+        `${path}: what came after its byte ${offset} is gone: the file was rotated, and compressed or deleted, while it was not watched`,
       ),
     onPolling: report,
     onProgress: (rest) =>
@@ -195,7 +195,7 @@ function selection(watching: Watching, name: string): Selection {
     onRefused: refusals(name, report),
     onQuiet: ({ lines, sample }) =>
       report(
-        `${name}: ${lines} lines came, and none is an IMAP or POP3 server's; the first: ${sample}`,
+        `${name}: ${lines} lines read, none of them from an IMAP or POP3 server; the first: ${sample}`,
       ),
   };
 }
@@ -210,7 +210,7 @@ function refusals(name: string, report: (line: string) => void): Selection["onRe
     shown += 1;
     if (shown > REFUSALS) return;
     report(`${name}: a login does not count, ${why}: ${sample}`);
-    if (shown === REFUSALS) report(`${name}: if there are more, they are not shown`);
+    if (shown === REFUSALS) report(`${name}: further ones are not shown`);
   };
 }
 

@@ -126,7 +126,7 @@ function checkPath(path: string, account: Account | undefined, daemon: number | 
   try {
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (found !== undefined && !found.isSocket()) {
-      throw new OccupiedError(`${path}: is there and is no socket; move it away`);
+      throw new OccupiedError(`${path}: exists and is not a socket; move it away`);
     }
     const holders = pathHolders(path);
     checkHolders(path, holders, daemon);
@@ -143,7 +143,7 @@ function checkHolders(where: string, inodes: readonly string[], daemon: number |
     const [holder] = holders;
     if (holder === undefined && !isRoot()) {
       throw new PopbsmtpError(
-        `${where}: a process listens there; run this as root to see which`,
+        `${where}: a process listens there; run this command as root to see which one`,
         EX.NOPERM,
       );
     }
@@ -188,7 +188,7 @@ function tryFile(path: string): void {
 async function checkStore(store: StoreGroup): Promise<void> {
   try {
     if ((await store.schemaVersion()) === 0) {
-      throw new StoreAwayError(`store: ${store.name}: no tables yet; ${INSTALL_HINT}`);
+      throw new StoreAwayError(`store: ${store.name}: the tables are missing; ${INSTALL_HINT}`);
     }
   } catch (error) {
     // one that only a login can ask

@@ -202,13 +202,18 @@ export class Daemon {
   async reconfigure(config: Config): Promise<void> {
     for (const key of ["spool", "user"] as const) {
       if (config[key] !== this.#config[key]) {
-        throw new PopbsmtpError(`${key}: cannot change while running; restart instead`, EX.CONFIG);
+        throw new PopbsmtpError(
+          `${key}: cannot change while the daemon runs; restart it`,
+          EX.CONFIG,
+        );
       }
     }
     const stores = await openStores(this.#options, config);
     try {
       if ((await stores.lookups.schemaVersion()) === 0) {
-        throw new StoreAwayError(`store: ${stores.lookups.name}: no tables yet; ${INSTALL_HINT}`);
+        throw new StoreAwayError(
+          `store: ${stores.lookups.name}: the tables are missing; ${INSTALL_HINT}`,
+        );
       }
     } catch (error) {
       await closeStores(stores);

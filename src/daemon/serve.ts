@@ -108,7 +108,7 @@ async function configured(service: Service): Promise<Config | undefined> {
 function letIn(service: Service, reason: string): void {
   const { listeners, problems, systemd, master, now, log } = service;
   if (problems.report([reason], "not-recording")) {
-    systemd?.ready(`logins are let in and not recorded: ${reason}`);
+    systemd?.ready(`logins are accepted but not recorded: ${reason}`);
   }
   listeners.start(lettingIn(now, log));
   if (isRoot()) become(service, master?.account ?? fallbackAccount());

@@ -126,7 +126,7 @@ function accountFor(
     if (!isHeld) throw error;
     const account = fallbackAccount();
     const instead = account.name ?? `user id ${account.uid}`;
-    return { account, unknown: `${reasonOf(error)}; until then it is ${instead}` };
+    return { account, unknown: `${reasonOf(error)}; until then the daemon runs as ${instead}` };
   }
 }
 

@@ -9,13 +9,13 @@ export function anotherDaemon(spool: Spool): string | undefined {
   const pid = spool.drainAtWork("serve");
   return pid === undefined || pid === process.pid
     ? undefined
-    : `spool: ${spool.path}: another popbsmtp serve (process ${pid}) is at work there; stop it first`;
+    : `spool: ${spool.path}: another popbsmtp serve (process ${pid}) is using it; stop that daemon first`;
 }
 
 /** Why this process cannot record logins in a spool; undefined: it can. */
 export function whyNotWritable(path: string): string | undefined {
   try {
-    if (!statSync(path).isDirectory()) return `spool: ${path}: is no directory; move it away`;
+    if (!statSync(path).isDirectory()) return `spool: ${path}: is not a directory; move it away`;
     const refusal = whyNotForRoot(path, "spool");
     if (refusal !== undefined) return refusal;
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -24,7 +24,7 @@ export function whyNotWritable(path: string): string | undefined {
     const code = codeOf(error);
     const user = `user id ${process.geteuid?.()}`;
     return code === "ENOENT"
-      ? `spool: ${path}: does not exist; make it, a directory of the user that \`user\` names: install -d -m 0700 -o USER ${path}`
-      : `spool: ${path}: cannot be written to by ${user} (${String(code)}); it has to be a directory of the user that \`user\` names`;
+      ? `spool: ${path}: does not exist; create it for the user named in \`user\`: install -d -m 0700 -o USER ${path}`
+      : `spool: ${path}: cannot be written to by ${user} (${String(code)}); it must belong to the user named in \`user\``;
   }
 }

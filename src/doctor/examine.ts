@@ -101,7 +101,7 @@ export async function* examine(scope: Scope): AsyncGenerator<Area> {
  */
 function unexamined(config: Config, error: unknown): Finding {
   if (!(error instanceof Error) || !("syscall" in error)) throw error;
-  const text = `not examined any further: ${error.message}`;
+  const text = `not checked any further: ${error.message}`;
   return isRoot() ? problem(text) : warning(text, `sudo ${popbsmtp(config)} doctor`);
 }
 
@@ -114,7 +114,7 @@ async function load(configPath: string | undefined): Promise<Loaded> {
     if (!(error instanceof PopbsmtpError)) throw error;
     const lines = error instanceof ConfigError ? error.problems : [error.message];
     const rest = warning(
-      `nothing else can be examined ${error.exitStatus === EX.NOPERM ? "without the configuration" : "until the configuration is right"}`,
+      `nothing else can be checked ${error.exitStatus === EX.NOPERM ? "without the configuration" : "until the configuration is right"}`,
     );
     return { problems: [...lines.map((line) => problem(line)), rest] };
   }
@@ -125,7 +125,7 @@ function settled(config: Config): readonly Finding[] {
   const { path, user } = config;
   const read =
     path === undefined
-      ? ok(`there is no ${DEFAULT_CONFIG_PATH}: everything is as by default`)
+      ? ok(`there is no ${DEFAULT_CONFIG_PATH}: every setting has its default`)
       : ok(`${path}: every line is understood`);
   if (isRoot()) return [read, userFinding(user, accountOf(user))];
   const other = `run by ${userInfo().username}: only root can see what ${user}, Dovecot and Postfix may do`;
@@ -163,11 +163,11 @@ function reloadFindings(
 async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
   const { config, account } = subject;
   if (isRoot() && account === undefined) {
-    return [warning(`not looked at: there is no user ${config.user} to do it as`)];
+    return [warning(`not checked: there is no user ${config.user} to do it as`)];
   }
   // SQLite would report that the file does not exist
   if (!isRoot() && "path" in store && whyNotReadable(store.path) === "EACCES") {
-    const text = `${store.path}: not examined: ${userInfo().username} cannot read it`;
+    const text = `${store.path}: not checked: ${userInfo().username} cannot read it`;
     return [warning(text, `sudo ${popbsmtp(config)} doctor`)];
   }
   dropPrivileges(config.user);

@@ -117,7 +117,7 @@ async function commit(context: BatchContext, batch: readonly SpooledLogin[]): Pr
   let slow = false;
   const timer = setTimeout(() => {
     slow = true;
-    spool.setAway(`${to.name} takes long to answer`);
+    spool.setAway(`${to.name} is slow to answer`);
   }, SLOW_MS);
   try {
     await to.authorize(logins, now());

@@ -58,7 +58,7 @@ export class DrainRun {
   async scan(): Promise<void> {
     const { backlog, foreign } = await this.spool.survey();
     if (!this.#lock.isInPlace()) {
-      throw new PopbsmtpError(`spool: ${this.spool.path}: was moved or made anew`, EX.NOPERM);
+      throw new PopbsmtpError(`spool: ${this.spool.path}: was moved or recreated`, EX.NOPERM);
     }
     const { newest } = backlog;
     const now = this.#context.now();
@@ -67,7 +67,7 @@ export class DrainRun {
         ? await this.#refuseAhead(backlog, now)
         : backlog;
     for await (const name of inTurns(foreign)) {
-      this.#context.report(this.spool.setAside(name, "not a login's file"));
+      this.#context.report(this.spool.setAside(name, "not a login file"));
     }
   }
 

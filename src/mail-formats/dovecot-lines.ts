@@ -25,7 +25,7 @@ const BEFORE = /^user=<(.*)>, (?:method=[\w-]*, )?$/s;
 const AFTER = /^([^<>, ]*)(?:, (?:[^<>,]*|[\w-]+=<[^<>]*>))*$/;
 
 const OWN_ELEMENTS =
-  "login_log_format_elements is not Dovecot's own; give a pattern for it, or begin it with user=<%u> method=%m rip=%r";
+  "login_log_format_elements is not Dovecot's default; set pattern to match it, or begin it with user=<%u> method=%m rip=%r";
 
 /**
  * Dovecot 0.99 (`Login: bob [192.0.2.1]`), and all later versions (`Login: user=<bob>,

@@ -48,12 +48,13 @@ export interface ProgramFormat {
 }
 
 /** The reason for rejecting a line in which several parts could be the address. */
-export const TWO_WAYS = "it can be read in two ways; somebody may have chosen a name to that end";
+export const TWO_WAYS =
+  "it is ambiguous: a client may have chosen a user name that imitates the rest of the line";
 
 /** The login that was read, if the address is valid. `user` is Latin-1. */
 export function found(address: string, user: string, service: string): LineReading {
   const parsed = parseAddress(address);
-  if (parsed === undefined) return "no address in it";
+  if (parsed === undefined) return "contains no address";
   return { address: parsed, user: cutUser(decodeText(Buffer.from(user, "latin1"))), service };
 }
 

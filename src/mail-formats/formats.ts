@@ -46,7 +46,7 @@ export class Formats {
   static named(name: string): Formats {
     const formats = name === "auto" ? BUILT_IN : BUILT_IN.filter((format) => format.name === name);
     if (formats.length > 0) return new Formats(formats);
-    throw new UsageError(`no format is called ${name}; expected ${FORMAT_NAMES.join(", ")}`);
+    throw new UsageError(`there is no format ${name}; expected ${FORMAT_NAMES.join(", ")}`);
   }
 
   /** The administrator's own format, alone. */

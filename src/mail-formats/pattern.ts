@@ -46,7 +46,7 @@ export function parsePattern(source: string): Pattern | string {
   if (!names.includes("address")) return "has no group (?<address>...)";
   const unknown = names.find((name) => !GROUPS.includes(name));
   if (unknown !== undefined) {
-    return `has a group ${printable(unknown)}; known are ${GROUPS.join(", ")}`;
+    return `has an unknown group ${printable(unknown)}; expected ${GROUPS.join(", ")}`;
   }
   return { read: (line) => readWith(expression, decodeText(line)) };
 }
@@ -55,15 +55,15 @@ function whatIsWrong(error: unknown): string {
   const message = reasonOf(error);
   const reason = printable(message.slice(message.lastIndexOf(": ") + 2));
   return reason === "Cannot be executed in linear time"
-    ? "looks ahead, refers back to a group or repeats something more than 16 times, which could take forever; put it in other words"
-    : `is no regular expression: ${reason}`;
+    ? "uses lookahead, a back-reference or more than 16 repetitions, and could run for an unlimited time; rewrite it without them"
+    : `is not a regular expression: ${reason}`;
 }
 
 function readWith(expression: RegExp, line: string): LineReading {
   const groups = expression.exec(line)?.groups;
   if (groups === undefined) return undefined;
   const address = parseAddress(groups["address"] ?? "");
-  if (address === undefined) return "what the pattern takes for the address is none";
+  if (address === undefined) return "the text that matches the group address is not an address";
   return {
     address,
     user: cutUser(groups["user"] ?? ""),

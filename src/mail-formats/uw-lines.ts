@@ -24,7 +24,7 @@ export const uw: ProgramFormat = {
     const [, address] = AFTER.exec(after) ?? [];
     // host= is cut at 80 characters, and a long host name of the client's may leave no room for the
     // address
-    if (address === undefined) return "no address in it";
+    if (address === undefined) return "contains no address";
     return found(address, user, program.startsWith("ipop") ? "pop3" : "imap");
   },
 };

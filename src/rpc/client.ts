@@ -20,7 +20,7 @@ export interface RpcServer {
 }
 
 /**
- * The reason why a call was not answered, for people: "nobody listens there", "no answer within 3
+ * The reason why a call was not answered, for people: "nothing listens there", "no answer within 3
  * s".
  */
 export class RpcError extends Error {
@@ -131,6 +131,6 @@ export function resultOf(reply: Reply): Buffer {
 
 function explain(error: unknown): string {
   const code = codeOf(error);
-  if (code === "ECONNREFUSED") return "nobody listens there";
+  if (code === "ECONNREFUSED") return "nothing listens there";
   return reasonOf(error);
 }

@@ -111,7 +111,8 @@ export function decodeReply(bytes: Buffer): Reply {
   if (message.next() !== REPLY) throw new MalformedMessage("no reply");
   const status = message.next();
   if (status === DENIED) {
-    const reason = message.next() === AUTH_ERROR ? "asks for credentials" : "speaks another RPC";
+    const reason =
+      message.next() === AUTH_ERROR ? "asks for credentials" : "speaks another version of RPC";
     return { xid, trouble: reason, code: undefined };
   }
   if (status !== 0) throw new MalformedMessage("neither accepted nor denied");
@@ -126,7 +127,7 @@ const WHAT: Readonly<Record<number, string>> = {
   [TROUBLE.noVersion]: "does not know this version of the program",
   [TROUBLE.noProcedure]: "does not know this procedure",
   [TROUBLE.badArgument]: "does not understand the argument",
-  [TROUBLE.systemError]: "has trouble of its own",
+  [TROUBLE.systemError]: "reports a system error",
 };
 
 /** Reads a message word by word. Each method throws MalformedMessage at the end. */

@@ -59,7 +59,7 @@ export async function portOf(
   const port = result.length === 4 ? result.readUInt32BE() : NaN;
   if (port === 0) return undefined;
   if (port <= 65_535) return port;
-  throw new RpcError("answers with what is no port");
+  throw new RpcError("answers with an invalid port");
 }
 
 /**

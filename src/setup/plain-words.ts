@@ -8,7 +8,7 @@ export function plainWords(words: readonly string[]): string {
   for (const word of words) {
     if (!/^[\w./+@,:=-]+$/.test(word)) {
       throw new ConfigError([
-        `${JSON.stringify(word)}: neither Dovecot nor cron can be given this path; move it to one of letters, digits and ./_+@,:=-`,
+        `${JSON.stringify(word)}: this path cannot be written for Dovecot or cron; use a path of letters, digits and ./_+@,:=- only`,
       ]);
     }
   }

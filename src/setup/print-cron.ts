@@ -8,8 +8,8 @@ export const CRON_PATH = "PATH=/usr/local/bin:/usr/bin:/bin";
 /** A file for /etc/cron.d, given the words that start popbsmtp. */
 export function cronLines(program: readonly string[]): readonly string[] {
   return [
-    "# /etc/cron.d/popbsmtp: deletes expired authorizations, and writes what was left in the spool. As root, who may",
-    "# read the password; popbsmtp then becomes its own user. It is silent unless something is wrong. The minute follows from",
+    "# /etc/cron.d/popbsmtp: deletes expired authorizations and drains the spool. It runs as root to read",
+    "# the password; popbsmtp then switches to its own user. It is silent unless something is wrong. The minute is derived from",
     "# this host's name, so that the hosts of one database do not all purge at once.",
     CRON_PATH,
     `${String(crc32(hostname()) % 60)} * * * * root ${plainWords(program)} purge`,
@@ -20,8 +20,8 @@ export function cronLines(program: readonly string[]): readonly string[] {
 export function cronHourlyLines(program: readonly string[]): readonly string[] {
   return [
     "#!/bin/sh",
-    "# /etc/cron.hourly/popbsmtp, mode 755: deletes expired authorizations, and writes what was left in the spool. It has to have a",
-    "# name without a dot: run-parts(8) passes over popbsmtp.sh. It is silent unless something is wrong.",
+    "# /etc/cron.hourly/popbsmtp, mode 755: deletes expired authorizations and drains the spool. Its name must not",
+    "# contain a dot: run-parts(8) skips popbsmtp.sh. It is silent unless something is wrong.",
     `export ${CRON_PATH}`,
     `exec ${plainWords(program)} purge`,
   ];

@@ -30,12 +30,12 @@ export function dovecotDictLines(
 ): readonly string[] {
   return [
     ...head(release),
-    "# Dovecot's master holds the socket, starts the daemon, and starts it again if it dies.",
+    "# Dovecot's master holds the socket, starts the daemon, and restarts it if it dies.",
     ...masterServiceLines(program, user, [
       `unix_listener ${LISTENER} {`,
-      "  # Whoever can connect here can authorize any address: root, and this group, which Dovecot's imap and",
-      "  # pop3 processes are in and nobody else should be. If Dovecot's default_internal_group is another, or",
-      `  # these services have other ${release === "2.4" ? "mail_access_groups or extra_groups" : "extra_groups"} than by default, name a group of theirs.`,
+      "  # A process that can connect here can authorize any address. Root can, and so can this group, to which",
+      "  # only Dovecot's imap and pop3 processes should belong. If Dovecot's default_internal_group differs, or",
+      `  # you have changed these services' ${release === "2.4" ? "mail_access_groups or extra_groups" : "extra_groups"}, name one of their groups here.`,
       "  mode = 0660",
       `  group = ${group}`,
       "}",
@@ -49,18 +49,17 @@ export function dovecotDictSocketLines(
   socket: Endpoint | undefined,
   { release, group }: DictForm,
 ): readonly string[] {
-  if (socket === undefined)
-    throw new ConfigError(["serve.dict: the daemon is told to listen nowhere for it"]);
+  if (socket === undefined) throw new ConfigError(["serve.dict: the daemon has no socket for it"]);
   const path = plainWords([endpointName(socket)]);
   if (path.includes(":")) {
     throw new ConfigError([
-      `serve.dict: ${path}: Dovecot takes a ":" for the path's end; choose a path without`,
+      `serve.dict: ${path}: Dovecot ends the path at a ":"; choose a path without one`,
     ]);
   }
   return [
     ...head(release),
-    "# systemd holds the socket and starts the daemon: popbsmtp print systemd. A daemon started by hand works, too, but if it",
-    "# is killed it leaves the socket's file behind, and then each login takes three seconds longer until it is back.",
+    "# systemd holds the socket and starts the daemon: popbsmtp print systemd. A daemon started by hand works too, but if it",
+    "# is killed, its socket file stays behind, and every login takes three seconds longer until the daemon is back.",
     ...pluginLines(path, release, group),
   ];
 }
@@ -68,15 +67,15 @@ export function dovecotDictSocketLines(
 function head(release: DovecotRelease): readonly string[] {
   const others =
     release === "2.4"
-      ? "# - Another last_login block, mail_plugins = or last_login = no in a file that is read later switches it off."
-      : "# - A file that is read later, such as local.conf, and sets mail_plugins without $mail_plugins switches it off.";
+      ? "# - A later file that contains another last_login block, mail_plugins = or last_login = no switches it off."
+      : "# - A later file, such as local.conf, that sets mail_plugins without $mail_plugins switches it off.";
   return [
-    `# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot ${release}: its last_login plugin tells the daemon, popbsmtp serve,`,
-    "# of each IMAP and POP3 login. No login waits for that, whatever happens to the daemon.",
+    `# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot ${release}: the last_login plugin reports each IMAP and`,
+    "# POP3 login to the daemon, popbsmtp serve. No login waits for that, whatever happens to the daemon.",
     "#",
-    "# - If last_login is in use already, it cannot tell popbsmtp as well: take popbsmtp print dovecot post-login.",
+    "# - If you already use last_login for something else, take popbsmtp print dovecot post-login instead.",
     others,
-    "# - On a proxy no plugin runs: let the backends have this, with the proxy in login_trusted_networks.",
+    "# - On a proxy no plugin runs: use this on the backends, with the proxy in login_trusted_networks.",
     "#",
     "# Other forms: popbsmtp print dovecot --help",
   ];
@@ -115,7 +114,7 @@ function pluginLines(socket: string, release: DovecotRelease, group: string): re
     "}",
     ...(release === "2.2"
       ? [
-          "# from 2.3 on they are in it by default",
+          "# the default from Dovecot 2.3 on",
           ...PROTOCOLS.flatMap((name) => [`service ${name} {`, `  extra_groups = ${group}`, "}"]),
         ]
       : []),

@@ -28,15 +28,15 @@ export function masterServiceLines(
   return [
     "service popbsmtp {",
     `  executable = ${plainWords([...program, "serve"])}`,
-    `  # to open its own sockets and read its passwords; then it becomes ${user}`,
+    `  # to open its own sockets and read its passwords; then the daemon switches to ${user}`,
     "  user = root",
-    "  # Node needs more than the default to start",
+    "  # Node does not start within the default limit",
     `  ${NO_LIMIT}`,
-    "  # one process, always there, serves all",
+    "  # a single process, started with Dovecot, serves every login",
     "  client_limit = 1000",
     "  process_limit = 1",
     "  process_min_avail = 1",
-    "  # The daemon makes its other sockets itself: Dovecot would not start at all where it could not listen.",
+    "  # The daemon creates its other sockets itself: Dovecot would not start at all if it could not listen on one of them.",
     ...listeners.map((line) => `  ${line}`),
     "}",
   ];
@@ -50,9 +50,9 @@ export function masterServiceLines(
  */
 export function dovecotServiceLines(program: readonly string[], user: string): readonly string[] {
   return [
-    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: imap and pop3 ask the daemon, popbsmtp serve, after each login, and",
-    "# let the user in when it has answered: the login is then in the store. Dovecot's master listens at the sockets, starts the",
-    "# daemon, and starts it again if it dies; logins wait meanwhile.",
+    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: imap and pop3 ask the daemon, popbsmtp serve, after each login,",
+    "# and let the user in once it has answered: the login is then in the store. Dovecot's master holds the sockets, starts the",
+    "# daemon, and restarts it if it dies; logins wait meanwhile.",
     "#",
     "# Other forms: popbsmtp print dovecot --help",
     ...masterServiceLines(
@@ -67,8 +67,8 @@ export function dovecotServiceLines(program: readonly string[], user: string): r
 /** For Dovecot 2, if another program starts the daemon, which has its own sockets. */
 export function dovecotSocketLines(serve: Pick<ServeConfig, "imap" | "pop3">): readonly string[] {
   return [
-    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2, where systemd runs the daemon: popbsmtp print systemd. Set that up",
-    "# first: while nobody listens at the socket, nobody can log in.",
+    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2, for a daemon that systemd runs: popbsmtp print systemd. Set that up",
+    "# first: while nothing listens at the socket, nobody can log in.",
     ...PROTOCOLS.flatMap((name) => {
       const socket = serve[name];
       return socket === undefined ? [] : mailService(name, plainWords([endpointName(socket)]));
@@ -89,8 +89,8 @@ function mailService(name: MailProtocol, socket: string): readonly string[] {
  */
 export function dovecotWrapperLines(program: readonly string[], user: string): readonly string[] {
   return [
-    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: popbsmtp records each login, then lets it go on.",
-    `# ${user} has to be able to read popbsmtp's configuration and password, and to write to its spool.`,
+    "# /etc/dovecot/conf.d/99-popbsmtp.conf, for Dovecot 2: popbsmtp records each login before it proceeds.",
+    `# ${user} must be able to read popbsmtp's configuration and password, and to write to its spool.`,
     ...PROTOCOLS.flatMap((name) => wrapperService(name, program, user)),
   ];
 }
@@ -105,7 +105,7 @@ function wrapperService(
     `service ${name}-postlogin {`,
     `  executable = script-login ${plainWords(program)} --service ${name}`,
     `  user = ${user}`,
-    "  # for the drain that popbsmtp starts: Node needs more than the default of 256 MB to start. Only the script runs",
+    "  # for the drain that popbsmtp starts: Node does not start within the default of 256 MB. Only the script runs",
     `  # under this limit; ${name} keeps its own.`,
     `  ${NO_LIMIT}`,
     `  unix_listener ${name}-postlogin {`,
@@ -117,14 +117,14 @@ function wrapperService(
 /** For Dovecot 1, which runs the wrapper as root in place of the mail program. */
 export function dovecot1Lines(program: readonly string[]): readonly string[] {
   return [
-    "# For Dovecot 1, in /etc/dovecot/dovecot.conf: it starts popbsmtp, which records the login and becomes imap or pop3. Debian",
-    "# has these in /usr/lib/dovecot; others, in /usr/libexec/dovecot.",
+    "# For Dovecot 1, in /etc/dovecot/dovecot.conf: popbsmtp records the login and replaces itself with imap or pop3. Debian",
+    "# has these in /usr/lib/dovecot, other systems in /usr/libexec/dovecot.",
     "#",
-    "# Dovecot 1 limits this process to 256 MB (mail_process_size), often for good. That is enough to record a login, but not for",
-    "# Node, which writes it to the store. So do one of these:",
-    "# - Run the daemon, popbsmtp serve, beside Dovecot, for instance with popbsmtp print systemd. It writes what is recorded.",
-    "# - Without a daemon, take the limit off: mail_process_size = 0",
-    `# - Or write --no-drain after ${program[0] ?? "popbsmtp"} below, and put these two lines into /etc/cron.d/popbsmtp-drain:`,
+    "# Dovecot 1 limits this process to 256 MB (mail_process_size), often irrevocably. That is enough to record a login, but not for",
+    "# Node, which writes it to the store. Therefore do one of the following:",
+    "# - Run the daemon, popbsmtp serve, beside Dovecot, for instance with popbsmtp print systemd. It writes the recorded logins to the store.",
+    "# - Without a daemon, remove the limit: mail_process_size = 0",
+    `# - Or add --no-drain after ${program[0] ?? "popbsmtp"} below, and put these two lines into /etc/cron.d/popbsmtp-drain:`,
     `#     ${CRON_PATH}`,
     `#     * * * * * root ${plainWords(program)} drain`,
     ...PROTOCOLS.flatMap((name) => [

@@ -24,11 +24,11 @@ export function policyLines(serve: Pick<ServeConfig, "policy">): readonly string
   const endpoint = best(serve.policy);
   if (endpoint === undefined) throw nowhere("policy");
   return [
-    "# /etc/postfix/main.cf, with the daemon, popbsmtp serve: if you have an smtpd_relay_restrictions already, put the",
-    "# check_policy_service into it, after permit_auth_destination and before the reject or defer.",
+    "# /etc/postfix/main.cf, for the daemon, popbsmtp serve: if you already set smtpd_relay_restrictions, insert the",
+    "# check_policy_service after its permit_auth_destination and before its reject or defer.",
     "#",
-    "# Whatever is wrong with the daemon, default_action=DUNNO means that nobody may relay because of it, and that nothing else",
-    "# is different. Mail for your own domains is not asked about at all.",
+    "# With default_action=DUNNO a failure of the daemon only means that it lets no client relay: Postfix carries on with its",
+    "# other restrictions. Mail for your own domains never reaches this query.",
     ...(isReachable(endpoint) ? [] : chrootLines("policy")),
     ...unguardedLines("policy", endpoint),
     ...relayRestrictions(policyService(endpoint)),
@@ -40,11 +40,11 @@ export function socketmapLines({ socketmap }: Pick<ServeConfig, "socketmap">): r
   const endpoint = best(socketmap);
   if (endpoint === undefined) throw nowhere("socketmap");
   return [
-    "# /etc/postfix/main.cf, with the daemon, popbsmtp serve, asked as a map; the policy service is quicker, and without the daemon",
-    "# answers 454 instead of 451: popbsmtp print postfix policy.",
+    "# /etc/postfix/main.cf, for the daemon, popbsmtp serve, asked as a map. The policy service is faster, and while the daemon is",
+    "# down the answer is 454 instead of 451: popbsmtp print postfix policy.",
     "#",
-    "# permit_auth_destination comes before the map: so mail for your own domains never asks it. proxy: works where smtpd is",
-    "# chrooted, as on Debian. proxy_read_maps contains $smtpd_relay_restrictions unless you have changed it. To ask it by hand:",
+    "# permit_auth_destination comes before the map, so that mail for your own domains never causes a query. proxy: works if smtpd is",
+    "# chrooted, as on Debian. proxy_read_maps contains $smtpd_relay_restrictions unless you have changed it. To query it by hand:",
     `#   postmap -q 192.0.2.1 socketmap:${address(endpoint)}:relay`,
     ...unguardedLines("socketmap", endpoint),
     ...relayRestrictions(`check_client_access proxy:socketmap:${address(endpoint)}:relay`),
@@ -65,10 +65,10 @@ function relayRestrictions(restriction: string): readonly string[] {
 function chrootLines(key: string): readonly string[] {
   return [
     "#",
-    `# A chrooted smtpd, as Debian has it (postconf -F smtp/inet/chroot says y), sees ${QUEUE} only, and not this`,
+    `# A chrooted smtpd, Debian's default (postconf -F smtp/inet/chroot says y), sees ${QUEUE} only, not this`,
     `# socket. Either move it there, with ${key} = "${QUEUE}/popbsmtp/${key}" in the section [serve] of`,
-    `# popbsmtp.toml, and print these lines again; or take smtpd out: postconf -F smtp/inet/chroot=n, the same for`,
-    "# submission/inet and others that you have, and postfix reload.",
+    `# popbsmtp.toml, and print these lines again; or end the chroot: postconf -F smtp/inet/chroot=n, likewise for`,
+    "# submission/inet and any other smtpd, then postfix reload.",
   ];
 }
 
@@ -87,7 +87,7 @@ function unguardedLines(key: string, endpoint: Endpoint): readonly string[] {
   if (why === undefined) return [];
   return [
     "#",
-    `# ${endpointName(endpoint)} is ${why}: whenever the daemon does not listen there, any local user can, and open the relay.`,
+    `# ${endpointName(endpoint)} is ${why}: while the daemon is not running, any local user can listen there and open the relay.`,
     `# Better, in the section [serve] of popbsmtp.toml: ${key} = "${QUEUE}/popbsmtp/${key}", or a port below 1024.`,
   ];
 }
@@ -107,5 +107,5 @@ function address(endpoint: Endpoint): string {
 }
 
 function nowhere(key: string): ConfigError {
-  return new ConfigError([`serve.${key}: false: the daemon listens nowhere for it`]);
+  return new ConfigError([`serve.${key}: false: the daemon has no socket for it`]);
 }

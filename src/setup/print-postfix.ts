@@ -14,7 +14,7 @@ const SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt";
  */
 export function mapLines(store: TableStoreConfig, query: string): readonly string[] {
   return [
-    `# ${MAP_PATH}: Postfix asks here whether somebody has just read mail from an address.`,
+    `# ${MAP_PATH}: with this map Postfix asks whether a user has just read mail from an address.`,
     ...(store.driver === "sqlite" ? sqliteLines(store.path) : serverLines(store)),
     // a line that begins with a blank continues the one before
     `query = ${query.trim().replaceAll(/\s*\n\s*/g, " ")}`,
@@ -24,16 +24,16 @@ export function mapLines(store: TableStoreConfig, query: string): readonly strin
 /** The lines of main.cf: postconf(5), smtpd_relay_restrictions. */
 export function mainLines(driver: TableStoreConfig["driver"]): readonly string[] {
   return [
-    "# /etc/postfix/main.cf: if you have an smtpd_relay_restrictions already, put the check_client_access into it, before",
-    "# the reject or defer. Leave smtpd_recipient_restrictions alone: it does not decide about relaying.",
+    "# /etc/postfix/main.cf: if you already set smtpd_relay_restrictions, insert the check_client_access before its",
+    "# reject or defer. Leave smtpd_recipient_restrictions alone: it does not control relaying.",
     "#",
-    "# permit_auth_destination comes before the map: so mail for your own domains never asks the database, and is not",
-    "# turned away with a 451 when that is down. proxy: shares connections between smtpd processes, and works where",
+    "# permit_auth_destination comes before the map, so that mail for your own domains never causes a query, and is not",
+    "# deferred with a 451 while the database is down. proxy: shares connections between smtpd processes, and works if",
     "# smtpd is chrooted, as on Debian. proxy_read_maps contains $smtpd_relay_restrictions unless you have changed it.",
     "#",
-    "# pipemap: without the regexp in front Postfix also asks an SQL map for an IPv6 address cut short, and what is left of",
-    "# 2001:db8::1:2 is 2001:db8::1, who may have read mail. Postfix before 3.7 has no regexp in main.cf: make a file",
-    "# /etc/postfix/popbsmtp.regexp of the line /^([0-9a-f.:]+)$/ $1 and write regexp:/etc/postfix/popbsmtp.regexp here.",
+    "# pipemap: without the regexp, Postfix would also ask the SQL map for truncated IPv6 addresses: 2001:db8::1:2 is truncated",
+    "# to 2001:db8::1, from which another user may have read mail. Postfix before 3.7 has no inline regexp: create the file",
+    "# /etc/postfix/popbsmtp.regexp with the line /^([0-9a-f.:]+)$/ $1 and write regexp:/etc/postfix/popbsmtp.regexp here.",
     "smtpd_relay_restrictions =",
     "    permit_mynetworks,",
     "    permit_sasl_authenticated,",
@@ -54,8 +54,8 @@ export function relayMap(driver: TableStoreConfig["driver"], path: string = MAP_
 
 function sqliteLines(path: string): readonly string[] {
   return [
-    "# The database and its directory have to be readable by Postfix's group. Run popbsmtp schema install before main.cf",
-    "# names this map: where Postfix cannot open the file, its proxymap does not start, and no mail comes in.",
+    "# Postfix's group must be able to read the database and its directory. Run popbsmtp schema install before main.cf",
+    "# names this map: if Postfix cannot open the file, proxymap does not start, and no mail comes in.",
     `dbpath = ${path}`,
   ];
 }
@@ -71,7 +71,7 @@ function serverLines(store: ServerStoreConfig): readonly string[] {
     `hosts = ${store.hosts.map((host) => postfixHost(host, store.port)).join(" ")}`,
     `user = ${user}`,
     password === undefined
-      ? "# password = (set one for this user, here or as store.reader.password-file in popbsmtp.toml, if the server wants one)"
+      ? "# password = (if the server requires one, set it here or as store.reader.password-file in popbsmtp.toml)"
       : `password = ${plainPassword(password.reveal())}`,
     ...database,
   ];
@@ -86,7 +86,7 @@ function postfixHost(host: string, port: number): string {
 function plainPassword(password: string): string {
   if (password.trim() === password) return password;
   throw new ConfigError([
-    "store.reader.password: begins or ends with a blank, which a Postfix map cannot say; choose another",
+    "store.reader.password: begins or ends with a blank, which a Postfix map cannot express; choose another password",
   ]);
 }
 

@@ -54,32 +54,33 @@ export function serviceUnit(config: Config, program: readonly string[]): readonl
   return [
     "# /etc/systemd/system/popbsmtp.service",
     "[Unit]",
-    "Description=POP-before-SMTP: who may relay after reading mail",
+    "Description=POP-before-SMTP relay authorizations",
     "After=network.target postgresql.service mariadb.service mysql.service",
-    "# however often it fails, it is tried again: logins wait for it",
+    "# restart without limit: logins wait for the daemon",
     "StartLimitIntervalSec=0",
     "",
     "[Service]",
     "Type=notify",
-    "# it is systemd-notify(1) that tells",
+    "# systemd-notify(1) sends the notifications",
     "NotifyAccess=all",
     `ExecStart=${plainWords([...program, "serve"])}`,
     "ExecReload=/bin/kill -HUP $MAINPID",
     `Sockets=${sockets.map((name) => `popbsmtp-${name}.socket`).join(" ")}`,
-    "# has to be able to read the configuration and its password files",
+    "# must be able to read the configuration and its password files",
     `User=${user}`,
     "Restart=always",
-    "# so long a login may wait after a crash, and after a hang",
+    "# how long a login may wait after a crash and after a hang",
     "RestartSec=100ms",
     "WatchdogSec=5",
-    "# a dump would be waited for, and has passwords in it",
+    "# writing a core dump would delay the restart, and it would contain passwords",
     "LimitCORE=0",
     "LimitNOFILE=65536",
     "UMask=0022",
     "",
-    "# All it needs: its spool, the store, its sockets. Not MemoryDenyWriteExecute=yes: Node compiles JavaScript into memory.",
+    "# The daemon needs its spool, the store and its sockets only. MemoryDenyWriteExecute=yes is missing because Node compiles",
+    "# JavaScript into memory.",
     "ProtectSystem=strict",
-    "# these have to exist",
+    "# these must exist",
     `ReadWritePaths=${plainWords(writable)}`,
     ...hardening(homes([...writable, ...readable(config, program)])),
     "",
@@ -93,7 +94,7 @@ export function socketUnit(serve: ServeConfig, name: SocketName): readonly strin
   const places = endpoints(serve, name);
   if (places.length === 0) {
     const key = name === "relay-ctrl" ? "relay-ctrl-udp" : name;
-    throw new ConfigError([`serve.${key}: the daemon is told to listen nowhere for it`]);
+    throw new ConfigError([`serve.${key}: the daemon has no socket for it`]);
   }
   const kind = name === "relay-ctrl" ? "ListenDatagram" : "ListenStream";
   return [
@@ -104,7 +105,7 @@ export function socketUnit(serve: ServeConfig, name: SocketName): readonly strin
     "[Socket]",
     ...places.map((place) => `${kind}=${plainWords([endpointName(place)])}`),
     `FileDescriptorName=${name}`,
-    "# however often the daemon ends, it is started again",
+    "# start the daemon without limit, however often it exits",
     "TriggerLimitIntervalSec=0",
     "Service=popbsmtp.service",
     ...permissions(serve, name),
@@ -119,15 +120,15 @@ function permissions({ dictGroup = DOVECOT_GROUP }: ServeConfig, name: SocketNam
   switch (name) {
     case "dict":
       return [
-        "# Whoever connects here can authorize any address. Dovecot's imap and pop3 processes are in this group (extra_groups);",
-        "# so nobody else should be.",
+        "# A process that connects here can authorize any address. Dovecot's imap and pop3 processes are in this group",
+        "# (extra_groups); no other user should be.",
         `SocketGroup=${dictGroup}`,
         "SocketMode=0660",
       ];
     case "imap":
     case "pop3":
       return [
-        "# root's, as which Dovecot connects: whoever connects here can authorize any address",
+        "# for root only, as which Dovecot connects: a process that connects here can authorize any address",
         "SocketMode=0600",
       ];
     default:

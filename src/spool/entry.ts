@@ -47,7 +47,7 @@ export function parseEntry({ time }: EntryName, bytes: Buffer): Login | undefine
   }
   if (version.toString("latin1") !== "1" || rest.length > 0) throw new Error("unknown format");
   const parsed = parseAddress(address.toString("latin1"));
-  if (parsed === undefined) throw new Error("no address in it");
+  if (parsed === undefined) throw new Error("contains no address");
   return {
     address: parsed,
     service: serviceName(service.toString("latin1")),

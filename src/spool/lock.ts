@@ -60,7 +60,7 @@ async function lockSpool(path: string): Promise<SpoolLock | undefined> {
     release();
     if (isBusy(cause)) return undefined;
     throw new PopbsmtpError(
-      `spool: ${path}: cannot be written to by user id ${process.getuid?.()}; it should be a directory of the user that \`user\` names`,
+      `spool: ${path}: cannot be written to by user id ${process.getuid?.()}; it must belong to the user named in \`user\``,
       EX.NOPERM,
       { cause },
     );

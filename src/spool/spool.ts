@@ -229,7 +229,7 @@ export class Spool {
       return `spool: ${JSON.stringify(name)} set aside in ${join(this.path, "bad")}: ${why}`;
     } catch (error) {
       this.#stuck.add(name);
-      return `spool: ${JSON.stringify(name)} passed over (${why}): cannot be set aside: ${reasonOf(error)}`;
+      return `spool: ${JSON.stringify(name)} skipped (${why}), because it cannot be set aside: ${reasonOf(error)}`;
     }
   }
 

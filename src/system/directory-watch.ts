@@ -57,7 +57,7 @@ export class DirectoryWatch implements Disposable {
     if (isTold) return;
     isTold = true;
     this.#options.onPolling(
-      `the kernel announces no changes of ${this.#path}, which is read again and again instead: raise ${limit}, as in: sysctl ${limit}=1024`,
+      `inotify is not available for ${this.#path}, which is polled instead: raise ${limit}, as in: sysctl ${limit}=1024`,
     );
   }
 

@@ -49,7 +49,7 @@ export function whyNotForRoot(directory: string, setting: string): string | unde
   if (stats.uid === 0 && !others) return undefined;
   return (
     `${setting}: ${directory} can be changed by ${stats.uid === 0 ? "others than root" : `user id ${stats.uid}`}, ` +
-    "so root does not work in it: set `user` to the owner's name, or give the directory to root (mode 0700)"
+    "so popbsmtp does not use it as root: set `user` to the owner's name, or give the directory to root (mode 0700)"
   );
 }
 

@@ -183,11 +183,10 @@ export class WriterGroup {
   }
 
   #keep(writer: Writer, batch: readonly Login[], error: Error | undefined): void {
-    const why =
-      error?.message ?? writer.health.away ?? `store: ${writer.name}: takes long to answer`;
+    const why = error?.message ?? writer.health.away ?? `store: ${writer.name}: is slow to answer`;
     // a store that refuses a row is there, and its drain finds out which row
     writer.keep(batch, error instanceof RowRefusedError ? undefined : why);
-    this.#report(`${why}; the login waits for it`);
+    this.#report(`${why}; the login is kept in its spool`);
   }
 }
 

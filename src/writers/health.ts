@@ -21,7 +21,7 @@ export class Health {
   /** Why logins had better not wait for the store; undefined while it takes them. */
   get away(): string | undefined {
     if (this.#failure !== undefined) return this.#failure;
-    return this.#late > 0 ? `store: ${this.#name()}: takes long to answer` : undefined;
+    return this.#late > 0 ? `store: ${this.#name()}: is slow to answer` : undefined;
   }
 
   /** Whether the store has taken logins and takes them now; undefined before it was first tried. */

@@ -49,7 +49,7 @@ export class StoreGroup {
    *   none can ever
    */
   async lookup(address: Address): Promise<Authorization | undefined> {
-    this.#queryable("be asked about an address");
+    this.#queryable("look up an address");
     return this.#lookup.lookup(address);
   }
 
@@ -58,7 +58,8 @@ export class StoreGroup {
     const stores = this.#queryable("list authorizations");
     const { answers, errors } = await answersOf(stores.map((store) => store.list(options)));
     if (answers.length === 0) throw together(errors);
-    for (const { message } of errors) this.#report(`${message}; what it has is not in this list`);
+    for (const { message } of errors)
+      this.#report(`${message}; its authorizations are not in this list`);
     return merged(answers);
   }
 
@@ -76,7 +77,7 @@ export class StoreGroup {
 
   /** In all of them. Says how many the store with the most had. What cannot be revoked somewhere is told of. */
   async revoke(which: Revocation): Promise<number> {
-    const what = "revoke an authorization; it ends by itself";
+    const what = "revoke an authorization; it expires by itself";
     const stores = this.#queryable(what);
     for (const { name } of this.#all.filter((each) => !isStore(each))) {
       this.#report(noWayTo(name, what));
@@ -131,7 +132,7 @@ export class StoreGroup {
 }
 
 function noWayTo(name: string, what: string): string {
-  return `store: ${name}: there is no way to ${what}`;
+  return `store: ${name}: cannot ${what}`;
 }
 
 async function probed(sink: OneWaySink): Promise<Installed> {

@@ -111,7 +111,7 @@ export class Writer {
       keep(this.spool, batch);
     } catch (cause) {
       throw new StoreAwayError(
-        `${why ?? this.name}; nor can logins wait for it: ${reasonOf(cause)}`,
+        `${why ?? this.name}; nor can logins be kept for it: ${reasonOf(cause)}`,
         {
           cause,
         },

@@ -89,7 +89,7 @@ function sentences(open: () => { readonly store: Store; readonly told: () => rea
     ]) {
       await assert.rejects(verb, (error) => {
         assert.ok(error instanceof UnsupportedError);
-        return error.message.startsWith(`store: ${store.name}: there is no way to `);
+        return error.message.startsWith(`store: ${store.name}: cannot `);
       });
     }
   });
@@ -216,7 +216,7 @@ describe("a dracd", () => {
 
   for (const [what, result, problem] of [
     ["denies it", (call: Buffer) => done(call, 1), /permission denied: its dracd\.allow has to/],
-    ["has trouble", (call: Buffer) => done(call, 2), /reports a system error/],
+    ["reports a system error", (call: Buffer) => done(call, 2), /reports a system error/],
     ["does not know why", (call: Buffer) => done(call, 3), /reports an unknown error/],
     ["answers with nothing", (call: Buffer) => done(call), /reports an unknown error/],
     ["is another program", (call: Buffer) => accepted(call, 1), /does not know this program/],
@@ -239,8 +239,8 @@ describe("a dracd", () => {
 
   it("is away where rpcbind knows of none, or of no port", async () => {
     for (const [port, problem] of [
-      [0, /rpcbind knows of no dracd there/],
-      [70_000, /rpcbind: answers with what is no port/],
+      [0, /rpcbind lists no dracd there/],
+      [70_000, /rpcbind: answers with an invalid port/],
     ] as const) {
       const store = open();
       asked = (call) => done(call, port);
@@ -299,7 +299,7 @@ describe("a relay-ctrl-udp", () => {
     const closed = await peer(0, () => undefined);
     await closed[Symbol.asyncDispose]();
     const store = open({ port: closed.port });
-    await assert.rejects(store.authorize([login("192.0.2.1")], NOW), /: nobody listens there$/);
+    await assert.rejects(store.authorize([login("192.0.2.1")], NOW), /: nothing listens there$/);
     const nowhere = openOnly({
       driver: "relay-ctrl-udp",
       host: "no.such.host.invalid",

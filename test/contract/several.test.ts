@@ -392,7 +392,7 @@ describe("with one of them away", () => {
       );
     });
     assert.equal(told.length, 1);
-    assert.match(told[0] ?? "", /^store: mysql .*: .*; what it has is not in this list$/);
+    assert.match(told[0] ?? "", /^store: mysql .*: .*; its authorizations are not in this list$/);
   });
 
   it("an authorization is ended in the others, which is said, and the one is named", async () => {

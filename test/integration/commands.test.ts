@@ -175,7 +175,7 @@ test("purge does not end live authorizations", async () => {
   });
   const misspelled = await box.popbsmtp("purge", "--older-than", "90");
   assert.equal(misspelled.status, 64);
-  assert.match(misspelled.err, /^popbsmtp: --older-than: 90 is no time; expected /);
+  assert.match(misspelled.err, /^popbsmtp: --older-than: 90 is not a time; expected /);
 });
 
 test("an empty list is said beside stdout", async () => {
@@ -183,7 +183,7 @@ test("an empty list is said beside stdout", async () => {
   assert.deepEqual(await box.popbsmtp("list"), {
     status: 0,
     out: "",
-    err: "Nobody may relay by a login just now.\n",
+    err: "No address may relay by a login at present.\n",
   });
 });
 
@@ -197,7 +197,7 @@ test("schema install can be repeated, and schema print has what it does", async 
   const first = await box.popbsmtp("schema", "install");
   assert.match(first.out, /^sqlite .*\/popbsmtp\.db: schema version \d+ installed\n$/);
   const second = await box.popbsmtp("schema", "install");
-  assert.match(second.out, /: schema version \d+ is there already\n$/);
+  assert.match(second.out, /: schema version \d+ is already installed\n$/);
   assert.match(
     (await box.popbsmtp("schema", "print")).out,
     /CREATE TABLE IF NOT EXISTS "popbsmtp" \(/,
@@ -219,7 +219,7 @@ test("a wrong configuration is 78, with a line for each problem", async () => {
   const { status, out, err } = await box.popbsmtp("list");
   assert.deepEqual([status, out], [78, ""]);
   assert.deepEqual(err.trimEnd().split("\n"), [
-    `popbsmtp: ${box.config}: lifetime: "30" is no time; expected a time such as "30m", "90s" or "1h30m"`,
+    `popbsmtp: ${box.config}: lifetime: "30" is not a time; expected a time such as "30m", "90s" or "1h30m"`,
     `popbsmtp: ${box.config}: linger: expected a time such as "30m", "90s" or "1h30m"`,
   ]);
 });

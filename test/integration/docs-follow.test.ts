@@ -47,7 +47,7 @@ async function listed(machine: Machine): Promise<string> {
   return await machine.shell("popbsmtp list");
 }
 
-/** The program is there already: the first test builds it. */
+/** The program is already installed: the first test builds it. */
 async function installed(machine: Machine): Promise<void> {
   const below = ["2. Install the program", "3. Create the account and directories"];
   const output = await follow(machine, { page: "docs/install.md", below });

@@ -115,7 +115,7 @@ test("doctor understands the daemon that Dovecot's master runs", async (t) => {
       });
     }
     await edited(dovecotConf, /process_min_avail = 1\n(?= +#)/, "", async () => {
-      assertWarning(await doctor(), /starts at a login only/);
+      assertWarning(await doctor(), /starts only at a login/);
     });
   });
 
@@ -130,7 +130,7 @@ test("doctor understands the daemon that Dovecot's master runs", async (t) => {
     await edited(dovecotConf, /popbsmtp-imap/g, "popbsmtp-new-imap", async () => {
       assertProblem(
         await doctor(),
-        /imap: nobody answers at .*popbsmtp-new-imap \(ENOENT\): Dovecot has not read its/,
+        /imap: nothing answers at .*popbsmtp-new-imap \(ENOENT\): Dovecot has not read its/,
         `doveadm -c ${dovecotConf} reload`,
       );
     });
@@ -158,15 +158,20 @@ test("doctor understands Dovecot's last_login plugin, which tells the daemon", a
     assert.match(text, /\nno problems, no warnings\n$/);
     assert.match(
       text,
-      /imap: each login is told to popbsmtp serve, which listens \(.*popbsmtp-dict\)/,
+      /imap: each login is reported to popbsmtp serve, which listens \(.*popbsmtp-dict\)/,
     );
-    assert.match(text, /pop3: each login is told to popbsmtp serve/);
+    assert.match(text, /pop3: each login is reported to popbsmtp serve/);
     assert.deepEqual(await box.rows(), []);
   });
 
   await t.test("what keeps logins from being told", async () => {
     const mistakes = [
-      [/protocol pop3 \{[^}]*\}/, "", /pop3: no login is recorded: mail_plugins, as/, "last_login"],
+      [
+        /protocol pop3 \{[^}]*\}/,
+        "",
+        /pop3: no login is recorded: the effective mail_plugins/,
+        "last_login",
+      ],
       ["popbsmtp/%s/%r/%u", "last/%u", /last_login_key is last\/%u: no login/, "popbsmtp/%s/%r/%u"],
       ["mode = 0660", "mode = 0666", /whoever reaches popbsmtp-dict may authorize/, "mode = 0660"],
       ["mode = 0660", "mode = 0600", /mail processes cannot connect to popbsmtp-dict/, "group = "],
@@ -174,7 +179,7 @@ test("doctor understands Dovecot's last_login plugin, which tells the daemon", a
       [
         /popbsmtp-dict/g,
         "popbsmtp-x-dict",
-        /nobody listens at .* \(ENOENT\): logins go on,/,
+        /nothing listens at .* \(ENOENT\): logins proceed,/,
         "reload",
       ],
     ] as const;
@@ -210,7 +215,7 @@ soakTest("doctor understands a daemon on its own", async (t) => {
     await edited(mainCf, ", default_action=DUNNO", "", async () => {
       assertProblem(
         await doctor(),
-        /without default_action=DUNNO who is not yours gets a 451/,
+        /without default_action=DUNNO clients that may not relay get a 451/,
         right,
       );
     });
@@ -242,7 +247,7 @@ soakTest("doctor understands a daemon on its own", async (t) => {
 
   await t.test("a policy service in the wrong place", async () => {
     await edited(mainCf, /(permit_auth_destination),([^]*\}),/, "$2, $1,", async () => {
-      assertWarning(await doctor(), /mail for your own domains waits for it/);
+      assertWarning(await doctor(), /mail for your own domains is deferred/);
     });
     await edited(
       mainCf,
@@ -281,7 +286,7 @@ soakTest("doctor understands a daemon on its own", async (t) => {
       assertProblem(
         await doctor(),
         new RegExp(
-          `nobody answers postfix at ${queue}${daemon.policy} \\(ENOENT\\): nobody may relay`,
+          `nothing answers postfix at ${queue}${daemon.policy} \\(ENOENT\\): no client may relay`,
         ),
         `policy = "${queue}${daemon.policy}"`,
       );
@@ -290,7 +295,7 @@ soakTest("doctor understands a daemon on its own", async (t) => {
 
   await t.test("a socket that Postfix may not connect to", async () => {
     chmodSync(daemon.policy, 0o600);
-    assertProblem(await doctor(), /nobody answers postfix at .* \(EACCES\)/, "serve --check");
+    assertProblem(await doctor(), /nothing answers postfix at .* \(EACCES\)/, "serve --check");
     chmodSync(daemon.policy, 0o666);
   });
 
@@ -310,7 +315,7 @@ soakTest("doctor understands a daemon on its own", async (t) => {
     await daemon.stop();
     writeFileSync(daemon.socketmap, "");
     await daemon.start();
-    const found = /popbsmtp serve .* goes on without .*: serve\.socketmap: .*socketmap/;
+    const found = /popbsmtp serve .* is running without .*: serve\.socketmap: .*socketmap/;
     assertProblem(await doctor(), found, "popbsmtp serve --check");
     rmSync(daemon.socketmap);
     await waitUntil("all to be well", async () => (await doctor()).status === 0, insist);
@@ -367,17 +372,17 @@ soakTest("doctor understands a daemon on its own", async (t) => {
     const report = await doctor();
     assertProblem(
       report,
-      /imap: nobody answers at .*\(ENOENT\): every login is refused/,
+      /imap: nothing answers at .*\(ENOENT\): every login is refused/,
       "systemctl start popbsmtp",
     );
     assertProblem(
       report,
-      /nobody answers postfix at .*policy \(ENOENT\): nobody may relay/,
+      /nothing answers postfix at .*policy \(ENOENT\): no client may relay/,
       "systemctl start popbsmtp",
     );
     assertProblem(
       report,
-      /nobody answers postfix at .*socketmap \(ENOENT\): who is not yours gets a 451/,
+      /nothing answers postfix at .*socketmap \(ENOENT\): clients that may not relay get a 451/,
       "",
     );
     assert.match(report.text, /no drain at work/);

@@ -31,7 +31,7 @@ for (const driver of ["pgsql", ...inSoak("mysql")] as const) {
     await t.test("one table is gone; what is advised brings it back", async () => {
       for (const table of ["popbsmtp", "popbsmtp_schema"]) {
         await box.sql(`DROP TABLE ${table}`);
-        const found = /the tables are missing, or one of them: no login is written to it/;
+        const found = /at least one table is missing: no login is written to it/;
         const report = await doctor();
         assertProblem(report, found, remedy);
         // the first line is for an account that may, as the one of this store does
@@ -44,14 +44,14 @@ for (const driver of ["pgsql", ...inSoak("mysql")] as const) {
     await t.test("a password that is not right is no outage", async () => {
       await edited(box.config, /^password = .*$/m, 'password = "wrong"', async () => {
         const sql = driver === "pgsql" ? "ALTER ROLE " : "ALTER USER ";
-        assertProblem(await doctor(), /until that is mended/, sql + server.user);
+        assertProblem(await doctor(), /until that is fixed/, sql + server.user);
       });
     });
 
     await t.test("a database that does not exist", async () => {
       await edited(box.config, /^database = .*$/m, 'database = "nosuch"', async () => {
         const command = driver === "pgsql" ? "createdb nosuch" : "CREATE DATABASE `nosuch`";
-        assertProblem(await doctor(), /until that is mended/, command);
+        assertProblem(await doctor(), /until that is fixed/, command);
       });
     });
 
@@ -64,7 +64,7 @@ for (const driver of ["pgsql", ...inSoak("mysql")] as const) {
         assert.equal(await askPolicy(policy, "192.0.2.77"), "OK");
         const report = await doctor();
         const found =
-          /logins wait in the spool until it is back; popbsmtp serve has them in memory/;
+          /logins wait in the spool until it is back; popbsmtp serve keeps them in memory/;
         const unit = driver === "pgsql" ? "postgresql" : "mariadb";
         assertProblem(report, found, `systemctl restart ${unit}`, 75);
         const spool = /1 login waiting, .*; they are written once the store is back/;
@@ -92,7 +92,7 @@ test("an ordinary user is told what could not be examined, and why", async () =>
   // not theirs to read
   const unreadable = await as(box.config);
   assert.match(unreadable.text, /popbsmtp\.toml: permission denied; run popbsmtp as root/);
-  assert.match(unreadable.text, /nothing else can be examined without the configuration/);
+  assert.match(unreadable.text, /nothing else can be checked without the configuration/);
 
   // nor to know of
   const hidden = join(box.directory, "etc");
@@ -107,14 +107,14 @@ test("an ordinary user is told what could not be examined, and why", async () =>
   chmodSync(box.config, 0o644);
   const { text } = await as(box.config);
   assert.match(text, /run by games: only root can see what nobody, Dovecot and Postfix may do/);
-  assert.match(text, /popbsmtp\.db: not examined: games cannot read it/);
+  assert.match(text, /popbsmtp\.db: not checked: games cannot read it/);
   assert.ok(text.includes(sudo), text);
 
   // behind a directory that is closed
   chmodSync(box.directory, 0o711);
   await edited(box.config, /^spool = .*$/m, `spool = "${hidden}/spool"`, async () => {
     const report = await as(box.config);
-    assert.match(report.text, /Spool\n {2}warning +not examined any further: EACCES/);
+    assert.match(report.text, /Spool\n {2}warning +not checked any further: EACCES/);
     assert.match(report.text, /\nStore\n/);
   });
 });

@@ -258,21 +258,21 @@ describe("a dracd as the store", () => {
     dracd.signal("SIGSTOP");
     assert.deepEqual(await allow(), away("no answer within 3 s"));
     await dracd.kill();
-    assert.deepEqual(await allow(), away("nobody listens there"));
+    assert.deepEqual(await allow(), away("nothing listens there"));
     await machine.stopRpcbind();
-    assert.deepEqual(await allow(), away("rpcbind: nobody listens there"));
+    assert.deepEqual(await allow(), away("rpcbind: nothing listens there"));
     await machine.startRpcbind();
-    assert.deepEqual(await allow(), away("rpcbind knows of no dracd there; is it running?"));
+    assert.deepEqual(await allow(), away("rpcbind lists no dracd there; is it running?"));
   });
 
   it("has nothing to list, look up, revoke or purge", async () => {
     for (const [args, what] of [
       [["list"], "list authorizations"],
-      [["check", "192.0.2.1"], "be asked about an address"],
-      [["revoke", "192.0.2.1"], "revoke an authorization; it ends by itself"],
+      [["check", "192.0.2.1"], "look up an address"],
+      [["revoke", "192.0.2.1"], "revoke an authorization; it expires by itself"],
       [["purge"], "purge; the daemon there does that by itself"],
     ] as const) {
-      const stderr = said(`there is no way to ${what}`);
+      const stderr = said(`cannot ${what}`);
       assert.deepEqual(await popbsmtp(...args), { status: 78, stderr });
     }
   });

@@ -105,7 +105,7 @@ function serverFaults(
       name: "the database hangs",
       begin: () => server.pause(),
       end: () => server.resume(),
-      says: /waits in .* takes long to answer/,
+      says: /waits in .* is slow to answer/,
     },
     {
       name: "the database refuses the password",
@@ -125,7 +125,7 @@ function sqliteFaults(path: string, sql: Store["sql"]): readonly StoreFault[] {
       name: "the file is unreadable",
       begin: () => chmodSync(path, 0),
       end: () => chmodSync(path, 0o640),
-      says: /waits in .*see the modes/,
+      says: /waits in .*check the modes/,
       noticed: false,
     },
     {
@@ -136,7 +136,7 @@ function sqliteFaults(path: string, sql: Store["sql"]): readonly StoreFault[] {
         chmodSync(directory, 0o550);
       },
       end: () => chmodSync(directory, 0o2750),
-      says: /waits in .*(?:see the modes|readonly)/,
+      says: /waits in .*(?:check the modes|readonly)/,
       noticed: false,
     },
     {
@@ -149,7 +149,7 @@ function sqliteFaults(path: string, sql: Store["sql"]): readonly StoreFault[] {
         other.exec("ROLLBACK");
         other.close();
       },
-      says: /waits in .*(?:database is locked|takes long to answer)/,
+      says: /waits in .*(?:database is locked|is slow to answer)/,
     },
   ];
 }

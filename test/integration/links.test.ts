@@ -311,7 +311,7 @@ it("root that stays root refuses a spool, and a SQLite file's directory, that so
   assert.equal(drained.status, 77);
   assert.match(
     drained.stderr.toString(),
-    /spool: .*foreign can be changed by user id \d+, so root does not work in it: set `user`/,
+    /spool: .*foreign can be changed by user id \d+, so popbsmtp does not use it as root: set `user`/,
   );
   target.assertUnchanged("drain");
 
@@ -324,7 +324,7 @@ it("root that stays root refuses a spool, and a SQLite file's directory, that so
   );
 });
 
-it("in a spool that everybody may write to, the configured user trusts only what is its own", async () => {
+it("in a spool that every user may write to, the configured user trusts only what is its own", async () => {
   await using box = await install("sqlite", 'linger = "0s"');
   const { uid, gid } = box.user;
   await using target = outside(uid, gid);

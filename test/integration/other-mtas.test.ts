@@ -53,7 +53,7 @@ test("Exim relays for whoever has logged in, and its panic log stays empty whate
   daemon.pause();
   assert.deepEqual(await codes(exim), [550, 550, 250]);
   daemon.resume();
-  // its socket stays, and nobody listens there
+  // its socket stays, and nothing listens there
   await daemon.kill9();
   assert.deepEqual(await codes(exim), [550, 550, 250]);
   await daemon.start();

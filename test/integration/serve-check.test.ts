@@ -74,7 +74,7 @@ describe("serve --check says what is wrong:", () => {
       },
       says: () =>
         new RegExp(
-          `^popbsmtp: serve\\.policy: ${sockets.policy}: is there and is no socket; move it away\\n$`,
+          `^popbsmtp: serve\\.policy: ${sockets.policy}: exists and is not a socket; move it away\\n$`,
         ),
       status: 73,
     },
@@ -97,7 +97,7 @@ describe("serve --check says what is wrong:", () => {
         renameSync(box.spool, `${box.spool}.away`);
         return undo(() => renameSync(`${box.spool}.away`, box.spool));
       },
-      says: () => /^popbsmtp: spool: .*: does not exist; make it/,
+      says: () => /^popbsmtp: spool: .*: does not exist; create it/,
       status: 73,
     },
   };
@@ -162,7 +162,7 @@ it("a daemon at work is in nobody's way, is not disturbed, and says what is wron
   mkdirSync(serve.policy);
   await serve.start();
   const found = await check(box);
-  assert.match(found.err, /serve\.policy: .*: is there and is no socket; move it away/);
+  assert.match(found.err, /serve\.policy: .*: exists and is not a socket; move it away/);
   assert.equal(found.err.trimEnd().split("\n").length, 1);
   // what one daemon has said is not the next one's
   await serve.kill9();

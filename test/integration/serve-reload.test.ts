@@ -72,10 +72,10 @@ describe("the daemon, under load", () => {
         (text) => text.replace(/^password = .*/m, 'password = "guessed"'),
         /password authentication failed/,
       ],
-      "a table that is not there": [other, /no tables yet; run: popbsmtp schema install/],
+      "a table that is not there": [other, /the tables are missing; run: popbsmtp schema install/],
       "another spool": [
         (text) => text.replace(/^spool = .*/m, 'spool = "/var/spool/other"'),
-        /spool: cannot change while running; restart instead/,
+        /spool: cannot change while the daemon runs; restart it/,
       ],
       "a socket where none can be made": [
         (text) => text.replace(/^socketmap = .*/m, 'socketmap = "/proc/socketmap"'),
@@ -186,7 +186,7 @@ describe("the daemon, under load", () => {
       assert.equal(status, 75, stderr.toString());
       assert.equal(
         stderr.toString(),
-        `popbsmtp: spool: ${box.spool}: another popbsmtp serve (process ${serve.pid}) is at work there; stop it first\n`,
+        `popbsmtp: spool: ${box.spool}: another popbsmtp serve (process ${serve.pid}) is using it; stop that daemon first\n`,
       );
       await undisturbed();
     });

@@ -90,7 +90,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
         return policy;
       };
     },
-    says: /problem reason="serve\.policy: .*: is there and is no socket; move it away"/,
+    says: /problem reason="serve\.policy: .*: exists and is not a socket; move it away"/,
     answers: false,
   },
   "a directory in which no socket can be made": {
@@ -131,7 +131,7 @@ const FAULTS: Readonly<Record<string, Fault>> = {
         return policy;
       };
     },
-    says: /problem reason="spool: .*: does not exist; make it/,
+    says: /problem reason="spool: .*: does not exist; create it/,
   },
 };
 
@@ -180,7 +180,7 @@ describe("a daemon that Dovecot starts refuses nobody's login, with", { concurre
     using client = await dovecot.imap({ from: "127.0.0.5" });
     await client.login("bob", dovecot.password);
     assert.deepEqual(users(box), ["bob"]);
-    const said = `another popbsmtp serve (process ${serve.pid}) is at work there; stop it first`;
+    const said = `another popbsmtp serve (process ${serve.pid}) is using it; stop that daemon first`;
     await waitUntil("the log to say so", () => dovecot.log().includes(said), SOON);
     const problems = join(box.spool, ".problems");
     assert.ok(readFileSync(problems, "utf8").includes(said));

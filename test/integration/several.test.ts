@@ -225,7 +225,7 @@ describe("the commands", () => {
     assert.match(allowed.out, /^192\.0\.2\.1 may relay until /);
     assert.match(
       allowed.err,
-      /^popbsmtp: store: pgsql .*ECONNREFUSED.*; the login waits for it\n$/,
+      /^popbsmtp: store: pgsql .*ECONNREFUSED.*; the login is kept in its spool\n$/,
     );
     assert.equal(allowed.status, 0);
     assert.equal((await popbsmtp("check", "192.0.2.1")).status, 0);
@@ -233,7 +233,10 @@ describe("the commands", () => {
     assert.deepEqual([unknown.status, unknown.out], [75, ""]);
     const listed = await popbsmtp("list", "--json");
     assert.deepEqual([listed.status, JSON.parse(listed.out).length], [0, 1]);
-    assert.match(listed.err, /^popbsmtp: store: pgsql .*; what it has is not in this list\n$/);
+    assert.match(
+      listed.err,
+      /^popbsmtp: store: pgsql .*; its authorizations are not in this list\n$/,
+    );
     const drained = await popbsmtp("drain");
     assert.equal(drained.status, 75);
     const examined = await popbsmtp("doctor");
@@ -261,8 +264,8 @@ describe("the commands", () => {
     assert.match(printed, /TIMESTAMPTZ|timestamptz/);
     assert.match(printed, /PRAGMA journal_mode/);
     const installed = await box.popbsmtp("schema", "install");
-    assert.match(installed, /sqlite .*: schema version \d+ is there already\n/);
-    assert.match(installed, /pgsql .*: schema version \d+ is there already\n/);
+    assert.match(installed, /sqlite .*: schema version \d+ is already installed\n/);
+    assert.match(installed, /pgsql .*: schema version \d+ is already installed\n/);
     const map = await box.popbsmtp("print", "postfix", "map");
     assert.match(map, /^# Of several stores, this asks pgsql /);
     assert.match(map, /^dbname = /m);

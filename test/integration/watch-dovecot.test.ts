@@ -121,7 +121,7 @@ test("a proxy's log tells of those whom the backend has let in, with the client'
     assert.deepEqual(new Set(found), new Set(wanted));
     return true;
   });
-  assert.match(watch.log(), /it can be read in two ways/);
+  assert.match(watch.log(), /it is ambiguous/);
 });
 
 test("the daemon watches the log, too, and Postfix hears of it", async () => {

@@ -251,7 +251,7 @@ test("a log in which nothing is recognised: it says so, with a line of it that n
   assert.equal(status, 0);
   assert.equal(
     stderr.toString(),
-    `popbsmtp: ${log}: 2 lines came, and none is an IMAP or POP3 server's; the first: \\u001b[2Jhello\n`,
+    `popbsmtp: ${log}: 2 lines read, none of them from an IMAP or POP3 server; the first: \\u001b[2Jhello\n`,
   );
 });
 
@@ -278,8 +278,8 @@ test("a log full of logins that do not count: some of them are shown", async () 
   assert.equal(status, 0);
   const lines = stderr.toString().trimEnd().split("\n");
   assert.equal(lines.length, 11);
-  assert.match(lines[0] ?? "", /: a login does not count, no address in it: .*rip=nowhere/);
-  assert.equal(lines.at(-1), `popbsmtp: ${log}: if there are more, they are not shown`);
+  assert.match(lines[0] ?? "", /: a login does not count, contains no address: .*rip=nowhere/);
+  assert.equal(lines.at(-1), `popbsmtp: ${log}: further ones are not shown`);
 });
 
 test("a time that is none", async () => {
@@ -292,5 +292,5 @@ test("a time that is none", async () => {
     "soon",
   ]);
   assert.equal(status, 64);
-  assert.match(stderr.toString(), /^popbsmtp: --since: soon is no time; expected /);
+  assert.match(stderr.toString(), /^popbsmtp: --since: soon is not a time; expected /);
 });

@@ -133,7 +133,7 @@ describe("how long the wrapper waits", () => {
     there.leave(20_000);
     assertBecame(
       await there.login(["--wait", "9000"]),
-      /^popbsmtp: the login from 192\.0\.2\.1 waits in \S+, others for 2\d s: run popbsmtp drain as root, which says why\n$/,
+      /^popbsmtp: the login from 192\.0\.2\.1 waits in \S+, where the oldest has waited for 2\d s: run popbsmtp drain as root to see why\n$/,
     );
   });
 

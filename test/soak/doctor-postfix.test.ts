@@ -273,7 +273,8 @@ test("doctor finds a map that Postfix cannot read, has not read, or that asks an
     chownSync(map, 0, 0);
     await reload();
     await waitUntil("Postfix to refuse", async () => (await relays()) === 451);
-    const found = /postfix cannot read .*popbsmtp\.cf \(EACCES\): who is not yours gets a 451/;
+    const found =
+      /postfix cannot read .*popbsmtp\.cf \(EACCES\): clients that may not relay get a 451/;
     const report = await doctor();
     assertProblem(report, found, `chgrp postfix ${map}; chmod 640 ${map}`);
     await follow(report, "problem", found, box);

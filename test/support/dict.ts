@@ -55,7 +55,7 @@ export async function startDict(
         .filter((line) => /: (?:Error|Fatal|Panic|Warning): /.test(line))
         .filter((line) => /popbsmtp|last_login|dict/.test(line))
         // a busy machine
-        .filter((line) => !/ store-(?:away|back) .*takes long to answer/.test(line)),
+        .filter((line) => !/ store-(?:away|back) .*is slow to answer/.test(line)),
     [Symbol.asyncDispose]: () => dovecot[Symbol.asyncDispose](),
   };
 }

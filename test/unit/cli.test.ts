@@ -117,8 +117,8 @@ test("a command line of options alone is answered in one line", () => {
   for (const [line, message] of [
     ["--config list", "--config list: the option's value is missing before list"],
     ["--wait 5 --service purge", "--service purge: the option's value is missing before purge"],
-    ["--config x", "name the program to become, or a command; see popbsmtp --help"],
-    ["--config=x --no-wait", "name the program to become, or a command; see popbsmtp --help"],
+    ["--config x", "name a program to run, or a command; see popbsmtp --help"],
+    ["--config=x --no-wait", "name a program to run, or a command; see popbsmtp --help"],
   ] as const) {
     assert.throws(() => assertNamesSomething(program, line.split(" ")), {
       exitStatus: 64,
@@ -141,7 +141,7 @@ test("check, allow and revoke say how an address is spelled", async () => {
   for (const command of ["check", "allow", "revoke"]) {
     assertThrown((await run(command, "192.0.2.300")).thrown, {
       exitStatus: 65,
-      message: "192.0.2.300: no IP address; expected one such as 192.0.2.1 or 2001:db8::1",
+      message: "192.0.2.300: not an IP address; expected one such as 192.0.2.1 or 2001:db8::1",
     });
   }
 });

@@ -48,7 +48,7 @@ export function duration(least: number, most: number, { orNever = false } = {}) 
     v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
       const milliseconds = parseDuration(value);
       if (milliseconds === undefined) {
-        addIssue({ message: `${quote(value)} is no time; expected ${DURATION_SPELLING}` });
+        addIssue({ message: `${quote(value)} is not a time; expected ${DURATION_SPELLING}` });
         return NEVER;
       }
       if (orNever && milliseconds === 0) return 0;

@@ -74,7 +74,7 @@ export class Registration {
     if (await this.#register(mapping)) return;
     const { program, version } = mapping;
     throw new Error(
-      `another daemon is registered, as another user; end it, and run: rpcinfo -d ${program} ${version}`,
+      `another user's daemon is registered; stop it and run: rpcinfo -d ${program} ${version}`,
     );
   }
 

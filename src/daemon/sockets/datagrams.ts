@@ -111,7 +111,7 @@ export class Datagrams {
       return;
     }
     if (this.#inHand.size + this.#early.length >= IN_HAND) {
-      this.#onDropped(`${IN_HAND} are in hand`);
+      this.#onDropped(`${IN_HAND} are already being processed`);
       return;
     }
     if (this.#answer === undefined) {
@@ -149,11 +149,8 @@ function takeOver(
   try {
     socket.bind({ fd });
   } catch (cause) {
-    throw new ConfigError(
-      [`${name}: no socket for datagrams was handed over; expected ListenDatagram=`],
-      {
-        cause,
-      },
-    );
+    throw new ConfigError([`${name}: no datagram socket was passed; expected ListenDatagram=`], {
+      cause,
+    });
   }
 }

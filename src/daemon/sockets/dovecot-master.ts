@@ -63,7 +63,7 @@ export class DovecotMaster implements Disposable {
   private constructor(env: NodeJS.ProcessEnv) {
     if (env["DOVECOT_ACCEPTED_CLIENT_LISTENER_FD"] !== undefined || env["CLIENT_LIMIT"] === "1") {
       throw new ConfigError([
-        "dovecot.conf: service popbsmtp: client_limit = 1: one process serves all; expected client_limit = 1000",
+        "dovecot.conf: service popbsmtp: client_limit is 1, but one process serves every login; set client_limit = 1000",
       ]);
     }
     this.#generation = take(env, "GENERATION");
@@ -157,7 +157,7 @@ function readEnd(): Socket {
   } catch (cause) {
     throw new ConfigError(
       [
-        "dovecot.conf: service popbsmtp: has to be started as root: user = root and no drop_priv_before_exec; popbsmtp becomes its own user by itself",
+        "dovecot.conf: service popbsmtp: must be started as root (user = root, without drop_priv_before_exec); popbsmtp switches to its own user itself",
       ],
       { cause },
     );

@@ -261,6 +261,6 @@ function withDovecot(owner: Account | undefined, { dictGroup }: ServeConfig): Ac
   if (gid !== undefined) return { ...owner, gid };
   if (dictGroup === undefined) return owner;
   throw new ConfigError([
-    `serve.dict-group: there is no group ${dictGroup}; name the one in Dovecot's default_internal_group`,
+    `serve.dict-group: there is no group ${dictGroup}; use the group in Dovecot's default_internal_group`,
   ]);
 }

@@ -34,6 +34,6 @@ export function roleOf(name: string): Role {
   const role = roleNamed(name);
   if (role !== undefined) return role;
   throw new ConfigError([
-    `${name}: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-dict, or by another of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
+    `${name}: the name of this socket does not say what it is for; name it popbsmtp-dict, or one of: ${[...ROLES, "relay-ctrl"].join(", ")}`,
   ]);
 }

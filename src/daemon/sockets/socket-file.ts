@@ -87,7 +87,7 @@ async function makeSocket(
     if (directory === undefined) throw error;
     if (mustGo) {
       throw new PopbsmtpError(
-        `${path}: its directory has to belong to the daemon's user: a socket that stays behind would hold up every login`,
+        `${path}: its directory must belong to the daemon's user: a socket file left behind would delay every login`,
         EX.NOPERM,
         { cause: error },
       );
@@ -111,7 +111,7 @@ async function listenAs(as: As, path: string, server: Server, mode: number): Pro
   const stop = () => as(() => closeAtPath(path, server, mine));
   if (mine !== undefined) return stop;
   stop();
-  throw new OccupiedError(`${path}: somebody has removed the socket that was made there`);
+  throw new OccupiedError(`${path}: another process has removed this socket`);
 }
 
 /**
@@ -156,7 +156,7 @@ async function removeStale(as: As, path: string): Promise<void> {
   try {
     const found = fstatSync(descriptor, { bigint: true });
     if (!found.isSocket()) {
-      throw new OccupiedError(`${path}: is there and is no socket; move it away`);
+      throw new OccupiedError(`${path}: exists and is not a socket; move it away`);
     }
     const isStale = !(await isAnswered(as, descriptor, path));
     if (isStale && as(() => removeIfStill(path, found))) return;

@@ -80,7 +80,7 @@ function protocolFindings(
     return [problem(text, ...write({ ...newWrapper(subject), chain: words }))];
   }
   if (wrapper.chain.length === 0) {
-    const text = `${protocol}: popbsmtp is not told which program to become: every login is refused`;
+    const text = `${protocol}: popbsmtp is not told which program to run: every login is refused`;
     return [problem(text, ...write({ ...wrapper, chain: [`/usr/lib/dovecot/${protocol}`] }))];
   }
   const findings = wrapperFindings(wrapper, subject, protocol, write);

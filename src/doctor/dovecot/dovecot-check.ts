@@ -153,7 +153,7 @@ function postLoginFindings(
     ...limitFindings(root, service, protocol, set),
   ];
   if (!wrapper.options.has("--service")) {
-    const text = `${protocol}: popbsmtp is not told what kind of login it is`;
+    const text = `${protocol}: popbsmtp is not told which service the login uses`;
     findings.push(warning(text, ...write(wrapper)));
   }
   if (findings.length > 0) return findings;

@@ -66,7 +66,7 @@ function pluginFindings(root: Section, protocol: string): readonly Finding[] {
   if (plugins.split(/\s+/).includes(PLUGIN)) return [];
   return [
     problem(
-      `${protocol}: no login is recorded: mail_plugins, as it is in the end, does not have ${PLUGIN}`,
+      `${protocol}: no login is recorded: the effective mail_plugins does not contain ${PLUGIN}`,
       `protocol ${protocol} {    # in the file of conf.d that is read last`,
       `  mail_plugins = $mail_plugins ${PLUGIN}`,
       "}",
@@ -98,17 +98,17 @@ async function answers(
   isDovecots: boolean,
   subject: Subject,
 ): Promise<Finding> {
-  const told = `${protocol}: each login is told to popbsmtp serve`;
+  const told = `${protocol}: each login is reported to popbsmtp serve`;
   if (!isRoot()) return ok(`${told} (${path})`);
   const asked = await question({ path }, DICT.question);
   if ("answer" in asked) return ok(`${told}, which listens (${path})`);
   if (asked.why === NO_ANSWER) {
-    const text = `${protocol}: ${NO_ANSWER} at ${path}: logins go on, and are not recorded before it answers`;
+    const text = `${protocol}: ${NO_ANSWER} at ${path}: logins proceed, but are not recorded until it answers`;
     return problem(text, ...endIt(subject.daemon));
   }
   const slow = asked.why === "ECONNREFUSED" ? ", and each takes 3 s longer" : "";
   return problem(
-    `${protocol}: nobody listens at ${path} (${asked.why}): logins go on${slow}, and are not recorded before somebody does`,
+    `${protocol}: nothing listens at ${path} (${asked.why}): logins proceed${slow}, but are not recorded until something does`,
     isDovecots
       ? `${reloadCommand(subject)}    # doveadm log errors shows why popbsmtp serve ended, if it did`
       : `systemctl start popbsmtp    # the unit: ${popbsmtp(subject.config)} print systemd`,

@@ -41,7 +41,7 @@ export function unreadFindings(
   if (!isRoot() || isStopped(root) || existsSync(path)) return [];
   return [
     problem(
-      `${protocol}: Dovecot has not read its configuration since that names the socket ${path}: no login is recorded`,
+      `${protocol}: Dovecot has not read its configuration since which names the socket ${path}: no login is recorded`,
       reloadCommand(subject),
     ),
   ];

@@ -123,15 +123,15 @@ function processFindings(
     findings.push(problem(text, ...set(NO_LIMIT)));
   }
   if (number("client_limit") === 1) {
-    const text = `${name}: client_limit is 1, and one process has to serve all: every login is refused`;
+    const text = `${name}: client_limit is 1, but one process serves every login: logins are refused`;
     findings.push(problem(text, ...set("client_limit = 1000")));
   }
   if (number("process_limit") !== 1) {
-    const text = `${name}: more than one process may be started, and a spool has one daemon`;
+    const text = `${name}: more than one process may be started, but a spool can have only one daemon`;
     findings.push(problem(text, ...set("process_limit = 1")));
   }
   if (number("process_min_avail") !== 1) {
-    const text = `${name}: starts at a login only, and ends when none has come for a while: nobody drains or answers Postfix meanwhile`;
+    const text = `${name}: starts only at a login and exits when idle: meanwhile the spool is not drained and Postfix gets no answers`;
     findings.push(warning(text, ...set("process_min_avail = 1")));
   }
   return findings;
@@ -145,7 +145,7 @@ function listenerFindings({ name, sections }: Section, set: Setter): readonly Fi
     if (!kind.endsWith("_listener")) continue;
     const role = roleNamed(socket);
     if (role === undefined) {
-      const text = `${name}: does not start: the name ${socket} does not say what is asked there: every login is refused`;
+      const text = `${name}: does not start: the name ${socket} does not say what it is for: every login is refused`;
       findings.push(problem(text, ...set(`${kind} popbsmtp-imap {    # or -pop3, -policy, ...`)));
     }
     const mode = Number.parseInt(settings.get("mode") ?? "0600", 8);
@@ -153,7 +153,7 @@ function listenerFindings({ name, sections }: Section, set: Setter): readonly Fi
       (role === "imap" || role === "pop3") &&
       (kind === "inet_listener" || (mode & 0o002) !== 0)
     ) {
-      const text = `${name}: whoever reaches ${socket} may authorize any address`;
+      const text = `${name}: any process that can connect to ${socket} can authorize any address`;
       findings.push(problem(text, ...set(`unix_listener ${socket} { mode = 0600 }`)));
     }
     if (role === "dict") findings.push(...dictListenerFindings(name, socket, settings));
@@ -171,7 +171,12 @@ function dictListenerFindings(
   const inside = ["mode = 0660", "group = dovecot"].map((line) => `    ${line}`);
   const right = [`${name} {`, `  unix_listener ${socket} {`, ...inside, "  }", "}"];
   if ((mode & 0o002) !== 0) {
-    return [problem(`${name}: whoever reaches ${socket} may authorize any address`, ...right)];
+    return [
+      problem(
+        `${name}: any process that can connect to ${socket} can authorize any address`,
+        ...right,
+      ),
+    ];
   }
   if ((mode & 0o060) === 0o060 && (settings.get("group") ?? "") !== "") return [];
   const text = `${name}: Dovecot's mail processes cannot connect to ${socket}: no login is recorded`;
@@ -183,7 +188,7 @@ function roleFindings({ protocol, socket }: Asking): readonly Finding[] {
   if (role === protocol) return [];
   return [
     problem(
-      `${protocol}: asks popbsmtp serve at ${socket}, which is for ${role ?? "nothing it knows"}`,
+      `${protocol}: asks popbsmtp serve at ${socket}, which is for ${role ?? "an unknown purpose"}`,
       `service ${protocol} {`,
       `  executable = ${protocol} popbsmtp-${protocol}`,
       "}",
@@ -206,11 +211,11 @@ async function answers(
     return problem(text, ...endIt(daemon));
   }
   if ("why" in asked) {
-    const text = `${protocol}: nobody answers at ${path} (${asked.why}): ${consequence}`;
+    const text = `${protocol}: nothing answers at ${path} (${asked.why}): ${consequence}`;
     return problem(text, ...remedy);
   }
   if (asked.answer !== POST_LOGIN.answer) {
-    const text = `${protocol}: what answers at ${path} is not popbsmtp serve, or not at work: every login is refused`;
+    const text = `${protocol}: the program that answers at ${path} is not a working popbsmtp serve: every login is refused`;
     return problem(text, ...remedy);
   }
   return ok(`${protocol}: each login asks popbsmtp serve, which answers (${path})`);

@@ -22,7 +22,7 @@ function logFinding(path: string, user: string): Finding {
     return ok(`${path}: ${user} may read it`);
   } catch (error) {
     if (hasCode(error, "ENOENT")) {
-      return warning(`${path} is not there; it is watched for`);
+      return warning(`${path} does not exist; it will be read once it does`);
     }
     const trouble = unreadable(path, error);
     return problem(reasonOf(trouble));
@@ -39,7 +39,7 @@ function userNames(root: Section): readonly Finding[] {
   if (characters === undefined || (characters !== "" && !/[<>, ]/.test(characters))) return [];
   return [
     problem(
-      "auth_username_chars lets user names contain <, > or a blank: one may imitate a login in the log, which is watched",
+      "auth_username_chars lets user names contain <, > or a blank: a name may imitate a login in the log, which popbsmtp watches",
       "auth_username_chars = abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567890.-_@    # in dovecot.conf: the default",
     ),
   ];
@@ -51,7 +51,7 @@ function clientNames(root: Section): readonly Finding[] {
   if (places.every(({ settings }) => (settings.get("imap_id_log") ?? "") === "")) return [];
   return [
     problem(
-      "imap_id_log logs what any client sends before it logs in: that may imitate a login in the log, which is watched, and keeps other logins from counting",
+      "imap_id_log logs text that any client sends before it logs in: such text may imitate a login in the log, which popbsmtp watches, and makes it ignore genuine logins",
       "imap_id_log =    # in dovecot.conf: the default",
     ),
   ];

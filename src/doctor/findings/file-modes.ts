@@ -26,13 +26,13 @@ export function configurationFile(
   if (!ours.includes(uid)) {
     return problem(`${path} belongs to ${userName(uid)}, who may change it`, ...mend);
   }
-  if ((mode & 0o002) !== 0) return problem(`${path}: everybody may change it`, ...mend);
+  if ((mode & 0o002) !== 0) return problem(`${path}: every user may change it`, ...mend);
   const foreign = gid !== 0 && gid !== account?.gid;
   if (foreign && (mode & 0o020) !== 0) {
     return problem(`${path}: the group ${groupName(gid)} may change it`, ...mend);
   }
   if (secret && (mode & 0o004) !== 0) {
-    return problem(`${path}: everybody may read the password in it`, ...mend);
+    return problem(`${path}: every user may read the password in it`, ...mend);
   }
   if (secret && foreign && (mode & 0o040) !== 0) {
     return warning(`${path}: the group ${groupName(gid)} may read the password in it`, ...mend);
@@ -57,7 +57,7 @@ export function unreadableFindings(
     if (why === undefined || why === "ENOENT") return [];
     const word = shellWord(path);
     const advice = `chgrp ${shellWord(groupName(account.gid))} ${word} && chmod g+r ${word}    # and x on its directories: namei -l ${word}`;
-    const text = `${path}: ${user} cannot read it (${why}), which is who reads it`;
+    const text = `${path}: ${user} cannot read it (${why}), but popbsmtp reads it as that user`;
     return daemon === undefined
       ? [warning(`${text} at a reload of popbsmtp serve, and when systemd starts that`, advice)]
       : [problem(`${text} at the next reload: popbsmtp serve will refuse it`, advice)];
@@ -72,21 +72,18 @@ export function programFile(path: string): Finding {
     const word = shellWord(at);
     if (uid !== 0) {
       return problem(
-        `${subject} belongs to ${userName(uid)}, who may put another program in its place`,
+        `${subject} belongs to ${userName(uid)}, who may replace the program`,
         `chown root ${word}`,
       );
     }
     // in a sticky directory such as /tmp, users can replace only their own files
     const sticky = at !== path && (mode & 0o1000) !== 0;
     if (!sticky && (mode & 0o002) !== 0) {
-      return problem(
-        `${subject}: everybody may put another program in its place`,
-        `chmod go-w ${word}`,
-      );
+      return problem(`${subject}: every user may replace the program`, `chmod go-w ${word}`);
     }
     if (!sticky && (mode & 0o020) !== 0 && gid !== 0) {
       return warning(
-        `${subject}: the group ${groupName(gid)} may put another program in its place`,
+        `${subject}: the group ${groupName(gid)} may replace the program`,
         `chmod g-w ${word}`,
       );
     }

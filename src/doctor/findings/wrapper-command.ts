@@ -64,7 +64,7 @@ export function wrapperFindings(
 ): readonly Finding[] {
   const here = { ...wrapper, program };
   if (!isExecutable(wrapper.program)) {
-    const text = `${protocol}: ${wrapper.program} is no program: every login is refused`;
+    const text = `${protocol}: ${wrapper.program} is not a program: every login is refused`;
     return [problem(text, ...write(here))];
   }
   const findings: Finding[] = [];
@@ -77,7 +77,7 @@ export function wrapperFindings(
   }
   // no mail server runs main.ts of the source tree
   if (realPath(wrapper.program) !== program && !program.endsWith(".ts")) {
-    const text = `${protocol}: ${wrapper.program} is another popbsmtp than this one, ${program}`;
+    const text = `${protocol}: ${wrapper.program} is a different popbsmtp from this one, ${program}`;
     findings.push(warning(text, ...write(here)));
   }
   return findings;

@@ -24,8 +24,8 @@ export function daemonFindings(subject: Subject): readonly Finding[] {
     ...unreadFindings(subject, pid, name),
     ...readProblems(subject.config.spool).map((reason) =>
       problem(
-        `${name} goes on without a part of what it should do: ${reason}`,
-        "popbsmtp serve --check    # says what to change; the daemon tries again every 10 s",
+        `${name} is running without some of its functions: ${reason}`,
+        "popbsmtp serve --check    # says what to change; the daemon retries every 10 s",
       ),
     ),
   ];
@@ -40,17 +40,17 @@ function whyOld({ now, program }: Subject, pid: number, started: number): string
   const theirs = commandLineOf(pid).find((word) => basename(word) === "popbsmtp");
   const real = theirs === undefined ? undefined : realPath(theirs);
   if (theirs !== undefined && real !== program) {
-    return `is another popbsmtp than this one: ${theirs}, not ${program}`;
+    return `is a different popbsmtp from this one: ${theirs}, not ${program}`;
   }
   // replacing the file changes the one time, and overwriting it the other; chmod and chown change
   // neither
   const { mtimeMs, birthtimeMs } = statSync(program);
   const installed = Math.max(mtimeMs, birthtimeMs);
   if (started + INEXACT_MS < installed) {
-    return `is older than the program, which was installed ${span(now - installed)} ago: it runs the one before`;
+    return `is older than the program, which was installed ${span(now - installed)} ago: it still runs the old one`;
   }
   if (executableOf(pid)?.endsWith(" (deleted)") === true) {
-    return "runs on a Node that has been replaced since";
+    return "runs on a version of Node that has since been replaced";
   }
   return undefined;
 }

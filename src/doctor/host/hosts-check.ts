@@ -57,7 +57,7 @@ function noneFindings(
   if (first === undefined) return [];
   const { place, problem: reason = "" } = first;
   const remedy = reason.includes("Galera")
-    ? "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES';    -- on one node of the part of the cluster that is to go on"
+    ? "SET GLOBAL wsrep_provider_options = 'pc.bootstrap=YES';    -- on one node of the part of the cluster that is to continue"
     : driver === "mysql"
       ? "SET GLOBAL read_only = 0;    -- on the host that is to be the primary"
       : reason.includes("standby")

@@ -54,7 +54,7 @@ function contents(config: Config, daemon: number | undefined, now: Time): readon
     ];
   } catch (error) {
     const why = reasonOf(error);
-    return [problem(`cannot be looked into: ${why}`, `ls -la ${shellWord(path)}`)];
+    return [problem(`cannot be read: ${why}`, `ls -la ${shellWord(path)}`)];
   }
 }
 
@@ -63,14 +63,14 @@ function directory(path: string, user: string, account: Account | undefined): Fi
   const word = shellWord(path);
   if (account !== undefined && stats.uid !== account.uid) {
     return problem(
-      `${path} belongs to ${userName(stats.uid)}: nobody can drain it as ${user}`,
+      `${path} belongs to ${userName(stats.uid)}: it cannot be drained as ${user}`,
       `chown -R ${user}: ${word}`,
     );
   }
   const writers = stats.mode & 0o022;
   if (writers !== 0 && (stats.mode & 0o1000) === 0) {
     return problem(
-      `${path}: ${(writers & 0o002) === 0 ? `the group ${groupName(stats.gid)}` : "everybody"} may delete logins in it`,
+      `${path}: ${(writers & 0o002) === 0 ? `the group ${groupName(stats.gid)}` : "every user"} may delete logins in it`,
       `chmod 0700 ${word}`,
     );
   }
@@ -78,7 +78,7 @@ function directory(path: string, user: string, account: Account | undefined): Fi
     account === undefined ? undefined : becoming(user, account, () => whyNotWritable(path));
   if (why !== undefined) return unwritable(path, user, why);
   if ((stats.mode & 0o005) !== 0) {
-    return warning(`${path}: everybody may see who logs in, and from where`, `chmod 0700 ${word}`);
+    return warning(`${path}: every user may see who logs in, and from where`, `chmod 0700 ${word}`);
   }
   return ok(`${path}: ${ownership(stats)}`);
 }
@@ -151,7 +151,7 @@ function waiting(config: Config, daemon: number | undefined, now: Time): readonl
       : [
           warning(
             `the last drain could not write to the store: ${away}`,
-            `${drain}    # where the store is back: sees to it that logins wait for it again`,
+            `${drain}    # if the store is back: clears this state`,
           ),
         ];
   return [ok(`${logins}; ${drains}`), ...left];
@@ -196,6 +196,6 @@ function whyOf(file: string): string {
   try {
     return readFileSync(`${file}.why`, "utf8").trim();
   } catch {
-    return "nobody said why";
+    return "no reason was recorded";
   }
 }

@@ -37,7 +37,7 @@ export function refusedFinding(
   if (!("hosts" in store)) return undefined;
   const codes = codesOf(error);
   const where = config.path ?? "popbsmtp.toml";
-  const text = `${bare(error)}: logins wait in the spool until that is mended`;
+  const text = `${bare(error)}: logins wait in the spool until that is fixed`;
   if (codes.some((code) => REFUSED.includes(code))) {
     const account = /\buser ["']([^"'@]+)["']/.exec(error.message)?.[1] ?? store.writer.user;
     const section = account === store.purger?.user ? "[store.purger]" : "[store]";
@@ -92,8 +92,8 @@ function administrator({ driver, database }: ServerStoreConfig): string {
 /** The state of logins while a store is down, when draining is no use. */
 function meanwhile(daemon: number | undefined): string {
   return daemon === undefined
-    ? "logins wait in the spool until it is back, and open no relay before"
-    : "logins wait in the spool until it is back; popbsmtp serve has them in memory and lets them relay, while a map that asks the database itself answers 451";
+    ? "logins wait in the spool until it is back, and do not open the relay until then"
+    : "logins wait in the spool until it is back; popbsmtp serve keeps them in memory and lets them relay, but a map that asks the database itself fails with 451";
 }
 
 /** Of several hosts each has a finding of its own (hosts-check.ts). */

@@ -60,8 +60,8 @@ async function oneWayFinding({ driver }: StoreConfig, sink: Store | OneWaySink):
   if (!isStore(sink)) await sink.probe();
   const shown =
     driver === "drac"
-      ? "reached; only a login shows whether this host may tell it"
-      : "only a login shows whether it is there";
+      ? "reached; only a login shows whether this host may report to it"
+      : "only a login shows whether it works";
   return ok(`${sink.name}: ${shown}`);
 }
 
@@ -82,13 +82,13 @@ function schemaFinding(
   if (found === version) return ok(`${writer.name}: reached; schema version ${String(found)}`);
   if (found > version) {
     return problem(
-      `${writer.name}: schema version ${String(found)}, and this popbsmtp knows ${String(version)}`,
+      `${writer.name}: schema version ${String(found)}, but this popbsmtp supports ${String(version)}`,
       "upgrade popbsmtp on this host",
     );
   }
   const what =
     found === 0
-      ? "the tables are missing, or one of them"
+      ? "at least one table is missing"
       : `schema version ${String(found)}; this popbsmtp needs ${String(version)}`;
   return problem(
     `${writer.name}: ${what}: no login is written to it`,
@@ -121,11 +121,11 @@ async function rights(
     const refused = refusedFinding(config, store, error);
     if (refused !== undefined) return refused;
     return problem(
-      `it is there, but: ${bare(error)}`,
+      `it can be reached, but: ${bare(error)}`,
       ...("path" in store ? [`ls -ld ${shellWord(store.path)}`] : [roles]),
     );
   }
-  return ok("a row could be written and deleted");
+  return ok("a test row was written and deleted");
 }
 
 function trialAddress(): Address {
@@ -162,12 +162,12 @@ async function rows(
   if (interval > 0) return warning(`${late} popbsmtp serve does not purge`, purge);
   const job = purgeJob();
   if (job !== undefined) {
-    return warning(`${late} ${job} is there, and does not purge every hour`, purge);
+    return warning(`${late} ${job} exists, but does not purge every hour`, purge);
   }
   return warning(
     daemon === undefined
-      ? `${late} nobody purges: no daemon is at work, and cron has no job for it`
-      : `${late} nobody purges: serve.purge-interval is "0s", and cron has no job for it`,
+      ? `${late} nothing purges them: no daemon is running, and cron has no job for it`
+      : `${late} nothing purges them: serve.purge-interval is "0s", and cron has no job for it`,
     ...(daemon === undefined ? [] : ['purge-interval = "1h"    # in [serve]; or:']),
     `${popbsmtp(config)} print cron > /etc/cron.d/popbsmtp`,
   );

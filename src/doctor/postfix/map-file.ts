@@ -41,14 +41,14 @@ export function mapFindings(
   if (!theirs.includes(store.columns.lastSeen)) {
     findings.push(
       problem(
-        `${path}: the query does not look at ${store.columns.lastSeen}: whoever was there once may relay for ever`,
+        `${path}: the query does not check ${store.columns.lastSeen}: an address that logged in once may relay for ever`,
         ...remedy,
       ),
     );
   } else if (/::\s*inet|cast\s*\(/i.test(theirs)) {
     findings.push(
       problem(
-        `${path}: the query casts the key, which may be a host's name: then every client gets a 451`,
+        `${path}: the query casts the key, which may be a host name: then every client gets a 451`,
         ...remedy,
       ),
     );

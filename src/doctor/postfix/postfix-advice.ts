@@ -97,7 +97,7 @@ export function notConfigured(
   const usual = usualLookup(subject);
   const isMap = usual?.name === "check_client_access";
   return warning(
-    "does not ask whether a client may relay: right only where another host relays",
+    "does not ask whether a client may relay: correct only if another host relays",
     ...(isMap ? mapFile(subject, owner, mapPath(subject.postfixConfig)) : []),
     ...(usual === undefined
       ? ["no store has a table that Postfix could ask: see policy in the section [serve]"]

@@ -45,7 +45,7 @@ export async function postfixFindings(subject: Subject): Promise<readonly Findin
 
 async function relayFindings(subject: Subject, postfix: Postfix): Promise<readonly Finding[]> {
   const { main, owner, smtpds } = postfix;
-  if (smtpds.length === 0) return [ok("master.cf has no smtpd: no client sends mail here")];
+  if (smtpds.length === 0) return [ok("master.cf has no smtpd: no client can send mail here")];
   const asked = smtpds.map((smtpd) => lookupsOf(smtpd, subject.config));
   const anywhere = [main, ...smtpds].some((smtpd) => asksAnywhere(smtpd, subject.config));
   if (!anywhere) {
@@ -144,7 +144,7 @@ function silentFindings(
   const nowhere = elsewhere.length === 0;
   if (!nowhere && smtpd.auth && onlyAuthenticated(smtpd, undefined)) return [authOnly(smtpd)];
   if (!nowhere && smtpd.services.every(isLoopback)) {
-    return [ok("does not ask; only this host can connect there")];
+    return [ok("does not ask; only this host can connect to it")];
   }
   if (meant === undefined || lookup === undefined) {
     return [ok("does not ask: a login does not open the relay at this port")];
@@ -207,7 +207,7 @@ function findLookups(smtpd: Smtpd, list: string, config: Config): readonly Postf
 
 function misplacedFinding(name: string, write: readonly string[]): Finding {
   return problem(
-    `asks in ${name}, which since Postfix 2.10 does not decide about relaying: nobody may relay`,
+    `asks in ${name}, which since Postfix 2.10 does not control relaying: no client may relay`,
     ...write,
   );
 }

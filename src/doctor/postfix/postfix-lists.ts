@@ -35,7 +35,7 @@ export function orderFinding(
   const advice = write(name, restriction);
   const subject = `${restriction.name} ${restriction.argument ?? ""}`;
   if (at > end) {
-    const text = `${name}: ${list[end]?.name ?? ""} comes before ${subject}: nobody may relay`;
+    const text = `${name}: ${list[end]?.name ?? ""} comes before ${subject}: no client may relay`;
     return problem(text, ...advice);
   }
   const inbound = list.slice(0, at).some((each) => each.name === "permit_auth_destination");
@@ -45,11 +45,11 @@ export function orderFinding(
   // that fails causes a 451
   return restriction.name === "check_policy_service"
     ? warning(
-        `${missing} while the daemon is down, mail for your own domains waits for it`,
+        `${missing} while the daemon is down, mail for your own domains is deferred`,
         ...advice,
       )
     : problem(
-        `${missing} when the store is down, mail for your own domains is turned away, too (451)`,
+        `${missing} when the store is down, mail for your own domains is deferred too (451)`,
         ...advice,
       );
 }
@@ -62,7 +62,7 @@ export function endlessFindings({ list }: Smtpd, write: ListWriter): readonly Fi
   const deciding = decidingList({ list });
   return [
     problem(
-      `neither ${RELAY} nor ${RECIPIENT} rejects or defers anybody: smtpd ends with "fatal: in parameter ${RELAY} or ${RECIPIENT}, specify at least one working instance of: ...", and no mail comes in`,
+      `neither ${RELAY} nor ${RECIPIENT} rejects or defers any client: smtpd exits with "fatal: in parameter ${RELAY} or ${RECIPIENT}, specify at least one working instance of: ...", and no mail comes in`,
       ...write(deciding, [...list(deciding), end]),
     ),
   ];
@@ -81,7 +81,7 @@ export function cutShortFindings(
   if (map.whole) return [];
   return [
     problem(
-      `${name}: ${restriction.argument ?? ""} is asked for IPv6 addresses cut short, too: when 2001:db8::1 has read mail, 2001:db8::1:2 may relay`,
+      `${name}: ${restriction.argument ?? ""} is also asked for truncated IPv6 addresses: when 2001:db8::1 has read mail, 2001:db8::1:2 may relay`,
       ...write(name, ofMap(map.type, map.path), restriction),
     ),
   ];
@@ -123,12 +123,12 @@ export function harmFindings(
   const advice = write(name, right, restriction);
   const subject = `${name}: ${restriction.name} ${restriction.argument ?? ""}`;
   if (service.settings.get("default_action") !== "DUNNO") {
-    const text = `${subject}: without default_action=DUNNO who is not yours gets a 451 while the daemon is down`;
+    const text = `${subject}: without default_action=DUNNO clients that may not relay get a 451 while the daemon is down`;
     return [problem(text, ...advice)];
   }
   return [
     warning(
-      `${subject}: without timeout=2s a daemon that hangs holds clients for 100 s`,
+      `${subject}: without timeout=2s a daemon that hangs delays clients by 100 s`,
       ...advice,
     ),
   ];
@@ -143,7 +143,7 @@ export function refusalFindings(
   const deciding = decidingList(smtpd);
   return refusals(smtpd, restriction).map(({ name, refuses }) =>
     problem(
-      `${name}: ${refuses} refuses again whom ${deciding} has permitted`,
+      `${name}: ${refuses} rejects clients that ${deciding} has permitted`,
       ...write(name, restriction),
     ),
   );

@@ -82,10 +82,10 @@ export async function lookupFindings(
   const { owner, which } = postfix;
   const account = isRoot() ? findAccount(owner) : undefined;
   if (map.values === undefined) {
-    if (!isRoot()) return [warning(`${map.path}: only root can say what is in it`)];
+    if (!isRoot()) return [warning(`${map.path}: only root can read it`)];
     return [
       problem(
-        `${map.path} is missing or cannot be read: who is not yours gets a 451`,
+        `${map.path} is missing or cannot be read: clients that may not relay get a 451`,
         ...mapFile({ config }, owner, map.path),
       ),
     ];
@@ -122,7 +122,7 @@ function unreadableFindings(
   const group = shellWord(groupName(account.gid));
   return [
     problem(
-      `${owner} cannot read ${path} (${why}): who is not yours gets a 451`,
+      `${owner} cannot read ${path} (${why}): clients that may not relay get a 451`,
       `chgrp ${group} ${word}; chmod 640 ${word}    # and x on its directories: namei -l ${word}`,
       ["postfix", ...which, "reload"].map(shellWord).join(" "),
     ),
@@ -134,7 +134,7 @@ async function typeFindings(map: SqlMap, which: readonly string[]): Promise<read
   if (types.includes(map.type)) return [];
   return [
     problem(
-      `this Postfix knows no ${map.type} maps: who is not yours gets a 451`,
+      `this Postfix does not support ${map.type} maps: clients that may not relay get a 451`,
       `apt-get install postfix-${map.type}`,
     ),
   ];
@@ -149,7 +149,7 @@ export function proxyFindings(
   const postconf = ["postconf", ...which].map(shellWord).join(" ");
   return [
     problem(
-      `proxy_read_maps does not contain ${map.text}: Postfix refuses to ask it`,
+      `proxy_read_maps does not contain ${map.text}: Postfix refuses to use it`,
       `${postconf} -e "proxy_read_maps = $(${postconf} -h proxy_read_maps) ${map.text}"`,
       ["postfix", ...which, "reload"].map(shellWord).join(" "),
     ),
@@ -171,17 +171,17 @@ function databaseFindings(
     if (why === "ENOENT") {
       return [
         problem(
-          `${file} is missing, and Postfix cannot make it: who is not yours gets a 451`,
+          `${file} is missing, and Postfix cannot create it: clients that may not relay get a 451`,
           file === store.path
             ? `${popbsmtp(config)} schema install`
-            : `${popbsmtp(config)} check ${NOBODY[0] ?? ""}    # makes it; and look with sqlite3 -readonly only`,
+            : `${popbsmtp(config)} check ${NOBODY[0] ?? ""}    # creates it; use sqlite3 with -readonly only`,
         ),
       ];
     }
     if (why !== undefined) {
       return [
         problem(
-          `${owner} cannot read ${file} (${why}): who is not yours gets a 451`,
+          `${owner} cannot read ${file} (${why}): clients that may not relay get a 451`,
           `chgrp ${group} ${word} && chmod g+r ${word}    # and g+x on its directories: namei -l ${word}`,
         ),
       ];
@@ -214,7 +214,7 @@ async function answers(
     const command = ["postmap", ...words].map(shellWord).join(" ");
     const complaint = result?.complaint ?? "postmap is missing";
     if (complaint !== "") {
-      const text = `asking ${map.path} fails: ${complaint}: who is not yours gets a 451`;
+      const text = `asking ${map.path} fails: ${complaint}: clients that may not relay get a 451`;
       if (/authentication failed|Access denied/.test(complaint)) {
         return problem(text, ...onRefusal, command);
       }
@@ -222,7 +222,7 @@ async function answers(
     }
     if (result?.ok === true) {
       return problem(
-        `${map.path} answers for ${key}, who never logged in: anybody may relay`,
+        `${map.path} answers for ${key}, which never logged in: any client may relay`,
         command,
       );
     }

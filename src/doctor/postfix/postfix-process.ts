@@ -48,7 +48,7 @@ function staleFile(
   if (older === undefined) return [];
   return [
     warning(
-      `${path} was changed ${span(subject.now - changed)} ago, and ${reader} (process ${String(older.pid)}) goes on with what it said before`,
+      `${path} was changed ${span(subject.now - changed)} ago, and ${reader} (process ${String(older.pid)}) still uses its old contents`,
       command(postfix, "reload"),
     ),
   ];

@@ -122,27 +122,27 @@ export async function serviceFindings(
   const asked = await question(place, text, as);
   const where = endpointName(place);
   if ("why" in asked) {
-    const trouble = `nobody answers ${owner} at ${where} (${asked.why}): ${consequence(service)}`;
+    const trouble = `nothing answers ${owner} at ${where} (${asked.why}): ${consequence(service)}`;
     return asked.why === NO_ANSWER
       ? problem(trouble, ...endIt(subject.daemon))
       : problem(trouble, ...remedy(service, place, view.chrooted, subject));
   }
   if (asked.answer === no) return ok(`the daemon's ${service.protocol} gives the right answer`);
   if (asked.answer === yes) {
-    const all = `${where} permits 192.0.2.0, who never logged in: anybody may relay`;
+    const all = `${where} permits 192.0.2.0, which never logged in: any client may relay`;
     return problem(all, `${popbsmtp(subject.config)} check 192.0.2.0`);
   }
   if (service.protocol === "socketmap" && /^\d+:TEMP /.test(asked.answer)) {
-    const away = `${where} cannot ask the store: who is not yours gets a 451`;
+    const away = `${where} cannot ask the store: clients that may not relay get a 451`;
     return { ...problem(away, `${popbsmtp(subject.config)} check 192.0.2.0`), outage: "symptom" };
   }
-  const strange = `what answers at ${where} is not the ${service.protocol} of popbsmtp serve: ${consequence(service)}`;
+  const strange = `the program that answers at ${where} is not the ${service.protocol} of popbsmtp serve: ${consequence(service)}`;
   return problem(strange, ...remedy(service, place, view.chrooted, subject));
 }
 
 /** The consequence of a missing answer. */
 function consequence(service: AskedService): string {
-  return isHarmless(service) ? "nobody may relay" : "who is not yours gets a 451";
+  return isHarmless(service) ? "no client may relay" : "clients that may not relay get a 451";
 }
 
 /** Whether a failing service has no opinion. A failing map causes an error instead. */

@@ -40,7 +40,7 @@ export function dictLogin(
   const parsed = parseAddress(address);
   if (parsed === undefined) {
     throw new Error(
-      `last_login_key: ${JSON.stringify(address)} is no address; expected ${keyFor(major)}`,
+      `last_login_key: ${JSON.stringify(address)} is not an address; expected ${keyFor(major)}`,
     );
   }
   const time = timeOf(value.toString("latin1"));
@@ -61,7 +61,7 @@ function keyFor(major: number | undefined): string {
 /** Milliseconds since 1970. */
 function timeOf(text: string): number {
   if (!/^[1-9]\d*$/.test(text) || !DIGITS.includes(text.length)) {
-    throw new Error("the value is no time: expected last_login_precision = us");
+    throw new Error("the value is not a time: expected last_login_precision = us");
   }
   return Number(text.slice(0, LOGIN_DIGITS).padEnd(LOGIN_DIGITS, "0")) / 1000;
 }

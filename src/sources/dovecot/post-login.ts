@@ -85,7 +85,7 @@ export function servePostLogin(socket: Socket, options: PostLoginOptions): void 
   socket.on("end", () => {
     // a client that only tests whether the daemon listens sends nothing
     if (length === 0) socket.end();
-    else if (lines < 2) refuse("ends before its second line does");
+    else if (lines < 2) refuse("ends before the end of its second line");
   });
 }
 

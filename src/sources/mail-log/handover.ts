@@ -65,7 +65,7 @@ export class Handover implements Disposable {
     // the other daemon or cron job may be about to exit
     const lock = await lockSpoolSoon(directory, () => true);
     if (lock === undefined) {
-      throw new PopbsmtpError(`${log}: another popbsmtp watches it`, EX.TEMPFAIL);
+      throw new PopbsmtpError(`${log}: another popbsmtp is watching it`, EX.TEMPFAIL);
     }
     try {
       return new Handover(spool, directory, log, lock);

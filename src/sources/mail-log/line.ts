@@ -48,7 +48,7 @@ const CR = 0x0d;
 const SOLARIS = /^\[ID \d+ \w+\.\w+\] ?/;
 
 const FRAGMENT =
-  "it may be part of a longer message that a client has written: what came before it was cut off, or is not known";
+  "it may be a fragment of a longer message that contains text from a client: the text before it was cut off or is unknown";
 
 const KNOWN: LineResult = { kind: "known" };
 const OTHER: LineResult = { kind: "other" };
@@ -111,9 +111,9 @@ function login(
   if (typeof found === "string") return refused(found);
   const { time: own, ...rest } = found;
   const text = own ?? time;
-  if (text === undefined) return refused("there is no time in it");
+  if (text === undefined) return refused("it contains no time");
   const when = timeOf(text, context);
-  if (when === undefined) return refused("its time is none that can be read");
+  if (when === undefined) return refused("its time cannot be parsed");
   const ahead = when - context.now;
   if (ahead > CLOCK_TOLERANCE_MS) {
     return refused(

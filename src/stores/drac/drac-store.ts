@@ -71,7 +71,7 @@ export class DracStore extends OneWayDaemon {
       const client = await this.#client(version);
       if (client !== undefined) await work(client);
       else if (version === 1 || (await this.#client(1)) === undefined) {
-        throw new RpcError("rpcbind knows of no dracd there; is it running?");
+        throw new RpcError("rpcbind lists no dracd there; is it running?");
       }
     } catch (error) {
       await this.close();

@@ -184,7 +184,7 @@ export class RelayCtrlStore implements Store {
       return new RowRefusedError(`store: ${name}: ${reasonOf(error)}`, { cause: error });
     }
     const hint = hasCode(error, "ENOENT")
-      ? `there is no such directory; ${INSTALL_HINT}`
+      ? `the directory does not exist; ${INSTALL_HINT}`
       : reasonOf(error);
     return new StoreAwayError(`store: ${name}: ${hint}`, { cause: error });
   }

@@ -73,5 +73,5 @@ export class RelayCtrlRemoteStore extends OneWayDaemon {
 
 function explained(error: Error): Error {
   const isRefused = "code" in error && error.code === "ECONNREFUSED";
-  return isRefused ? new Error("nobody listens there", { cause: error }) : error;
+  return isRefused ? new Error("nothing listens there", { cause: error }) : error;
 }

@@ -187,7 +187,10 @@ export function sqliteTrouble(path: string, error: unknown): Error {
   switch (primaryCode(error)) {
     case 14: // SQLITE_CANTOPEN
       return existsSync(path)
-        ? new StoreAwayError(`${message}; see the modes of it and of its directory`, options)
+        ? new StoreAwayError(
+            `${message}; check the modes of the file and of its directory`,
+            options,
+          )
         : new StoreAwayError(`store: ${name}: it does not exist; ${INSTALL_HINT}`, options);
     case 1: // SQLITE_ERROR
       return new StoreAwayError(

@@ -74,7 +74,7 @@ export function looseUsers(config: TableStoreConfig, user: string, remedy: strin
   return {
     text:
       `${config.table}.${user} does not tell all users apart (by case, accents or trailing spaces, say): ` +
-      "those share a row, which names the one who logged in last",
+      "those share a row, which names whichever of them logged in last",
     remedy,
   };
 }

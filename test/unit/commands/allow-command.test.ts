@@ -29,7 +29,7 @@ test("an excluded address is rejected, with what to do instead", async () => {
     {
       exitStatus: 65,
       message:
-        "192.168.1.1: is in exclude (192.168.0.0/16), which the store is to know nothing about; put it into Postfix's mynetworks, or change exclude",
+        "192.168.1.1: is in exclude (192.168.0.0/16), whose logins are not recorded; put the address in Postfix's mynetworks, or change exclude",
     },
   );
   assert.deepEqual(store.recorded, []);

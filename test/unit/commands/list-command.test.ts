@@ -115,7 +115,7 @@ test("an empty list is [] for programs, and a remark on stderr for people", asyn
   assert.deepEqual((await listed([], { json: true })).printed, ["[]"]);
   const { printed, noted } = await listed([]);
   assert.deepEqual(printed, []);
-  assert.deepEqual(noted, ["Nobody may relay by a login just now."]);
+  assert.deepEqual(noted, ["No address may relay by a login at present."]);
 });
 
 test("only a terminal that wants colours gets a bold header", async () => {

@@ -8,9 +8,9 @@ import { recorder } from "./recorder.ts";
 const outcomes: readonly (readonly [string, Installed])[] = [
   ["schema version 2 installed", { from: 0, to: 2 }],
   ["upgraded from schema version 1 to 2", { from: 1, to: 2 }],
-  ["schema version 2 is there already", { from: 2, to: 2 }],
+  ["schema version 2 is already installed", { from: 2, to: 2 }],
   ["made", { from: 0, to: undefined }],
-  ["your own; left as it is", { from: undefined, to: undefined }],
+  ["your own table; left unchanged", { from: undefined, to: undefined }],
 ];
 
 for (const [words, installed] of outcomes) {

@@ -84,28 +84,29 @@ describe("a pattern of the administrator's", () => {
   it("authorizes no address without an address or a time", () => {
     assert.deepEqual(parse("from (?<address>.*)", "Mar  3 10:00:01 mail popd: from example.org"), {
       kind: "refused",
-      why: "what the pattern takes for the address is none",
+      why: "the text that matches the group address is not an address",
     });
     assert.deepEqual(parse("from (?<address>.*)", "from 192.0.2.10"), {
       kind: "refused",
-      why: "there is no time in it",
+      why: "it contains no time",
     });
     assert.deepEqual(parse("(?<time>.*) from (?<address>.*)", "today from 192.0.2.10"), {
       kind: "refused",
-      why: "its time is none that can be read",
+      why: "its time cannot be parsed",
     });
   });
 
   for (const [source, problem] of Object.entries({
-    "(?<address>": "is no regular expression: Unterminated group",
-    "(?<address>.*)(": "is no regular expression: Unterminated group",
+    "(?<address>": "is not a regular expression: Unterminated group",
+    "(?<address>.*)(": "is not a regular expression: Unterminated group",
     "rip=([0-9.]+)": "has no group (?<address>...)",
     "": "has no group (?<address>...)",
-    "(?<address>.*) (?<name>.*)": "has a group name; known are address, user, service, time",
+    "(?<address>.*) (?<name>.*)":
+      "has an unknown group name; expected address, user, service, time",
     "(?<address>.*)(?=x)":
-      "looks ahead, refers back to a group or repeats something more than 16 times, which could take forever; put it in other words",
+      "uses lookahead, a back-reference or more than 16 repetitions, and could run for an unlimited time; rewrite it without them",
     "(?<address>.*) \\1":
-      "looks ahead, refers back to a group or repeats something more than 16 times, which could take forever; put it in other words",
+      "uses lookahead, a back-reference or more than 16 repetitions, and could run for an unlimited time; rewrite it without them",
   })) {
     it(`is rejected as ${JSON.stringify(source)}: ${problem}`, () => {
       assert.equal(parsePattern(source), problem);

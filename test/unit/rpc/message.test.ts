@@ -78,7 +78,7 @@ describe("a reply", () => {
     ["00000002 00000001 00000001", "does not know this version of the program"],
     ["00000003", "does not know this procedure"],
     ["00000004", "does not understand the argument"],
-    ["00000005", "has trouble of its own"],
+    ["00000005", "reports a system error"],
     ["00000063", "answers with error 99"],
   ] as const) {
     it(`says that the server ${trouble}`, () => {
@@ -93,7 +93,7 @@ describe("a reply", () => {
 
   it("may be a denial", () => {
     for (const [words, trouble] of [
-      ["00000000 00000002 00000002", "speaks another RPC"],
+      ["00000000 00000002 00000002", "speaks another version of RPC"],
       ["00000001 00000005", "asks for credentials"],
     ] as const) {
       const reply = decodeReply(hex("12345678 00000001 00000001", words));

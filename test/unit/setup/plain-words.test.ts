@@ -19,6 +19,6 @@ for (const word of [
   "",
 ]) {
   test(`${JSON.stringify(word)} is rejected: Dovecot and cron have no quotes`, () => {
-    assert.throws(() => plainWords([word]), { exitStatus: 78, message: /move it to one of/ });
+    assert.throws(() => plainWords([word]), { exitStatus: 78, message: /use a path of letters/ });
   });
 }

@@ -100,6 +100,6 @@ test("a socket that Dovecot cannot name is rejected", () => {
   }
   assert.throws(() => dovecotDictSocketLines(undefined, form), {
     exitStatus: 78,
-    message: "serve.dict: the daemon is told to listen nowhere for it",
+    message: "serve.dict: the daemon has no socket for it",
   });
 });

@@ -53,7 +53,7 @@ test("of several endpoints, one that a chrooted smtpd can reach is chosen", () =
 
 test("an endpoint that no other local user can take over is preferred, and others cause a warning", () => {
   const warns = (lines: readonly string[]) =>
-    lines.some((line) => line.includes("any local user can, and open the relay"));
+    lines.some((line) => line.includes("any local user can listen there and open the relay"));
   assert.match(restriction(policy(PORT, QUEUE)), /unix:popbsmtp/);
   assert.ok(!warns(policy(PORT, QUEUE)));
   assert.match(
@@ -85,7 +85,7 @@ test("the socketmap is asked through proxymap, which is not chrooted", () => {
 test("lines for a service that is disabled are an error", () => {
   const nowhere = (key: string) => ({
     exitStatus: 78,
-    message: `serve.${key}: false: the daemon listens nowhere for it`,
+    message: `serve.${key}: false: the daemon has no socket for it`,
   });
   assert.throws(() => policyLines({ policy: [] }), nowhere("policy"));
   assert.throws(() => socketmapLines({ socketmap: [] }), nowhere("socketmap"));

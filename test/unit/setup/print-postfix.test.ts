@@ -88,7 +88,7 @@ test("a password that a map cannot contain is rejected without being shown", () 
   assert.throws(() => settings({ reader: { user: "r", password: new Secret(" x") } }), {
     exitStatus: 78,
     message:
-      "store.reader.password: begins or ends with a blank, which a Postfix map cannot say; choose another",
+      "store.reader.password: begins or ends with a blank, which a Postfix map cannot express; choose another password",
   });
 });
 

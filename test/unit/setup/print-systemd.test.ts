@@ -58,7 +58,7 @@ test("each role has a socket of its own, and only root can report logins", async
   assert.deepEqual(values(policy, "SocketMode"), ["0666"]);
   assert.throws(() => socketUnit(config.serve, "pop3"), {
     exitStatus: 78,
-    message: "serve.pop3: the daemon is told to listen nowhere for it",
+    message: "serve.pop3: the daemon has no socket for it",
   });
 });
 
@@ -82,7 +82,7 @@ test("relay-ctrl's port, which only root may open, is a socket for datagrams", a
   assert.deepEqual(values(unit, "ListenStream"), []);
   const { serve } = await configured();
   assert.throws(() => socketUnit(serve, "relay-ctrl"), {
-    message: "serve.relay-ctrl-udp: the daemon is told to listen nowhere for it",
+    message: "serve.relay-ctrl-udp: the daemon has no socket for it",
   });
 });
 

@@ -106,9 +106,9 @@ describe("a login on its way into two stores", () => {
     assert.equal(there.waiting("one"), 1);
     await there.writers.record(login("bob")).done;
     assert.equal(there.waiting("one"), 2);
-    assert.deepEqual(there.told, ["store: one: takes long to answer"]);
+    assert.deepEqual(there.told, ["store: one: is slow to answer"]);
     await there.one.end();
-    assert.deepEqual(there.told, ["store: one: takes long to answer", undefined]);
+    assert.deepEqual(there.told, ["store: one: is slow to answer", undefined]);
     await there.writers.record(login("eve")).done;
     assert.deepEqual(there.one.users, ["ann", "eve"]);
   });
@@ -147,7 +147,7 @@ describe("a login on its way into two stores", () => {
     there.one.hangs = true;
     there.two.hangs = true;
     assert.equal(there.writers.record(login("ann")).giveUp(), false);
-    assert.match(there.writers.away ?? "", /one: takes long .*two: takes long/);
+    assert.match(there.writers.away ?? "", /one: is slow .*two: is slow/);
     await Promise.all([there.one.end(), there.two.end()]);
     there.one.hangs = true;
     const recording = there.writers.record(login("bob"));
@@ -203,7 +203,7 @@ describe("whether a store is away", () => {
     assert.equal(there.writers.record(login("ann")).giveUp(), false);
     there.one.hangs = false;
     await there.writers.authorize([login("bob")], NOW);
-    assert.match(there.writers.away ?? "", /takes long/);
+    assert.match(there.writers.away ?? "", /is slow/);
     await there.one.end();
     await sleep(0);
     assert.equal(there.writers.away, undefined);

@@ -62,7 +62,7 @@ const wrong: Readonly<Record<string, string>> = {
   "file = []": "watch.file: expected a path or a list of paths",
   'file = ["/a", "/a"]': "watch.file: the same file twice",
   'format = "exim"': "watch.format: expected auto, dovecot, courier, cyrus, uw, qpopper",
-  'pattern = "("': "watch.pattern: is no regular expression: Unterminated group",
+  'pattern = "("': "watch.pattern: is not a regular expression: Unterminated group",
   'pattern = "x"': "watch.pattern: has no group (?<address>...)",
   "format = \"uw\"\npattern = '(?<address>x)'":
     "watch.pattern: there is also format; keep one of them",

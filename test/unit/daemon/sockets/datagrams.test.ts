@@ -119,7 +119,7 @@ describe("a UDP socket", () => {
       return bound.dropped.length > 0;
     });
     assert.equal(asked, 1_000);
-    assert.equal(bound.dropped[0], "1000 are in hand");
+    assert.equal(bound.dropped[0], "1000 are already being processed");
     open();
     await waitUntil("there to be room again", async () => {
       await client.send("y");
@@ -206,7 +206,7 @@ describe("a UDP socket", () => {
       Datagrams.bind({ name: "relay-ctrl", fd }, 0, () => undefined),
       {
         exitStatus: 78,
-        message: "relay-ctrl: no socket for datagrams was handed over; expected ListenDatagram=",
+        message: "relay-ctrl: no datagram socket was passed; expected ListenDatagram=",
       },
     );
     closeSync(fd);

@@ -77,7 +77,7 @@ async function ask(endpoint: Endpoint): Promise<string> {
   return text;
 }
 
-/** A socket whose server was killed: it is there, and nobody answers. */
+/** A socket whose server was killed: it is there, and nothing answers. */
 async function stale(path: string): Promise<void> {
   const program =
     "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))";
@@ -148,7 +148,7 @@ describe("the sockets of [serve]", () => {
       assert.equal(lstatSync(dict.path).gid, group("mail"));
     }
     await assert.rejects(open({ dict, dictGroup: "no-such-group" }, { owner }), {
-      message: /serve\.dict-group: there is no group no-such-group; name /,
+      message: /serve\.dict-group: there is no group no-such-group; use /,
     });
     assert.equal(process.getegid?.(), 0);
   });
@@ -158,7 +158,7 @@ describe("the sockets of [serve]", () => {
     const dict = { path: join(directory.path, "dict") };
     const owner = account("nobody");
     await assert.rejects(open({ dict }, { owner }), {
-      message: /^serve\.dict: .*: its directory has to belong to the daemon's user: /,
+      message: /^serve\.dict: .*: its directory must belong to the daemon's user: /,
     });
     assert.ok(!existsSync(dict.path));
     chownSync(directory.path, owner.uid, owner.gid);
@@ -232,7 +232,7 @@ describe("the sockets of [serve]", () => {
     writeFileSync(path, "precious");
     await assert.rejects(open({ policy: [{ path }] }), {
       exitStatus: 73,
-      message: `serve.policy: ${path}: is there and is no socket; move it away`,
+      message: `serve.policy: ${path}: exists and is not a socket; move it away`,
     });
     assert.ok(lstatSync(path).isFile());
   });
@@ -436,6 +436,6 @@ it("a handed-over socket must have a role in its name", async () => {
   await assert.rejects(new Listeners({ log }).take({ name: "popbsmtp-smtp", fd: 7 }), {
     exitStatus: 78,
     message:
-      "popbsmtp-smtp: a socket of this name was handed over, and does not say what it is for; call it popbsmtp-dict, or by another of: dict, imap, pop3, policy, socketmap, metrics, relay-ctrl",
+      "popbsmtp-smtp: the name of this socket does not say what it is for; name it popbsmtp-dict, or one of: dict, imap, pop3, policy, socketmap, metrics, relay-ctrl",
   });
 });

@@ -34,7 +34,7 @@ mail_process_size: 0
     advice: ["protocol imap {", `  mail_executable = ${program} /usr/lib/dovecot/imap`, "}"],
   });
   const [bare] = dovecot1Findings(`mail_executable: ${program}`, { ...subject, program });
-  assert.match(bare?.text ?? "", /not told which program to become/);
+  assert.match(bare?.text ?? "", /not told which program to run/);
   assert.equal(bare?.advice[1], `  mail_executable = ${program} /usr/lib/dovecot/imap`);
 });
 

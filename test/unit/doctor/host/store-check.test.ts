@@ -36,7 +36,7 @@ test("if an account cannot delete, no trial row is written, which would stay", a
   assert.equal(store.recorded.length, 0);
   assert.deepEqual(findings[1], {
     level: "problem",
-    text: "it is there, but: pgsql: permission denied",
+    text: "it can be reached, but: pgsql: permission denied",
     advice: ["popbsmtp schema print --roles    # what each account has to be granted"],
   });
 });
@@ -57,7 +57,7 @@ for (const [ahead, level, text] of clocks) {
 test("a schema newer than this program is left alone", async () => {
   const [finding, ...others] = await look(memoryStore(), 1);
   assert.equal(others.length, 0);
-  assert.match(finding?.text ?? "", /schema version 2, and this popbsmtp knows 1/);
+  assert.match(finding?.text ?? "", /schema version 2, but this popbsmtp supports 1/);
 });
 
 test("a store that is away is a single problem, of its own kind", async () => {
@@ -71,7 +71,7 @@ test("a store that is away is a single problem, of its own kind", async () => {
     [
       [
         "problem",
-        "pgsql db.example.org: gone: logins wait in the spool until it is back, and open no relay before",
+        "pgsql db.example.org: gone: logins wait in the spool until it is back, and do not open the relay until then",
         "store",
       ],
     ],
@@ -86,7 +86,7 @@ test("a store that is away does not keep addresses in the daemon's memory from r
   const stores = { writer: away, purger: away, version: 2 };
   const only = { ...pgsql, hosts: ["db.example.org"] };
   const [finding] = await storeFindings({ ...subject, daemon: 4711 }, only, stores);
-  assert.match(finding?.text ?? "", /popbsmtp serve has them in memory and lets them relay/);
+  assert.match(finding?.text ?? "", /popbsmtp serve keeps them in memory and lets them relay/);
   assert.match(finding?.advice[0] ?? "", /^pg_isready -h db\.example\.org -p 5432 /);
 });
 
@@ -128,7 +128,7 @@ test("a daemon on another host is only asked whether it exists", async () => {
   );
   assert.deepEqual(
     findings.map(({ level, text }) => [level, text]),
-    [["ok", "drac host: reached; only a login shows whether this host may tell it"]],
+    [["ok", "drac host: reached; only a login shows whether this host may report to it"]],
   );
   assert.equal(probed, 1);
 });

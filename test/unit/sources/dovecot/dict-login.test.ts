@@ -61,7 +61,7 @@ describe("a key of the last_login plugin", () => {
     }
     assert.throws(
       () => login("shared/popbsmtp/imap/%{rip}/bob"),
-      /"%\{rip\}" is no address; expected/,
+      /"%\{rip\}" is not an address; expected/,
     );
   });
 });
@@ -90,7 +90,7 @@ describe("a time of the last_login plugin", () => {
       "1e15",
       "17956478507290251",
     ]) {
-      assert.throws(() => timeOf(value), /the value is no time/);
+      assert.throws(() => timeOf(value), /the value is not a time/);
     }
   });
 });

@@ -158,7 +158,10 @@ test("a spool that cannot be written to leaves the place unchanged", async (t) =
 test("one process at a time watches a log", { timeout: 30_000 }, async () => {
   await using there = spool();
   using handover = await there.open();
-  await assert.rejects(there.open(), { exitStatus: 75, message: /another popbsmtp watches it/ });
+  await assert.rejects(there.open(), {
+    exitStatus: 75,
+    message: /another popbsmtp is watching it/,
+  });
   handover.handOver([], place(100), { doubts: [] });
 });
 

@@ -120,7 +120,7 @@ describe("a line", () => {
 
   it("cannot be read in an unknown format", () => {
     assert.throws(() => Formats.named("exim"), {
-      message: "no format is called exim; expected auto, dovecot, courier, cyrus, uw, qpopper",
+      message: "there is no format exim; expected auto, dovecot, courier, cyrus, uw, qpopper",
     });
   });
 });

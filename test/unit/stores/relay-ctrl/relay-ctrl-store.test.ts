@@ -212,7 +212,7 @@ describe("the directory", () => {
         assert.ok(error instanceof StoreAwayError);
         assert.match(
           error.message,
-          /allow: there is no such directory; run: popbsmtp schema install$/,
+          /allow: the directory does not exist; run: popbsmtp schema install$/,
         );
         return true;
       });
