@@ -14,7 +14,7 @@ import { startPostgres } from "../support/postgres.ts";
 import { PLAIN_ENV, run, type RunOptions } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 
-const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("../../bin/popbsmtp", import.meta.url));
 
 interface Answer {
   readonly status: number | undefined;
@@ -60,7 +60,7 @@ async function setup({
 }
 
 async function program(args: readonly string[], options: RunOptions = {}): Promise<Answer> {
-  const { status, stdout, stderr } = await run(process.execPath, [MAIN, ...args], options);
+  const { status, stdout, stderr } = await run(PROGRAM, args, options);
   return { status, out: stdout.toString(), err: stderr.toString() };
 }
 
@@ -243,7 +243,7 @@ test("usage errors are 64, --help and --version 0", async () => {
 });
 
 test("a reader that has seen enough is no error", async () => {
-  const child = spawn(process.execPath, [MAIN, "--help"], {
+  const child = spawn(PROGRAM, ["--help"], {
     env: { ...PLAIN_ENV },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -260,8 +260,7 @@ test("a full disk behind stdout is told, and is no success", async () => {
     "-c",
     'exec "$@" > /dev/full',
     "sh",
-    process.execPath,
-    MAIN,
+    PROGRAM,
     "--help",
   ]);
   assert.equal(status, 73);
@@ -303,7 +302,7 @@ test("Dovecot understands what print dovecot prints", async () => {
   writeFileSync(conf, out);
   const { status, stdout, stderr } = await run("doveconf", ["-n", "-c", conf]);
   assert.equal(status, 0, stderr.toString());
-  const start = `${MAIN} --config ${box.config}`;
+  const start = `${PROGRAM} --config ${box.config}`;
   for (const service of ["imap", "pop3"]) {
     assert.ok(stdout.includes(`executable = ${service} ${service}-postlogin\n`));
     assert.ok(stdout.includes(`executable = script-login ${start} --service ${service}\n`));
@@ -331,7 +330,7 @@ test("Dovecot understands what print dovecot prints for its plugin", async () =>
 
 test("print dovecot has the plugin's form, unless another is asked for", async () => {
   await using box = await setup({ install: false });
-  const start = `${MAIN} --config ${box.config}`;
+  const start = `${PROGRAM} --config ${box.config}`;
   const dict = (await box.popbsmtp("print", "dovecot")).out;
   assert.ok(dict.includes(`  executable = ${start} serve\n`));
   assert.ok(dict.includes("  unix_listener popbsmtp-dict {\n"));
@@ -360,7 +359,7 @@ test("print cron is a line for /etc/cron.d", async () => {
   assert.equal(path, "PATH=/usr/local/bin:/usr/bin:/bin");
   const [minute = "", ...rest] = job.split(" ");
   assert.ok(/^\d+$/.test(minute) && Number(minute) < 60, job);
-  assert.equal(rest.join(" "), `* * * * root ${MAIN} --config ${box.config} purge`);
+  assert.equal(rest.join(" "), `* * * * root ${PROGRAM} --config ${box.config} purge`);
   assert.equal(lines.length, 2);
 });
 
