@@ -38,7 +38,10 @@ export async function enter(command: Command): Promise<Config> {
   return config;
 }
 
-/** Opens the configured stores for queries and administration, by default with the accounts that write. */
+/**
+ * Opens the configured stores for queries and administration, by default with the accounts that
+ * write.
+ */
 export async function openConfigured(
   config: Config,
   options: OpenStoresOptions = {},

@@ -1,4 +1,4 @@
-/** Whether popbsmtp serve could begin, without beginning, and without a daemon at work noticing. */
+/** Whether popbsmtp serve could start. Starts nothing, and does not disturb a running daemon. */
 import { lstatSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
@@ -22,15 +22,15 @@ import { rootsWayTo } from "../system/roots-way.ts";
 import { whyNotWritable } from "./spool-problems.ts";
 import { pathHolders, portHolders, processesWith, type SocketType } from "./sockets/taken.ts";
 
-/** Somewhere to listen, and what for. */
+/** An endpoint to listen at, and its purpose. */
 export interface ListeningEndpoint {
-  /** As [serve] calls it. */
+  /** Its key in [serve]. */
   readonly key: string;
   readonly endpoint: Endpoint;
   readonly transports: readonly SocketType[];
 }
 
-/** Everywhere that [serve] says, Dovecot's or systemd's sockets apart. */
+/** Every endpoint in [serve], except sockets that Dovecot or systemd holds. */
 export function placesOf({ serve }: Pick<Config, "serve">): readonly ListeningEndpoint[] {
   const { dict, imap, pop3, policy, socketmap, metrics, drac, relayCtrlUdp } = serve;
   const tcp = { dict, imap, pop3, policy, socketmap, metrics };
@@ -49,9 +49,11 @@ export function placesOf({ serve }: Pick<Config, "serve">): readonly ListeningEn
 }
 
 /**
- * What would keep the daemon from something. Afterwards this process is the configured user's.
+ * The problems that would keep the daemon from working. Afterwards this process runs as the
+ * configured user.
  *
- * A socket that the daemon at work at this spool has, or Dovecot's master or systemd holds for it, is in nobody's way.
+ * A socket that the running daemon of this spool uses, or that Dovecot's master or systemd holds
+ * for it, is not a problem.
  */
 export async function startProblems(
   config: Config,
@@ -68,7 +70,7 @@ export async function startProblems(
   };
   let account: Account | undefined;
   if (isRoot()) await attempt(() => (account = accountOf(config.user)));
-  // as the user, whose files they are
+  // as the user, who owns the files
   const { daemon, said } = as(account, () => atWork(config.spool));
   for (const { key, endpoint, transports } of placesOf(config)) {
     await attempt(async () => {
@@ -116,7 +118,7 @@ async function checkPort(
   const holders = portHolders(endpoint, transport);
   checkHolders(where, holders, daemon);
   if (holders.length > 0) return;
-  // whether the address is this host's; the port itself is left to whoever may be about to take it
+  // checks whether the address belongs to this host, without taking the port
   const server = createServer();
   await listening(server.listen({ host: endpoint.host, port: 0 }), where);
   server.close();
@@ -154,7 +156,7 @@ function checkHolders(where: string, inodes: readonly string[], daemon: number |
   }
 }
 
-/** Dovecot's master, or systemd, which hold sockets for the daemon. */
+/** Dovecot's master and systemd, which hold sockets for the daemon. */
 function isSupervisor(pid: number): boolean {
   return pid === 1 || nameOf(pid) === "dovecot";
 }
@@ -167,7 +169,7 @@ function nameOf(pid: number): string {
   }
 }
 
-/** The user makes the socket, and what is missing of its directories; or root does. */
+/** The user, or root, creates the socket and any missing directories. */
 function checkDirectory(path: string, account: Account | undefined): void {
   let there = path;
   while (statSync(there, { throwIfNoEntry: false }) === undefined) there = dirname(there);
@@ -179,7 +181,7 @@ function checkDirectory(path: string, account: Account | undefined): void {
   }
 }
 
-/** Not access(2), which asks for the user that this process was started as. */
+/** Not access(2), which checks the user that started this process. */
 function tryFile(path: string): void {
   writeFileSync(path, "", { flag: "wx", mode: 0o600 });
   rmSync(path);
@@ -191,7 +193,7 @@ async function checkStore(store: StoreGroup): Promise<void> {
       throw new StoreAwayError(`store: ${store.name}: the tables are missing; ${INSTALL_HINT}`);
     }
   } catch (error) {
-    // one that only a login can ask
+    // this store can only be tested by a login
     if (!(error instanceof UnsupportedError)) throw error;
   } finally {
     await store.close();

@@ -1,10 +1,10 @@
 /**
- * The daemon's inside: what it does with a connection, apart from where that comes from.
+ * The core of the daemon: what it does with connections, wherever they come from.
  *
  *     dict, imap, pop3    -> Recorder -> writers, or spool    (logins)
  *     mail logs           -> Watcher  -> spool                (logins)
- *     spool               -> drain    -> writers              (what wrappers, the Recorder and the Watcher left there)
- *     a store's own spool -> drain    -> its writer           (what it has not taken)
+ *     spool               -> drain    -> writers              (logins that the others left)
+ *     a store's own spool -> drain    -> its writer           (logins that it has not taken)
  *     policy, socketmap   <- KnownAuthorizations <- stores    (lookups)
  */
 import type { Socket } from "node:net";
@@ -40,14 +40,14 @@ import { startWatcher, type Watcher } from "./watcher.ts";
 export interface DaemonOptions {
   readonly config: Config;
   readonly open: OpenConfigured;
-  /** Another daemon may still be on its way out: Dovecot's reload starts the new one first. */
+  /** Whether another daemon may still be exiting: at a reload Dovecot starts the new one first. */
   readonly replaces: boolean;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly now: Clock;
 }
 
-/** How the configured stores are opened. */
+/** Opens the configured stores. */
 export interface OpenConfigured {
   readonly writers: (config: Config, options: OpenWritersOptions) => Promise<WriterGroup>;
   readonly stores: (config: Config, options: OpenStoresOptions) => Promise<StoreGroup>;
@@ -74,7 +74,7 @@ export class Daemon {
   #purger: Purger;
   #watcher: Watcher;
 
-  /** @throws PopbsmtpError (75) where another daemon drains the same spool */
+  /** @throws PopbsmtpError (75) if another daemon drains the same spool */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const spool = new Spool(options.config.spool);
     if (!options.replaces) refuseAnother(spool);
@@ -92,7 +92,7 @@ export class Daemon {
       config: () => this.#config,
       store: () => this.#stores.lookups,
       now,
-      // whether the store is up follows from writes: it may still answer where it takes none
+      // the state of the store follows from writes: it may answer lookups while it takes none
       onFailure: (reason) => log.warning("lookup-failed", { reason }),
     });
     this.#inHand = new InHand(config.spool);
@@ -111,48 +111,48 @@ export class Daemon {
     this.#watcher = this.#startWatcher();
   }
 
-  /** As it is now: a reload changes it. */
+  /** The current configuration, which a reload changes. */
   get config(): Config {
     return this.#config;
   }
 
-  /** How many authorizations are kept in memory. */
+  /** The number of authorizations in memory. */
   get known(): number {
     return this.#known.size;
   }
 
-  /** What is to be said of each store. */
+  /** The state of each store. */
   storeReadings(): Promise<readonly StoreReading[]> {
     const { config } = this;
     return readStores(config, this.#stores.writers, this.#options.now());
   }
 
-  /** How long a login may be in hand. Milliseconds. */
+  /** How long a login may be held. Milliseconds. */
   get deadline(): number {
     return this.#config.serve.deadline;
   }
 
   /**
-   * What keeps it from recording and draining, apart from the store.
+   * The problems that keep the daemon from recording and draining, other than the store's.
    *
-   * @param isAlone whether another daemon at work is one of them
+   * @param isAlone whether another running daemon counts as a problem
    */
   problems(isAlone: boolean): readonly string[] {
     const another = isAlone ? anotherDaemon(this.#spool) : undefined;
     return [whyNotWritable(this.#spool.path) ?? another ?? []].flat();
   }
 
-  /** The time of a login that is happening now. */
+  /** The time of a login that happens now. */
   loginTime(): number {
     return this.#loginClock();
   }
 
-  /** Records a login, wherever it comes from; never rejects. */
+  /** Records a login from any source; never rejects. */
   record(login: Login): Promise<Outcome> {
     return this.#recorder.record(login);
   }
 
-  /** Answers a Dovecot process whose last_login plugin tells of a login. */
+  /** Answers a Dovecot process whose last_login plugin reports a login. */
   dict(socket: Socket): void {
     const { log, metrics, now } = this.#options;
     serveDict(socket, {
@@ -166,7 +166,7 @@ export class Daemon {
     });
   }
 
-  /** Answers a Dovecot process that asks for a login of this kind. */
+  /** Answers a post-login request of this service. */
   postLogin(service: string, socket: Socket): void {
     const { log, metrics } = this.#options;
     servePostLogin(socket, {
@@ -184,20 +184,20 @@ export class Daemon {
     });
   }
 
-  /** Answers a Postfix process that asks the policy service. */
+  /** Answers a request to the policy service. */
   policy(socket: Socket): void {
     servePolicy(socket, this.#known, this.#hooks("policy"));
   }
 
-  /** Answers who asks the socketmap. */
+  /** Answers a request to the socketmap. */
   socketmap(socket: Socket): void {
     serveSocketmap(socket, this.#known, this.#hooks("socketmap"));
   }
 
   /**
-   * Goes on with another configuration. Logins in hand are finished with the old one.
+   * Switches to another configuration. Logins in progress finish with the old one.
    *
-   * @throws where the new one does not work; then the old one stays
+   * @throws if the new one does not work; the old one then stays in force
    */
   async reconfigure(config: Config): Promise<void> {
     for (const key of ["spool", "user"] as const) {
@@ -233,9 +233,10 @@ export class Daemon {
   }
 
   /**
-   * Finishes what is in hand, and writes what can be written. No connection may come in any more.
+   * Finishes the work in progress and writes what can be written. No new connection may arrive.
    *
-   * @param patience how long that may take: a store may hang, and what it has not taken is in the spool. Milliseconds
+   * @param patience how long this may take; a store may hang, but its logins are in the spool.
+   *   Milliseconds
    */
   async stop(patience: number): Promise<void> {
     await withDeadline(this.#finish(), patience, () => undefined);
@@ -267,7 +268,7 @@ export class Daemon {
     const own = startOwnDrains(config, writers, options);
     const main = drainUntil(mainChannel(config, writers, report), leave.signal, {
       ...options,
-      // at the start, and between two drains of this daemon's, a login may have started one
+      // at the start, and between two drains of this daemon, a login may have started a drain
       before: () => {
         makeRoom(this.#spool);
         recoverInHand(this.#spool);
@@ -277,11 +278,11 @@ export class Daemon {
       },
       onRefused: (login) => this.#known.forget(login),
     });
-    // what the last logins leave for a store's own drain, that one still writes
+    // the last logins may still leave work for a store's own drain
     return { ended: main.then(() => own.stop()), leave };
   }
 
-  /** @param isFollowed by another one, at once */
+  /** @param isFollowed whether another drain follows at once */
   async #stopDrain({ isFollowed }: { readonly isFollowed: boolean }): Promise<void> {
     this.#isDrainFollowed = isFollowed;
     this.#drain.leave.abort();
@@ -328,20 +329,20 @@ export class Daemon {
   }
 }
 
-/** Another daemon stays, so this one cannot. */
+/** Another daemon keeps running, so this one cannot. */
 function refuseAnother(spool: Spool): void {
   const another = anotherDaemon(spool);
   if (another !== undefined) throw new PopbsmtpError(another, EX.TEMPFAIL);
 }
 
-/** A drain that lingers is asked to leave, once: at a second signal it would not finish what it has in hand. */
+/** Asks a lingering drain to leave, once: at a second signal it would drop its work. */
 function makeRoom(spool: Spool): void {
   for (const kind of ["drain", "watch"] as const) {
     const drain = spool.drainAtWork(kind);
     try {
       if (drain !== undefined) process.kill(drain, GIVE_WAY[kind]);
     } catch {
-      // it has just left, or is not ours to end: its lock is waited for all the same
+      // it has just left, or belongs to another user: wait for its lock in any case
     }
   }
 }

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** What there is to do next: end, read the configuration again, or see to what did not work last time. */
+/** What to do next: exit, reread the configuration, or retry what failed. */
 export type Order = "end" | "reload" | "retry";
 
-/** What this process is told from outside, from its first moment on: SIGTERM, SIGINT and SIGHUP, and the end of Dovecot's master. */
+/**
+ * Collects signals from the start of the process on: SIGTERM, SIGINT and SIGHUP, and the exit of
+ * Dovecot's master.
+ */
 export class Orders implements Disposable {
   readonly #end = new AbortController();
   readonly #hangUp = () => {
@@ -14,20 +17,22 @@ export class Orders implements Disposable {
   #hangUps = 0;
   #wake = new AbortController();
 
-  /** @param ended resolves when whoever started this process wants it to end; by default nobody does */
+  /** @param ended resolves when the parent wants this process to exit. Default: never */
   constructor(ended?: Promise<void>) {
     process.on("SIGHUP", this.#hangUp);
-    // once: a second signal ends it at once
+    // once: a second signal kills the process
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, this.#terminate);
     void ended?.then(this.#terminate);
   }
 
-  /** Aborted when this process is to end. */
+  /** Aborted when this process is to exit. */
   get end(): AbortSignal {
     return this.#end.signal;
   }
 
-  /** The next order; `retry` after so many milliseconds without one. A SIGHUP that came before counts. */
+  /**
+   * The next order, or `retry` after this many milliseconds without one. An earlier SIGHUP counts.
+   */
   async next(ms: number): Promise<Order> {
     const signal = AbortSignal.any([this.#end.signal, this.#wake.signal]);
     await sleep(ms, undefined, { signal }).catch(() => undefined);
@@ -38,7 +43,7 @@ export class Orders implements Disposable {
     return "reload";
   }
 
-  /** What `work` resolves to; undefined where this process is told to end before. */
+  /** The result of `work`; undefined if this process is told to exit first. */
   async unlessEnded<T>(work: Promise<T>): Promise<T | undefined> {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     this.end.addEventListener("abort", () => resolve(undefined), { once: true });

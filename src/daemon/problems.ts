@@ -1,14 +1,17 @@
-/** What is wrong with a daemon that goes on nevertheless: said in its log and to systemd, and left in the spool for others to read. */
+/**
+ * The problems of a daemon that runs nevertheless: logged, passed to systemd, and left in the spool
+ * for other processes.
+ */
 import { constants, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Log } from "./log/log.ts";
 
-/** How often what stays wrong is logged again. Milliseconds. */
+/** How often a persistent problem is logged. Milliseconds. */
 const REMIND_MS = 600_000;
 
 export class Problems {
   readonly #log: Log;
-  /** When each was logged last, by performance.now(). */
+  /** When each was last logged, by performance.now(). */
   readonly #logged = new Map<string, number>();
 
   constructor(log: Log) {
@@ -16,10 +19,10 @@ export class Problems {
   }
 
   /**
-   * Logs those that are new and those that have gone, and now and then the others.
+   * Logs new and solved problems, and persistent ones from time to time.
    *
-   * @param event what a problem is called in the log
-   * @returns whether any has come or gone
+   * @param event the log event of a problem
+   * @returns whether any problem is new or solved
    */
   report(problems: readonly string[], event = "problem"): boolean {
     const now = performance.now();
@@ -38,7 +41,7 @@ export class Problems {
   }
 }
 
-/** Leaves them in a spool: a line for each. */
+/** Writes the problems into a spool, one per line. */
 export function writeProblems(spool: string, problems: readonly string[]): void {
   const file = join(spool, ".problems");
   const unfinished = `${file}.${process.pid}`;
@@ -52,11 +55,14 @@ export function writeProblems(spool: string, problems: readonly string[]): void 
     writeFileSync(unfinished, lines.join(""), { flag: "wx", mode: 0o600 });
     renameSync(unfinished, file);
   } catch {
-    // the spool is missing, full or not to be written to
+    // the spool is missing, full or not writable
   }
 }
 
-/** What the daemon that is at work at a spool has left there. Neither follows a link nor waits for the other end of a FIFO. */
+/**
+ * The problems that the running daemon of a spool has left there. Neither follows links nor waits
+ * for a FIFO.
+ */
 export function readProblems(spool: string): readonly string[] {
   try {
     const flag = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;

@@ -4,29 +4,38 @@ import type { StoreGroup } from "../writers/store-group.ts";
 import type { Log } from "./log/log.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 
-/** The first purge is within so long after the start. By chance: hosts that start together are not to purge together. Milliseconds. */
+/**
+ * The first purge starts within this long after the start, at random, so that hosts started
+ * together do not purge together. Milliseconds.
+ */
 const FIRST_MS = 60_000;
 
-/** Rows a transaction: less than `popbsmtp purge` takes, since logins of this very process may wait for it. */
+/**
+ * Rows per transaction: fewer than for `popbsmtp purge`, because logins of this process may wait
+ * for it.
+ */
 const BATCH = 500;
 
 export interface PurgerOptions {
   /** From the end of one purge to the next. Milliseconds; 0: never. */
   readonly interval: number;
-  /** Opens the store as who may delete from it; it is closed after each purge. */
+  /** Opens the store with the purger's account. It is closed after each purge. */
   readonly open: () => Promise<Pick<StoreGroup, "purge" | "close">>;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "purged">;
-  /** How long to wait for the first purge, in milliseconds. Default: {@link firstWait}. */
+  /** How long to wait before the first purge, in milliseconds. Default: {@link firstWait}. */
   readonly first?: number;
 }
 
 export interface Purger {
-  /** No purge begins any more. Resolves when the one in hand has ended, which is after its next batch. */
+  /** Starts no further purge. Resolves when the current one has ended, after its next batch. */
   stop(): Promise<void>;
 }
 
-/** Deletes expired authorizations now and then, until it is stopped. What goes wrong is logged, and tried again at the next turn. */
+/**
+ * Deletes expired authorizations at intervals until stopped. Errors are logged, and the next purge
+ * tries again.
+ */
 export function startPurger({
   interval,
   first = firstWait(interval, Math.random()),
@@ -43,7 +52,10 @@ export function startPurger({
   };
 }
 
-/** When the first purge is, by `chance` from 0 to 1: within a minute, and within the interval. Milliseconds. */
+/**
+ * The time until the first purge, for `chance` between 0 and 1: at most a minute, and at most the
+ * interval. Milliseconds.
+ */
 export function firstWait(interval: number, chance: number): number {
   return Math.min(FIRST_MS, interval) * chance;
 }
@@ -62,7 +74,7 @@ async function purgeUntil(
     try {
       await purge(signal, turn);
     } catch (error) {
-      // nor will it ever be possible: such a store sees to it by itself
+      // this store purges itself
       if (error instanceof UnsupportedError) return;
       if (!signal.aborted) turn.log.error("purge-failed", { reason: reasonOf(error) });
     }
@@ -78,7 +90,7 @@ async function purge(signal: AbortSignal, { open, log, metrics }: Turn): Promise
       onProgress: (deleted) => {
         metrics.purged(deleted - purged);
         purged = deleted;
-        // the batch is committed: nothing is lost by going no further
+        // the batch is committed: nothing is lost by stopping here
         signal.throwIfAborted();
       },
     });

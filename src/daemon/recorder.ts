@@ -1,4 +1,7 @@
-/** Where the daemon's live logins go: into the store together, or into the spool where that takes too long. */
+/**
+ * Records the daemon's live logins: batched into the store, or into the spool if that takes too
+ * long.
+ */
 import { RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Login, Outcome } from "../login/login.ts";
@@ -10,26 +13,28 @@ import type { Metrics } from "./metrics/metrics.ts";
 
 export interface RecorderOptions {
   readonly spool: Spool;
-  /** As it is now: a reload changes it. */
+  /** The current configuration, which a reload changes. */
   readonly config: () => Pick<Config, "exclude" | "serve">;
-  /** Also as it is now. */
+  /** Also the current one. */
   readonly writers: () => Pick<WriterGroup, "away" | "record">;
-  /** Told of each login that may relay from now on, before anybody is let in. */
+  /** Called with each login that authorizes its address from now on, before its user is let in. */
   readonly note: (login: Login, outcome: "committed" | "spooled") => void;
-  /** Told of a login that was noted as spooled, and cannot be recorded after all. */
+  /** Called with a login that was noted as spooled but cannot be recorded after all. */
   readonly forget: (login: Login) => void;
   readonly inHand: Pick<InHand, "hold">;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "login">;
 }
 
-/** "doubtful": in the spool, and it, or one that was to be committed with it, will never be in the store. */
+/** "doubtful": the login is in the spool, and a row in its batch was refused, perhaps its own. */
 type Kept = Outcome | "doubtful";
 
-/** Records logins: hands them to the stores' writers, or puts them into the spool where those take too long. */
+/**
+ * Passes logins to the stores' writers, or puts them into the spool if the writers take too long.
+ */
 export class Recorder {
   readonly #options: RecorderOptions;
-  /** Logins that are neither in a store nor in the spool. */
+  /** Logins that are neither in a store nor in the spool yet. */
   #inHand = 0;
   #emptied: (() => void)[] = [];
 
@@ -37,7 +42,10 @@ export class Recorder {
     this.#options = options;
   }
 
-  /** Resolves once the login is in the store or in the spool, `deadline` at most after it came; never rejects. */
+  /**
+   * Resolves once the login is in the store or in the spool, at most `deadline` after its arrival;
+   * never rejects.
+   */
   async record(login: Login): Promise<Outcome> {
     return outcomeOf(await this.#record(login));
   }
@@ -45,17 +53,17 @@ export class Recorder {
   async #record(login: Login): Promise<Kept> {
     const start = performance.now();
     const kept = this.#isExcluded(login) ? "excluded" : await this.#inTime(login);
-    // a doubtful one counts once the drain has committed it
+    // a doubtful login counts once the drain has committed it
     if (kept !== "doubtful") this.#note(login, kept);
     const seconds = (performance.now() - start) / 1000;
-    // first whoever waits to read mail
+    // users who wait for their mail come first
     setImmediate(() => this.#tell(login, outcomeOf(kept), seconds));
     return kept;
   }
 
   /**
-   * Records a login that nobody is held for, and that counts from now on. From now on it also survives this process. Resolves as
-   * {@link record} does.
+   * Records a login that keeps no user waiting. It counts at once, and survives the death of this
+   * process. Resolves as {@link record} does.
    */
   async keep(login: Login): Promise<Outcome> {
     const { inHand, note, forget } = this.#options;
@@ -68,7 +76,10 @@ export class Recorder {
     return outcomeOf(kept);
   }
 
-  /** A login that is in the spool, or excluded, before anybody here has heard of it. Nobody is held for it. */
+  /**
+   * Notes a login that another process has put into the spool or excluded. It keeps no user
+   * waiting.
+   */
   found(login: Login, outcome: "spooled" | "excluded"): void {
     this.#note(login, outcome);
     this.#tell(login, outcome, undefined);
@@ -82,7 +93,7 @@ export class Recorder {
     if (outcome === "committed" || outcome === "spooled") this.#options.note(login, outcome);
   }
 
-  /** @param seconds how long it was held */
+  /** @param seconds how long the login was held */
   #tell(login: Login, outcome: Outcome, seconds: number | undefined): void {
     const { log, metrics } = this.#options;
     const { address, user, service } = login;
@@ -90,7 +101,7 @@ export class Recorder {
     log.info("login", { address, user, service, outcome });
   }
 
-  /** Resolves when no login is in hand. While they keep coming that may be never. */
+  /** Resolves when no login is being recorded, which may be never while they keep arriving. */
   async idle(): Promise<void> {
     if (this.#inHand === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -101,7 +112,7 @@ export class Recorder {
   async #inTime(login: Login): Promise<Kept> {
     const { deadline } = this.#options.config().serve;
     const writers = this.#options.writers();
-    // where the spool does not take it, only trying the stores is left
+    // if the spool does not take the login, only the stores are left to try
     if ((writers.away !== undefined || deadline === 0) && this.#spool(login) === undefined) {
       return "spooled";
     }
@@ -115,7 +126,7 @@ export class Recorder {
       () => resolve("committed"),
       (error: unknown) => {
         const outcome = this.#toSpool(login);
-        // a row that is refused is for the drain to find and set aside
+        // the drain finds and sets aside a refused row
         const isRefused = error instanceof RowRefusedError;
         resolve(isRefused && outcome === "spooled" ? "doubtful" : outcome);
       },
@@ -135,7 +146,7 @@ export class Recorder {
     return "lost";
   }
 
-  /** Says why it could not; undefined where it could. */
+  /** Returns why this failed; undefined if it succeeded. */
   #spool(login: Login): string | undefined {
     try {
       this.#options.spool.write(login);

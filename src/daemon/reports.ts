@@ -1,28 +1,37 @@
 /**
- * Logins that two sources tell of: Dovecot's last_login plugin and a log that is watched, or the plugin and the post-login service while
- * one is taking the other's place. Each login counts once, whichever source is first.
+ * Recognizes logins that two sources report: Dovecot's last_login plugin and a watched log, or the
+ * plugin and the post-login service while one replaces the other. Each login counts once, whichever
+ * source reports it first.
  */
 import type { Login, Outcome } from "../login/login.ts";
 import { Recent } from "../lib/recent.ts";
 
-/** Where a login was told of. */
+/** The source that reported a login. */
 export type Source = "dict" | "post-login" | "log";
 
-/** How far apart two sources may put one login: a log has whole seconds, and is written a little earlier or later. Milliseconds. */
+/**
+ * How far apart the times of one login may be in two sources: a log has whole seconds, and is
+ * written a little earlier or later. Milliseconds.
+ */
 const APART_MS = 5_000;
 
-/** So many of the last logins of an address and user are compared: nobody has more in hand at a time. */
+/**
+ * How many of the last logins of an address and user are compared: more than can be in progress at
+ * a time.
+ */
 const MOST = 50;
 
 interface Report {
   readonly time: number;
   readonly source: Source;
-  /** Who has told of the same login since. */
+  /** The sources that have reported the same login since. */
   others: readonly Source[];
   readonly outcome: Promise<Outcome>;
 }
 
-/** So many addresses and users are remembered for certain: more than log in within {@link APART_MS}. */
+/**
+ * How many addresses and users are certainly remembered: more than log in within {@link APART_MS}.
+ */
 const REMEMBERED = 2_000;
 
 const NOBODY: readonly Source[] = [];
@@ -31,8 +40,8 @@ export class Reports {
   readonly #reports = new Recent<readonly Report[]>(REMEMBERED);
 
   /**
-   * Records a login, unless another source has told of it, or this one of the very same: Dovecot repeats what it got no answer to. Then
-   * the outcome is what it was.
+   * Records a login, unless it has been reported by another source, or by this one: Dovecot repeats
+   * a report that got no answer. In that case the outcome is the earlier one.
    */
   async once(
     source: Source,
@@ -46,12 +55,14 @@ export class Reports {
     return outcome;
   }
 
-  /** Whether another source has told of a login. Each login of another one's counts as this one's once. */
+  /**
+   * Whether another source has reported a login. Each login of the other source matches only once.
+   */
   isKnown(source: Source, login: Login): boolean {
     return this.#findOther(source, login) !== undefined;
   }
 
-  /** A login that is recorded, or is about to be. */
+  /** Notes a login that is recorded, or about to be. */
   note(source: Source, login: Login, outcome: Promise<Outcome>): void {
     const report = { time: login.time, source, others: NOBODY, outcome };
     const late = this.#of(login).filter(({ time }) => time > login.time - 2 * APART_MS);

@@ -1,12 +1,13 @@
 /**
- * `popbsmtp serve`: from the process it is started as to the daemon it becomes, and to its end.
+ * `popbsmtp serve`: the life of the daemon's process.
  *
- *     configured()   the configuration is read. While it is wrong, logins are let in and not recorded.
- *     serving()      logins are recorded, lookups answered. What could not be set up is tried again now and then.
+ *     configured()   reads the configuration; while it is invalid, logins are accepted, not recorded
+ *     serving()      records logins and answers lookups; retries what could not be set up
  *
- * Started by hand, or with sockets of its own, what is wrong at the start ends it. Where Dovecot's master or systemd has handed it a
- * login socket, that would refuse logins: there only a signal ends it, or the end of Dovecot's master. Once it is root no more, what
- * only root can mend is mended by a process that is started again: it ends, whoever started it starts it, and logins wait in the socket.
+ * A daemon that opens its own sockets exits if something is wrong at the start. If Dovecot's master
+ * or systemd passed it a login socket, exiting would refuse logins, so that only a signal or the
+ * exit of Dovecot's master ends it. Once it has dropped root's privileges, it solves a problem that
+ * needs root by exiting: its supervisor starts it again, and logins wait in the socket.
  */
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
@@ -27,9 +28,10 @@ import { stderrWriter } from "./log/stderr.ts";
 import { Systemd, systemdSockets } from "./sockets/systemd.ts";
 
 /**
- * Serves until SIGTERM, SIGINT, or the end of Dovecot's master, and resolves when all that was in hand is done.
+ * Serves until SIGTERM, SIGINT, or the exit of Dovecot's master. Resolves when the work in progress
+ * is done.
  *
- * @throws PopbsmtpError where it cannot begin and nobody's logins depend on it
+ * @throws PopbsmtpError if the daemon cannot start and no login depends on it
  */
 export async function serve(options: ServeOptions): Promise<void> {
   const { env, pid } = process;
@@ -55,7 +57,8 @@ export async function serve(options: ServeOptions): Promise<void> {
     if (config !== undefined) await serving(config, unnamed, service);
   } catch (error) {
     if (!isHeld) throw error;
-    // nothing that was thought of: whoever started this process starts it again, and meanwhile logins go on
+    // an unforeseen error: the supervisor starts this process again, and meanwhile logins are
+    // accepted
     letIn(service, reasonOf(error));
     await orders.next(AGAIN_MS);
   } finally {
@@ -64,7 +67,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   }
 }
 
-/** Listens at the sockets that were handed over. Returns what is wrong with those whose names say nothing. */
+/** Listens on the passed sockets. Returns a problem for each whose name is unknown. */
 async function take({ handed, isHeld, listeners }: Service): Promise<readonly string[]> {
   const problems: string[] = [];
   for (const socket of handed.filter((one) => !isNetworkSource(one))) {
@@ -78,7 +81,10 @@ async function take({ handed, isHeld, listeners }: Service): Promise<readonly st
   return problems;
 }
 
-/** The configuration, once it can be read. Until then logins are let in. undefined: this process is to end. */
+/**
+ * The configuration, once it can be read; until then logins are accepted. undefined: this process
+ * is to exit.
+ */
 async function configured(service: Service): Promise<Config | undefined> {
   const { load, orders, isHeld, log } = service;
   let saidToRoot: string | undefined;
@@ -91,7 +97,7 @@ async function configured(service: Service): Promise<Config | undefined> {
       if (!isHeld) throw error;
       reason = reasonOf(error);
     }
-    // mended; or nothing that this user can judge
+    // fixed, or not for this user to judge
     if (saidToRoot !== undefined && reason !== saidToRoot) {
       log.info("starting-again", { reason: "as root, to read the configuration" });
       return undefined;
@@ -104,7 +110,7 @@ async function configured(service: Service): Promise<Config | undefined> {
   }
 }
 
-/** From now on logins are let in and not recorded, and this process is not root. */
+/** From now on logins are accepted but not recorded, and this process is not root. */
 function letIn(service: Service, reason: string): void {
   const { listeners, problems, systemd, master, now, log } = service;
   if (problems.report([reason], "not-recording")) {

@@ -1,4 +1,4 @@
-/** This process, as it was started, and what is wrong with it. */
+/** How this process was started, and its problems. */
 import type { Clock } from "../lib/clock.ts";
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
@@ -12,34 +12,34 @@ import type { Orders } from "./orders.ts";
 import type { Problems } from "./problems.ts";
 import type { Systemd } from "./sockets/systemd.ts";
 
-/** How often to try again what did not work. Milliseconds. */
+/** How often to retry what failed. Milliseconds. */
 export const AGAIN_MS = 10_000;
 
-/** How long whoever has connected may take, in the end, to ask and to fetch the answer. Milliseconds. */
+/** At the end, how long a connected client may take to ask and to read the answer. Milliseconds. */
 export const LAST_ANSWERS_MS = 1_000;
 
 export interface ServeOptions {
   readonly version: string;
-  /** Reads the configuration, at first and again; throws where it is wrong. */
+  /** Reads the configuration, at the start and later; throws if it is invalid. */
   readonly load: () => Promise<Config>;
   readonly open: OpenConfigured;
   readonly now: Clock;
 }
 
-/** This process, as it was started. */
+/** How this process was started. */
 export interface Service extends ServeOptions {
   readonly log: OwnedLog;
   readonly master: DovecotMaster | undefined;
   readonly systemd: Systemd | undefined;
   readonly orders: Orders;
   readonly handed: readonly HandedSocket[];
-  /** Whether a login socket was handed over: it may not end by itself, but to be started again. */
+  /** Whether a login socket was passed to it: it may then exit only in order to be restarted. */
   readonly isHeld: boolean;
   readonly listeners: Listeners;
   readonly problems: Problems;
 }
 
-/** Root becomes somebody else for good. Where it cannot, a daemon that may not end stays what it is. */
+/** Drops root's privileges for good. If that fails, a daemon that may not exit stays root. */
 export function become({ isHeld, log }: Service, account: Account): void {
   if (!isRoot() || account.uid === 0) return;
   try {

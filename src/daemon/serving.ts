@@ -1,4 +1,4 @@
-/** The daemon at work, from root to the configured user, through reloads, to its end. */
+/** The running daemon: from root to the configured user, through reloads, to its exit. */
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import {
@@ -18,32 +18,41 @@ import { AGAIN_MS, become, LAST_ANSWERS_MS, type Service } from "./service.ts";
 import { spoolDepth } from "./metrics/spool-depth.ts";
 import { hostReadings, keepHosts, logHosts } from "./store-hosts.ts";
 
-/** How long to wait, while logins do, for the sockets of a daemon that Dovecot or systemd is replacing by this one. Milliseconds. */
+/**
+ * How long to wait, while logins wait too, for the sockets of the daemon that this one replaces.
+ * Milliseconds.
+ */
 const PATIENCE_MS = 1_000;
 
-/** How soon to try for the first time again what did not work: that daemon may have been slow to end. Milliseconds. */
+/**
+ * When to retry for the first time what failed: the old daemon may have been slow to exit.
+ * Milliseconds.
+ */
 const SOON_MS = 1_000;
 
-/** How long, in the end, a store may take for what it has in hand and what waits for it. Milliseconds. */
+/**
+ * At the end, how long a store may take for its current statement and the waiting logins.
+ * Milliseconds.
+ */
 const LAST_WRITES_MS = 3_000;
 
-/** What works, and what does not. */
+/** The parts of a running daemon, and its problems. */
 interface Running {
   readonly service: Service;
   readonly daemon: Daemon;
   readonly network: NetworkSources;
   readonly metrics: RenderedMetrics;
-  /** What was wrong from the start and cannot be mended by this process. */
+  /** Problems from the start that this process cannot fix. */
   readonly flaws: readonly string[];
-  /** The configured user, where there was none of that name. */
+  /** The configured user, if no such user exists. */
   readonly unknownUser: string | undefined;
 }
 
 /**
- * Serves until this process is to end, or to be started again.
+ * Serves until this process is to exit or to be restarted.
  *
- * @param flaws what is wrong with the sockets that were handed over
- * @throws PopbsmtpError where it cannot begin and nobody's logins depend on it
+ * @param flaws problems of the passed sockets
+ * @throws PopbsmtpError if the daemon cannot start and no login depends on it
  */
 export async function serving(
   config: Config,
@@ -59,7 +68,7 @@ export async function serving(
     .join(" ");
   log.info("ready", { version: service.version, listens: where });
   systemd?.ready(`listening: ${where}`);
-  // what another daemon has left there is not this one's
+  // the problems that another daemon has left there are not this one's
   writeProblems(config.spool, []);
   report(work, false);
   for (let times = 0; ; times++) {
@@ -74,7 +83,7 @@ export async function serving(
   await end(work);
 }
 
-/** Opens as root what only root can, and becomes the configured user. */
+/** Opens as root what only root can open, then becomes the configured user. */
 async function begin(config: Config, flaws: readonly string[], service: Service): Promise<Running> {
   const { listeners, handed, isHeld, log, open, now } = service;
   const { account, unknown } = accountFor(config, service);
@@ -107,13 +116,13 @@ async function begin(config: Config, flaws: readonly string[], service: Service)
       unknownUser: unknown === undefined ? undefined : config.user,
     };
   } catch (error) {
-    // while there is a listening socket this process would not end
+    // a listening socket would keep this process alive
     await network.close(0);
     throw error;
   }
 }
 
-/** Whom root is to become; undefined where this is not root. */
+/** The account that root is to become; undefined if this process is not root. */
 function accountFor(
   { user }: Config,
   { master, isHeld }: Service,
@@ -130,7 +139,7 @@ function accountFor(
   }
 }
 
-/** From now on what comes in is answered, and first what has come. */
+/** From now on connections are answered, those that have waited first. */
 function answer({ service, daemon, network, metrics }: Running): void {
   const { listeners, version, now } = service;
   const metricsServer = createMetricsServer({
@@ -159,7 +168,7 @@ function answer({ service, daemon, network, metrics }: Running): void {
   });
 }
 
-/** @param isSettled whether a daemon that this one replaces is to be gone by now */
+/** @param isSettled whether a replaced daemon should have exited by now */
 function report({ service, daemon, network, flaws }: Running, isSettled: boolean): void {
   const { listeners, problems, systemd } = service;
   const found = [
@@ -173,7 +182,7 @@ function report({ service, daemon, network, flaws }: Running, isSettled: boolean
   writeProblems(daemon.config.spool, found);
 }
 
-/** Whether what is wrong can be mended now, and only by a process that starts as root, as this one did. */
+/** Whether a problem can be fixed now, but only by a process that starts as root. */
 function mustStartAgain({ service, network, unknownUser }: Running): boolean {
   const { listeners, isHeld, log } = service;
   if (!isHeld || isRoot()) return false;
@@ -186,7 +195,7 @@ function mustStartAgain({ service, network, unknownUser }: Running): boolean {
   return reason !== undefined;
 }
 
-/** The new configuration is built and tried first; the old one stays where it does not work. */
+/** The new configuration is tried first; if it does not work, the old one stays in force. */
 async function reload({ service, daemon, network }: Running): Promise<void> {
   const { load, listeners, log, systemd } = service;
   systemd?.reloading();

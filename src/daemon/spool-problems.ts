@@ -1,10 +1,10 @@
-/** What keeps a daemon from its spool. */
+/** Problems with the daemon's spool. */
 import { accessSync, constants, statSync } from "node:fs";
 import { codeOf } from "../lib/errors.ts";
 import { whyNotForRoot } from "../system/roots-way.ts";
 import type { Spool } from "../spool/spool.ts";
 
-/** That another daemon drains it; undefined: none does. */
+/** The message that another daemon drains the spool; undefined if none does. */
 export function anotherDaemon(spool: Spool): string | undefined {
   const pid = spool.drainAtWork("serve");
   return pid === undefined || pid === process.pid
@@ -12,7 +12,7 @@ export function anotherDaemon(spool: Spool): string | undefined {
     : `spool: ${spool.path}: another popbsmtp serve (process ${pid}) is using it; stop that daemon first`;
 }
 
-/** Why this process cannot record logins in a spool; undefined: it can. */
+/** Why this process cannot write to a spool; undefined if it can. */
 export function whyNotWritable(path: string): string | undefined {
   try {
     if (!statSync(path).isDirectory()) return `spool: ${path}: is not a directory; move it away`;

@@ -1,4 +1,4 @@
-/** The several hosts of a store's database, as the daemon tells of them. */
+/** Reports the hosts of a store's database. */
 import {
   placeOf,
   type Config,
@@ -9,7 +9,7 @@ import { Hosts } from "../stores/table/hosts.ts";
 import type { Log } from "./log/log.ts";
 import type { HostReading } from "./metrics/metrics.ts";
 
-/** Logs which host of each store is in use: at first, and whenever it is another one. */
+/** Logs which host of each store is in use, at the start and at each change. */
 export function logHosts({ stores }: Pick<Config, "stores">, log: Log): void {
   for (const store of withSeveralHosts(stores)) {
     Hosts.of(store).follow(({ host, from, reason }) => {
@@ -20,7 +20,7 @@ export function logHosts({ stores }: Pick<Config, "stores">, log: Log): void {
   }
 }
 
-/** What is known of each host, for the metrics. */
+/** The state of each host, for the metrics. */
 export function hostReadings({ stores }: Pick<Config, "stores">): readonly HostReading[] {
   return withSeveralHosts(stores).flatMap((store) =>
     Hosts.of(store).states.map(({ place, isCurrent, problem }) => ({
@@ -32,7 +32,10 @@ export function hostReadings({ stores }: Pick<Config, "stores">): readonly HostR
   );
 }
 
-/** A reload goes on with the hosts in use: the first in the list may be an old primary that is back, and behind. */
+/**
+ * Keeps the hosts in use across a reload: the first in the list may be an old primary that is back
+ * but behind.
+ */
 export function keepHosts(before: Pick<Config, "stores">, after: Pick<Config, "stores">): void {
   const old = new Map(withSeveralHosts(before.stores).map((store) => [placeOf(store), store]));
   for (const store of withSeveralHosts(after.stores)) {

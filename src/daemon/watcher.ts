@@ -7,7 +7,9 @@ import { watchLog } from "../sources/mail-log/watch-log.ts";
 import type { Log } from "./log/log.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 
-/** Before a log is tried again that could not be read: doubles from the first to the last. Milliseconds. */
+/**
+ * Pauses before an unreadable log is retried: doubling from the first to the last. Milliseconds.
+ */
 const AGAIN_MS = { first: 1_000, last: 60_000 };
 
 export interface WatcherOptions {
@@ -16,16 +18,16 @@ export interface WatcherOptions {
   readonly metrics: Pick<Metrics, "lines">;
   /** Whether a login has been recorded already. */
   readonly isKnown: NonNullable<Selection["isKnown"]>;
-  /** Told of the others once they are in the spool, or excluded. */
+  /** Called with the other logins once they are in the spool or excluded. */
   readonly onLogin: NonNullable<Selection["onLogin"]>;
 }
 
 export interface Watcher {
-  /** No login comes any more when this resolves. */
+  /** Resolves when no further login can arrive. */
   stop(): Promise<void>;
 }
 
-/** Watches the configured mail logs until it is stopped. What goes wrong is logged, and tried again. */
+/** Watches the configured mail logs until stopped. Errors are logged, and the log is retried. */
 export function startWatcher(config: Config, options: WatcherOptions): Watcher {
   const leave = new AbortController();
   const paths = config.watch.inDaemon ? config.watch.files : [];

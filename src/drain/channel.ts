@@ -1,48 +1,48 @@
-/** What a drain carries, to where, and how. */
+/** The parameters of a drain: its spool, its destination and its options. */
 import type { Clock } from "../lib/clock.ts";
 import type { Network } from "../login/address.ts";
 import type { Login } from "../login/login.ts";
 import type { DrainKind } from "../spool/spool.ts";
 import type { Sink } from "../stores/store.ts";
 
-/** Where a drain's logins go: one store, or all of them. */
+/** The destination of a drain's logins: one store, or all of them. */
 export interface Destination extends Pick<Sink, "name" | "authorize"> {
-  /** Called before each new try in an outage. */
+  /** Called before each retry in an outage. */
   renew(): Promise<void>;
 }
 
-/** What is drained, and to where. */
+/** A spool and the destination of its logins. */
 export interface Channel {
   /** The directory. */
   readonly spool: string;
   readonly to: Destination;
-  /** Logins from here are dropped. */
+  /** Logins from these networks are dropped. */
   readonly exclude: readonly Network[];
-  /** In an outage a login is of use for so long. Milliseconds. */
+  /** How long a login is worth writing during an outage. Milliseconds. */
   readonly lifetime: number;
-  /** Called once the spool is this process's, before it is looked into. */
+  /** Called once this process has locked the spool, before it reads it. */
   readonly prepare?: () => void | Promise<void>;
 }
 
 export interface DrainOptions {
   /** Default: Date.now. */
   readonly now?: Clock;
-  /** Takes a line about a file that had to be set aside. Default: nobody hears it. */
+  /** Takes a line about a file that had to be set aside. Default: discarded. */
   readonly report?: (line: string) => void;
-  /** Told, once in this process, that the kernel announces no logins, and what to do about it. Default: nobody hears it. */
+  /** Called, once per process, if inotify is not available, with the remedy. Default: discarded. */
   readonly onPolling?: (reason: string) => void;
-  /** Whether wrappers wait for what it drains. Default true. */
+  /** Whether wrappers wait for this drain. Default true. */
   readonly isAwaited?: boolean;
   /**
-   * Asked when `signal` has come: will another drain of this process follow at once? Then what waits is left to that one. Default: none
-   * will, and what waits is written first.
+   * Called when `signal` is aborted: returns whether another drain of this process follows at once,
+   * which then writes the waiting logins. Default: none does, and they are written first.
    */
   readonly isFollowed?: () => boolean;
-  /** What wrappers and other drains are told this process is. Default "drain". */
+  /** How this process identifies itself to wrappers and other drains. Default "drain". */
   readonly kind?: DrainKind;
-  /** Told of logins that have been committed. */
+  /** Called with logins that have been committed. */
   readonly onCommitted?: (logins: readonly Login[]) => void;
-  /** Told of each login that was set aside: it will never be in the store. */
+  /** Called with each login that was set aside and will never be in the store. */
   readonly onRefused?: (login: Login) => void;
   /** Called after each batch. */
   readonly onProgress?: (progress: { readonly drained: number; readonly waiting: number }) => void;
@@ -51,8 +51,14 @@ export interface DrainOptions {
 export interface LingerOptions extends DrainOptions {
   /** How long to stay after the last login, in milliseconds. */
   readonly linger: number;
-  /** Asked when it would leave, the last login being so long ago: is there a reason to stay? Default: there is none. */
+  /**
+   * Called when the drain would leave after that time: returns whether there is a reason to stay.
+   * Default: there is none.
+   */
   readonly isNeeded?: () => Promise<boolean>;
-  /** Stay in an outage even where no login that waits is of use any more. Default false. */
+  /**
+   * Whether to stay during an outage even if no waiting login is worth writing any more. Default
+   * false.
+   */
   readonly stay?: boolean;
 }

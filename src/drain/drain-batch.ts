@@ -1,4 +1,4 @@
-/** From files in the spool to rows in the store: what every drain does with a handful of entries. */
+/** Writes a batch of spool files to the store. */
 import type { Network } from "../login/address.ts";
 import type { Clock } from "../lib/clock.ts";
 import { EX, hasCode, PopbsmtpError, RowRefusedError, reasonOf } from "../lib/errors.ts";
@@ -10,18 +10,20 @@ import { inTurns } from "../lib/turns.ts";
 import { isAlive } from "../system/process-identity.ts";
 
 /**
- * An entry that is still incomplete after so long will never be completed: its writer was killed, or found the disk full. A writer that
- * is alive may only be slow, or stopped, and has longer. Milliseconds.
+ * An entry that is still incomplete after this long never will be complete: its writer was killed,
+ * or the disk was full. A writer that is alive may merely be slow or stopped, and has longer.
+ * Milliseconds.
  */
 const INCOMPLETE_MS = { gone: 10_000, alive: 3_600_000 };
 
 /**
- * How far ahead of this host's clock a login may be: a watched log may be another host's. Beyond that the clock was set back after it was
- * written; nobody knows how old it is, so it does not count. Milliseconds.
+ * How far a login may be ahead of this host's clock: a watched log may come from another host. If
+ * it is further ahead, the clock was set back after the login was written; its age is unknown, so
+ * it does not count. Milliseconds.
  */
 const AHEAD_MS = 60_000;
 
-/** Shorter than what a wrapper waits for: the next ones need not. */
+/** Less than a wrapper waits, so that later wrappers do not wait at all. */
 const SLOW_MS = 150;
 
 export interface BatchContext {
@@ -31,9 +33,9 @@ export interface BatchContext {
   readonly now: Clock;
   /** Takes a line about a file that had to be set aside. */
   readonly report: (line: string) => void;
-  /** Told of logins that have been committed. */
+  /** Called with logins that have been committed. */
   readonly onCommitted: (logins: readonly Login[]) => void;
-  /** Told of a login that was set aside: it will never be in the store. */
+  /** Called with each login that was set aside and will never be in the store. */
   readonly onRefused: (login: Login) => void;
 }
 
@@ -43,10 +45,11 @@ interface SpooledLogin {
 }
 
 /**
- * Commits what `entries` hold and takes them out of the spool; what cannot be used is set aside. Returns the number committed.
+ * Commits the logins in `entries` and removes them from the spool; unusable ones are set aside.
+ * Returns the number committed.
  *
- * @throws StoreAwayError where nothing could be committed; then all is as it was
- * @throws PopbsmtpError (75) where this process can open no more files
+ * @throws StoreAwayError if nothing could be committed; the spool is then unchanged
+ * @throws PopbsmtpError (75) if this process cannot open more files
  */
 export async function drainBatch(
   context: BatchContext,
@@ -65,7 +68,7 @@ export async function drainBatch(
   return commit(context, batch);
 }
 
-/** The login in an entry; undefined where it is gone, not yet complete, or had to be set aside. */
+/** The login in an entry; undefined if the entry is gone, incomplete, or had to be set aside. */
 function take(context: BatchContext, entry: EntryName): Login | undefined {
   const { spool, now, report } = context;
   try {
@@ -82,7 +85,7 @@ function take(context: BatchContext, entry: EntryName): Login | undefined {
     return undefined;
   } catch (error) {
     const why = reasonOf(error);
-    // no descriptor or no memory is left, and nothing is wrong with the login
+    // out of descriptors or memory: nothing is wrong with the login
     if (hasCode(error, "EMFILE", "ENFILE", "ENOMEM")) {
       throw new PopbsmtpError(`spool: ${why}`, EX.TEMPFAIL, { cause: error });
     }
@@ -91,7 +94,7 @@ function take(context: BatchContext, entry: EntryName): Login | undefined {
   }
 }
 
-/** Whether the time in a name is one that nobody can tell an age by. */
+/** Whether the time in a name is too far ahead to tell the login's age. */
 export function isAhead({ time }: EntryName, now: number): boolean {
   return time - now > AHEAD_MS;
 }
@@ -139,7 +142,7 @@ async function commit(context: BatchContext, batch: readonly SpooledLogin[]): Pr
   return batch.length;
 }
 
-/** The store refuses one or more of these rows for good: finds out which, and commits the others. */
+/** The store refuses some of these rows for good: finds out which, and commits the others. */
 async function commitApart(
   context: BatchContext,
   batch: readonly SpooledLogin[],

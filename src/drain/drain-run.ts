@@ -9,10 +9,10 @@ import { DirectoryWatch } from "../system/directory-watch.ts";
 import type { Channel, DrainOptions, LingerOptions } from "./channel.ts";
 import { drainBatch, isAhead, type BatchContext } from "./drain-batch.ts";
 
-/** Logins a transaction. */
+/** Logins per transaction. */
 const BATCH = 500;
 
-/** What is still to be drained, and how. */
+/** The state of a drain at work. */
 export class DrainRun {
   readonly spool: Spool;
   drained = 0;
@@ -22,9 +22,11 @@ export class DrainRun {
   readonly #onPolling: NonNullable<DrainOptions["onPolling"]>;
   readonly #isNeeded: () => Promise<boolean>;
   readonly #lock: SpoolLock;
-  /** Found in the spool, and still to be done. */
+  /** Found in the spool and not yet drained. */
   #found = new Backlog();
-  /** Announced since: these go first, so that nobody who waits now queues behind a backlog. */
+  /**
+   * Announced since. These go first, so that clients that wait now do not queue behind a backlog.
+   */
   readonly #announced = new Map<string, EntryName>();
   #awaken: () => void = () => undefined;
   #lastLogin: number;
@@ -51,9 +53,10 @@ export class DrainRun {
   }
 
   /**
-   * Finds what is in the spool; what is no login's is set aside.
+   * Lists the spool, and sets aside files that are not logins.
    *
-   * @throws PopbsmtpError (77) where the spool cannot be read, or is another one by now, whose lock is for the next drain to take
+   * @throws PopbsmtpError (77) if the spool cannot be read, or has been replaced, so that its lock
+   *   is another drain's to take
    */
   async scan(): Promise<void> {
     const { backlog, foreign } = await this.spool.survey();
@@ -71,7 +74,10 @@ export class DrainRun {
     }
   }
 
-  /** Sets aside what is ahead of this host's clock, before time catches up with it: the store may be away for long. Returns the rest. */
+  /**
+   * Sets aside logins that are ahead of this host's clock now, because during a long outage the
+   * clock would catch up with them. Returns the rest.
+   */
   async #refuseAhead(backlog: Backlog, now: number): Promise<Backlog> {
     const rest = new Backlog();
     const ahead: EntryName[] = [];
@@ -86,11 +92,11 @@ export class DrainRun {
     return rest;
   }
 
-  /** Listens for what comes in, until it is disposed of. */
+  /** Watches for new logins until disposed of. */
   watch(): DirectoryWatch {
     return new DirectoryWatch(this.spool.path, {
       onChange: (name) => {
-        // where the directory itself is gone, the next scan says so
+        // if the directory itself is gone, the next scan reports it
         const entry = name === null ? undefined : parseEntryName(name);
         if (entry === undefined || this.spool.hasRemoved(entry.name)) return;
         this.#announced.set(entry.name, entry);
@@ -100,7 +106,7 @@ export class DrainRun {
     });
   }
 
-  /** Commits all that was found and announced; goes no further than the next batch once `signal` has come. */
+  /** Commits everything found and announced; once `signal` is aborted, at most one more batch. */
   async drainAll(signal?: AbortSignal): Promise<void> {
     while (this.#found.length > 0 || this.#announced.size > 0) {
       if (signal?.aborted === true) return;
@@ -113,7 +119,7 @@ export class DrainRun {
     this.spool.setAway(undefined);
   }
 
-  /** The next batch. By name: what was announced may have been found, too, and is one login all the same. */
+  /** The next batch. Keyed by name, because an announced login may also have been found. */
   #take(): readonly EntryName[] {
     const entries = new Map<string, EntryName>();
     for (const entry of this.#announced.values()) {
@@ -125,7 +131,10 @@ export class DrainRun {
     return [...entries.values()];
   }
 
-  /** Resolves when something was announced, or `linger` after the last login; now and then looks for itself. */
+  /**
+   * Resolves when a login is announced, or `linger` after the last one. Rescans the spool from time
+   * to time.
+   */
   async wait(linger: number, rescan: number, signal: AbortSignal): Promise<void> {
     const isToStay = linger > this.#idleFor() || (await this.#isNeeded());
     if (this.#announced.size > 0 || signal.aborted) return;
@@ -141,7 +150,7 @@ export class DrainRun {
     if (woken === "due") await this.scan();
   }
 
-  /** Whether the last login was so long ago, and nothing else is to be waited for. */
+  /** Whether the last login was that long ago and there is no other reason to stay. */
   async isDone(linger: number): Promise<boolean> {
     return this.#idleFor() >= linger && !(await this.#isNeeded());
   }
@@ -151,7 +160,10 @@ export class DrainRun {
     return this.#context.now() - this.#lastLogin;
   }
 
-  /** Whether every login that waits is past the lifetime: to keep trying would authorize nobody. */
+  /**
+   * Whether every waiting login is older than the lifetime, so that writing it would authorize no
+   * address.
+   */
   async isUseless(): Promise<boolean> {
     const { newest } = (await this.spool.survey()).backlog;
     return newest === undefined || this.#context.now() - newest.time > this.#lifetime;

@@ -1,10 +1,11 @@
 /**
- * A drain: carries logins from a spool to where they belong, once or for as long as they come.
+ * A drain: writes the logins in a spool to the stores, once or continuously.
  *
- * At most one works on a spool at a time (lock.ts), the daemon rather than any other. It tells wrappers that it is there
- * (Spool.advertise), so that they wait for the commit instead of starting another. Before it leaves it takes that back first and
- * looks once more after that: a login written before is seen by that look, one written after starts the next drain, which waits
- * for the lock.
+ * At most one drain works on a spool at a time (lock.ts), and the daemon's takes precedence. It
+ * advertises itself to wrappers (Spool.advertise), so that they wait for the commit instead of
+ * starting another drain. Before leaving, it first withdraws the advertisement and then scans once
+ * more: a login written earlier is found by that scan, and a later one starts the next drain, which
+ * waits for the lock.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { StoreAwayError } from "../lib/errors.ts";
@@ -13,38 +14,44 @@ import { Spool } from "../spool/spool.ts";
 import type { Channel, DrainOptions, LingerOptions } from "./channel.ts";
 import { DrainRun } from "./drain-run.ts";
 
-/** How often to look into the spool although nothing was announced: inotify(7) may lose events. Milliseconds. */
+/** How often to rescan the spool, because inotify(7) may lose events. Milliseconds. */
 const RESCAN_MS = 2_000;
 
-/** The same where nothing can be announced; wrappers wait meanwhile. */
+/** The same without inotify, while wrappers wait. */
 const POLL_MS = 100;
 
-/** How long a drain that is told to leave goes on writing what waits. The rest is the next one's. Milliseconds. */
+/**
+ * How long a drain that is told to leave goes on writing. It leaves the rest to the next one.
+ * Milliseconds.
+ */
 const LEAVE_MS = 1_000;
 
-/** Between two tries while the store is away: doubles from the first to the last, less up to half by chance. Milliseconds. */
+/**
+ * Pauses between attempts during an outage: doubling from the first to the last, less a random part
+ * of up to half. Milliseconds.
+ */
 const BACKOFF_MS = { first: 100, last: 2_000 };
 
-/** How long to wait before a drain is started again that has ended by itself. Milliseconds. */
+/** How long to wait before restarting a drain that has failed. Milliseconds. */
 const AGAIN_MS = 1_000;
 
 export interface DrainUntilOptions extends DrainOptions {
-  /** Called before each drain. Default: nothing is. */
+  /** Called before each drain. */
   readonly before?: () => void;
-  /** Told why a drain has ended. Default: nobody is. */
+  /** Called with the reason why a drain has ended. Default: discarded. */
   readonly onFailure?: (error: unknown) => void;
 }
 
-/** What a drain did; undefined where another one is at work and does the same. */
+/** The result of a drain; undefined if another drain is at work and does the same. */
 export interface Drained {
   readonly drained: number;
 }
 
 /**
- * Writes what is in the spool, and returns.
+ * Drains the spool once.
  *
- * @throws StoreAwayError in an outage: what was not committed stays in the spool
- * @throws PopbsmtpError (77) where the spool is missing or may not be written to
+ * @throws StoreAwayError in an outage; uncommitted logins stay in the spool
+ * @throws PopbsmtpError (77) if the spool is missing or not writable
  */
 export async function drainOnce(
   channel: Channel,
@@ -59,11 +66,11 @@ export async function drainOnce(
 }
 
 /**
- * Writes what is in the spool, and what comes in after that, until nothing has come for `linger` or `signal` says so. In an outage
- * it stays, trying again and again, while there is a login waiting that could still be of use.
+ * Drains the spool, and the logins that arrive later, until none has arrived for `linger` or
+ * `signal` is aborted. In an outage it keeps retrying while any waiting login is worth writing.
  *
- * @throws StoreAwayError where the outage outlasted every login's use
- * @throws PopbsmtpError (77) where the spool is missing, may not be written to, or was moved away
+ * @throws StoreAwayError if no waiting login was worth writing before the outage ended
+ * @throws PopbsmtpError (77) if the spool is missing, not writable, or was moved away
  */
 export async function drainLingering(
   channel: Channel,
@@ -83,10 +90,11 @@ export async function drainLingering(
           await run.drainAll(signal);
           failures = 0;
           advertise();
-          // without them wrappers look every 10 ms by themselves
+          // without FIFOs wrappers poll every 10 ms
           if (isAwaited) await spool.makeFifos().catch(() => undefined);
           await run.wait(linger, watch.isPolling ? POLL_MS : RESCAN_MS, signal);
-          // what was announced together goes together: each is told apart, and a store may commit before the next one is
+          // logins announced together are written together: they are announced one by one, and a
+          // store may commit before the next one
           await nextTurn();
         } catch (error) {
           if (!(error instanceof StoreAwayError)) throw error;
@@ -102,13 +110,16 @@ export async function drainLingering(
       watch[Symbol.dispose]();
     }
     if (!signal.aborted) return leave(run);
-    // a store that was away a moment ago is not waited for again
+    // wrappers do not wait again for a store that was away a moment ago
     if (failures > 0 || isFollowed()) return { drained: run.drained };
     return leave(run, AbortSignal.timeout(LEAVE_MS));
   });
 }
 
-/** Drains a spool until `signal`, whatever happens: an error ends one drain, and the next follows. Never rejects. */
+/**
+ * Drains a spool until `signal` is aborted: an error ends one drain, and another is started. Never
+ * rejects.
+ */
 export async function drainUntil(
   channel: Channel,
   signal: AbortSignal,
@@ -139,7 +150,8 @@ async function atWork(
   work: (work: LockedSpool) => Promise<Drained>,
 ): Promise<Drained | undefined> {
   const spool = new Spool(channel.spool);
-  // a daemon has asked a drain to leave, and waits until it has: else the next login would start another
+  // a daemon has asked a drain to leave and waits for that; otherwise the next login would start
+  // another
   const stays = kind === "serve" ? "serve" : undefined;
   const isLeaving = () => spool.drainAtWork(stays) === undefined;
   const lock = await lockSpoolSoon(spool.path, isLeaving, signal);
@@ -147,7 +159,7 @@ async function atWork(
   const advertise = () => spool.advertise(lock.descriptor, kind);
   try {
     advertise();
-    // one that was killed may have left it
+    // a killed drain may have left it
     spool.setNotice(undefined);
     await spool.clearStarts();
     await channel.prepare?.();
@@ -158,7 +170,7 @@ async function atWork(
   }
 }
 
-/** @param signal when to go without what still waits */
+/** @param signal aborts the wait */
 async function leave(run: DrainRun, signal?: AbortSignal): Promise<Drained> {
   run.spool.withdraw();
   await run.scan();

@@ -1,4 +1,7 @@
-/** All drains of a configuration: that of the spool, from where logins go to every store, and that of each store's own spool. */
+/**
+ * All drains of a configuration: that of the main spool, which writes to every store, and those of
+ * the stores' own spools.
+ */
 import { existsSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { makeSpool } from "../spool/keep.ts";
@@ -9,7 +12,7 @@ import { reclaim } from "../writers/store-spools.ts";
 import type { Channel, DrainOptions } from "./channel.ts";
 import { drainOnce, drainUntil, type Drained, type DrainUntilOptions } from "./drain.ts";
 
-/** What is in the spool goes to every store. */
+/** The main spool, whose logins go to every store. */
 export function mainChannel(
   config: Config,
   writers: WriterGroup,
@@ -19,22 +22,26 @@ export function mainChannel(
   return { spool, to: writers, exclude, lifetime, prepare: () => reclaim(config, report) };
 }
 
-/** What is in a store's own spool goes to that store. None where a single store has the spool itself. */
+/**
+ * The stores' own spools, each drained into its store. None if a single store uses the main spool.
+ */
 function ownChannels({ spool, exclude, lifetime }: Config, { writers }: WriterGroup): Channel[] {
   return writers
     .filter((writer) => writer.spool !== spool)
     .map((writer) => ({ spool: writer.spool, to: writer, exclude, lifetime }));
 }
 
-/** The drains of the stores' own spools, at work. */
+/** The running drains of the stores' own spools. */
 export interface OwnDrains {
-  /** Whether a login waits for a store that is away, and would still be of use there. */
+  /** Whether a login that is still worth writing waits for a store that is away. */
   readonly isNeeded: () => Promise<boolean>;
-  /** Writes what can be written, and resolves when all have ended. */
+  /** Writes what can be written. Resolves when all drains have ended. */
   stop(): Promise<void>;
 }
 
-/** Starts one for each store that has a spool of its own, so that none waits for another. */
+/**
+ * Starts a drain for each store that has a spool of its own, so that no store waits for another.
+ */
 export function startOwnDrains(
   config: Config,
   writers: WriterGroup,
@@ -62,16 +69,16 @@ export function startOwnDrains(
   };
 }
 
-/** What {@link drainAllOnce} did. */
+/** The result of {@link drainAllOnce}. */
 export interface AllDrained extends Drained {
-  /** The spools at which another drain is at work and does the same. */
+  /** The spools on which another drain is at work. */
   readonly elsewhere: readonly string[];
 }
 
 /**
- * Drains the spool once, and then the stores' own.
+ * Drains the main spool once, and then the stores' own spools.
  *
- * @throws what {@link drainOnce} does, for all of them, after each has been drained that could be
+ * @throws the errors of {@link drainOnce}, combined, after every spool has been tried
  */
 export async function drainAllOnce(
   config: Config,

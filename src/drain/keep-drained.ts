@@ -1,4 +1,4 @@
-/** For a process that writes logins into the spool for as long as it runs, and sees to it that somebody drains it. */
+/** Keeps the spool drained while this process writes logins into it. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../lib/clock.ts";
 import type { Config } from "../config/config.ts";
@@ -8,21 +8,22 @@ import type { WriterGroup } from "../writers/group.ts";
 import { drainUntil } from "./drain.ts";
 import { mainChannel, startOwnDrains } from "./drains.ts";
 
-/** How often to look whether the drain that is at work has gone. Milliseconds. */
+/** How often to check whether another drain has left. Milliseconds. */
 const LOOK_MS = 2_000;
 
 export interface KeepDrainedOptions {
-  /** Ends it, after what waits has been written. */
+  /** Writes the waiting logins, then ends. */
   readonly signal: AbortSignal;
   readonly now: Clock;
-  /** Takes a line about what went wrong. */
+  /** Takes a line about an error. */
   readonly report: (line: string) => void;
 }
 
 /**
- * Drains the spool while nobody else does, until `signal`: gives way to a daemon, and comes back when that has gone.
+ * Drains the spool until `signal` is aborted, whenever no other drain does: gives way to a daemon,
+ * and resumes when that has left.
  *
- * Never rejects: what cannot be drained stays in the spool.
+ * Never rejects: logins that cannot be drained stay in the spool.
  */
 export async function keepDrained(
   config: Config,
@@ -32,7 +33,7 @@ export async function keepDrained(
   const { signal } = options;
   const spool = new Spool(config.spool);
   let way = new AbortController();
-  // for good: a daemon may have read that a drain is here which has just left
+  // repeatedly: a daemon may ask a drain to leave that has just left
   process.on(GIVE_WAY.watch, () => way.abort());
   while (!signal.aborted) {
     if (spool.drainAtWork() === undefined) {
@@ -43,7 +44,7 @@ export async function keepDrained(
   }
 }
 
-/** @param way aborted when somebody else is to drain from now on */
+/** @param way aborted when another process is to drain from now on */
 async function drainUntilAnother(
   config: Config,
   writers: WriterGroup,

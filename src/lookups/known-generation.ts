@@ -20,8 +20,8 @@ export interface Known {
 const NUMBERS = 4;
 
 /**
- * A generation of known addresses. Its values are numbers in arrays instead of objects, so that fifty
- * thousand authorizations take 5 MB, not 10.
+ * A generation of known addresses. Its values are numbers in arrays instead of objects, so that
+ * fifty thousand authorizations take 5 MB, not 10.
  */
 export class KnownGeneration implements Generation<Address, Known> {
   readonly #limit: number;

@@ -4,21 +4,25 @@ import type { Login } from "../login/login.ts";
 import type { OneWaySink } from "./store.ts";
 
 /**
- * A daemon on another host that is told of addresses, and tells nothing: it has no users, no times, and no way to ask or to take back.
+ * A daemon on another host that accepts addresses and nothing else: it knows no users and no times,
+ * and can neither be queried nor told to revoke.
  *
- * It counts its lifetime from when it is told. So a login that has been waiting counts for longer there than it should, and one that is
- * older than the lifetime is not told at all.
+ * Its lifetime begins when the address arrives. So a login that has waited counts for longer than
+ * it should there, and one that is older than the lifetime is not sent at all.
  */
 export abstract class OneWayDaemon implements OneWaySink {
   abstract readonly name: string;
   readonly #lifetime: number;
 
-  /** @param lifetime how long after the last login mail may be relayed. Milliseconds */
+  /** @param lifetime how long after a login its address may relay. Milliseconds */
   constructor(lifetime: number) {
     this.#lifetime = lifetime;
   }
 
-  /** Tells of addresses, each once. Resolves once all have been taken, or passed over that the daemon has no way to take. */
+  /**
+   * Sends addresses, each once. Resolves once all have been accepted, or skipped because the daemon
+   * cannot represent them.
+   */
   protected abstract tell(addresses: readonly Address[]): Promise<void>;
 
   abstract probe(): Promise<void>;
@@ -30,14 +34,17 @@ export abstract class OneWayDaemon implements OneWaySink {
     await this.tell([...new Set(live.map(({ address }) => address))]);
   }
 
-  /** The error for a daemon that is away, or will not have us. */
+  /** The error for a daemon that is away or rejects this host. */
   protected away(error: unknown): StoreAwayError {
     if (error instanceof StoreAwayError) return error;
     return new StoreAwayError(`store: ${this.name}: ${reasonOf(error)}`, { cause: error });
   }
 }
 
-/** Does `work` with each of `items`, at most `limit` at a time. Rejects with the first that fails; no more are begun then. */
+/**
+ * Calls `work` with each of `items`, at most `limit` at a time. Rejects with the first failure,
+ * after which no further call begins.
+ */
 export async function inTurns<T>(
   items: readonly T[],
   limit: number,

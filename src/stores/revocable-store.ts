@@ -6,8 +6,8 @@ import type { Revocation, Store } from "./store.ts";
 import { WrappedStore } from "./wrapped-store.ts";
 
 /**
- * A store without room for revocations, which are kept in this host's spool instead: a login of
- * this host that was made before one is taken, and not written.
+ * A store without room for revocations, which are kept in this host's spool instead: logins of this
+ * host from before a revocation are accepted but not written.
  */
 export class RevocableStore extends WrappedStore {
   readonly #revocations: Revocations;

@@ -1,4 +1,4 @@
-/** A revocation: what every store makes of it. */
+/** Revocations, as every store handles them. */
 import { StoreAwayError } from "../lib/errors.ts";
 import type { Revocation } from "./store.ts";
 

@@ -1,14 +1,14 @@
-/** The stores' answers to one question, put together. */
+/** Combines the answers of several stores. */
 import { PopbsmtpError, StoreAwayError, UnsupportedError, errorOf } from "../lib/errors.ts";
 import type { Authorization } from "../stores/store.ts";
 
-/** What was answered, and why others did not, both in the order of the questions. */
+/** The answers, and the errors of the stores that gave none, in the order of the questions. */
 export interface Answers<T> {
   readonly answers: readonly T[];
   readonly errors: readonly Error[];
 }
 
-/** Waits for all. */
+/** Waits for all of them. */
 export async function answersOf<T>(questions: readonly Promise<T>[]): Promise<Answers<T>> {
   const answers: T[] = [];
   const errors: Error[] = [];
@@ -22,20 +22,20 @@ export async function answersOf<T>(questions: readonly Promise<T>[]): Promise<An
   return { answers, errors };
 }
 
-/** All messages in a line, each once. */
+/** All messages on one line, each once. */
 export function joined(errors: readonly Error[]): string {
   return [...new Set(errors.map(({ message }) => message))].join("; ");
 }
 
 /**
- * One error for several, at least one: an outage where one of them is.
+ * One error for several (at least one): an outage if any of them is.
  *
- * @param rest what else there is to say. Default: nothing
+ * @param rest text to append. Default: none
  */
 export function together(errors: readonly Error[], rest = ""): Error {
   const ours = errors.filter((error) => error instanceof PopbsmtpError);
   const [first] = ours;
-  // a bug, or the caller's own way out, is nobody's outcome
+  // a bug, or an abort by the caller, is not an outcome
   const foreign = errors.find((error) => !(error instanceof PopbsmtpError));
   if (foreign !== undefined || first === undefined) return foreign ?? new Error("no error");
   if (ours.length === 1 && rest === "") return first;
@@ -50,8 +50,8 @@ export function together(errors: readonly Error[], rest = ""): Error {
 }
 
 /**
- * One authorization for each address and user: the one with the latest login; of several with the same, the first store's. What it
- * does not hold is another's. The latest first.
+ * One authorization for each address and user, the latest first: the one with the latest login,
+ * from the first store that has it, completed with the fields of the others.
  */
 export function merged(lists: readonly (readonly Authorization[])[]): readonly Authorization[] {
   const [first = [], ...others] = lists;

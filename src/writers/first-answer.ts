@@ -1,34 +1,41 @@
-/** Looks an address up in the stores, in their order, so that none that is slow or away holds up an answer which another has. */
+/**
+ * Looks up an address in several stores, in order. A store that is slow or away does not delay an
+ * answer that another store has.
+ */
 import { withDeadline } from "../lib/deadline.ts";
 import { PartlyAwayError, StoreAwayError } from "../lib/errors.ts";
 import type { Address } from "../login/address.ts";
 import type { Authorization, Store } from "../stores/store.ts";
 import { answersOf, joined } from "./answers.ts";
 
-/** How long a store has before the next one is asked as well. Milliseconds. */
+/** After this long without an answer the next store is asked too. Milliseconds. */
 const HEAD_START_MS = 20;
 
-/** How long a store may take where somebody waits: less than a lookup may take in all (src/lookups/). Milliseconds. */
+/**
+ * How long a store may take while a client waits: less than a lookup may take in all
+ * (src/lookups/). Milliseconds.
+ */
 const PATIENCE_MS = 450;
 
 /**
- * How long a store is not asked again, counted from a question that failed, where somebody waits. Less than the second for which
- * src/lookups/ asks nobody after all have failed. Milliseconds.
+ * How long a store is not asked again after a failed question, while clients wait. Less than the
+ * second for which src/lookups/ asks no store after all have failed. Milliseconds.
  */
 const BACK_OFF_MS = 900;
 
 export class FirstAnswer {
   readonly #stores: readonly Respondent[];
 
-  /** @param hurry whether somebody waits */
+  /** @param hurry whether a client waits */
   constructor(stores: readonly Store[], hurry: boolean) {
     this.#stores = stores.map((store) => new Respondent(store, hurry));
   }
 
   /**
-   * The authorization that the first store which has one says.
+   * The authorization from the first store that has one.
    *
-   * @throws PartlyAwayError where one that might have it cannot answer, StoreAwayError where none does
+   * @throws PartlyAwayError if a store that might have one cannot answer; StoreAwayError if none
+   *   answers
    */
   async lookup(address: Address): Promise<Authorization | undefined> {
     const { promise: found, resolve } = Promise.withResolvers<Authorization>();
@@ -55,7 +62,7 @@ export class FirstAnswer {
   }
 }
 
-/** What all of them have to say, none having said yes. */
+/** The answer if no store has an authorization. */
 async function unanimous(
   questions: readonly Promise<Authorization | undefined>[],
 ): Promise<Authorization | undefined> {
@@ -70,9 +77,9 @@ async function unanimous(
 class Respondent {
   readonly #store: Store;
   readonly #hurry: boolean;
-  /** When a question was put that failed last, and with what. */
+  /** When the last failed question was asked, and its error. */
   #failure: { readonly asked: number; readonly error: unknown } | undefined;
-  /** Questions that it has not answered in time, and may still. */
+  /** Questions that the store has not answered in time, but still may. */
   #overdue = 0;
 
   constructor(store: Store, hurry: boolean) {
@@ -80,7 +87,7 @@ class Respondent {
     this.#hurry = hurry;
   }
 
-  /** Rejects where the store does not answer, or has not lately. */
+  /** Rejects if the store does not answer, or has recently failed to. */
   async lookup(address: Address): Promise<Authorization | undefined> {
     if (!this.#hurry) return this.#store.lookup(address);
     const failure = this.#failure;

@@ -4,34 +4,37 @@ import type { Login } from "../login/login.ts";
 import { together } from "./answers.ts";
 import type { Submission, Writer } from "./writer.ts";
 
-/** How long a store may take for a login that another one has committed, where somebody waits. Milliseconds. */
+/** How long a waiting login gives the other stores once one has committed it. Milliseconds. */
 const PATIENCE_MS = 100;
 
-/** A login on its way into every store. */
+/** A login that is being written to every store. */
 export interface Recording {
   /**
-   * Resolves once one store has committed the login, and each of the others has committed it or keeps it in its spool.
+   * Resolves once one store has committed the login and each of the others has committed it or put
+   * it into its spool.
    *
-   * Rejects where none has committed it, with RowRefusedError where one has refused it; then it is in no spool.
+   * Rejects if no store has committed it, with RowRefusedError if a store refused it. It is then in
+   * no spool.
    */
   readonly done: Promise<void>;
   /**
-   * Nobody waits any longer, and `done` no longer settles.
+   * Gives up waiting: `done` no longer settles.
    *
-   * @returns whether one store has committed the login; the others then keep it. Otherwise it is for the caller to keep
+   * @returns whether a store has committed the login; the others then keep it in their spools. If
+   *   not, the caller has to keep it
    */
   giveUp(): boolean;
 }
 
-/** The writers of all configured stores. A login goes to every one of them. */
+/** The writers of all configured stores. Every login goes to each of them. */
 export class WriterGroup {
   readonly writers: readonly [Writer, ...Writer[]];
   readonly #isAwaited: boolean;
   readonly #report: (line: string) => void;
 
   /**
-   * @param isAwaited whether somebody waits for what is written: then a store that takes long is as good as away
-   * @param report takes a line about a login that one of the stores could not take where another could
+   * @param isAwaited whether clients wait for the writes, so that a slow store counts as away
+   * @param report takes a line about a login that one store could not take but another could
    */
   constructor(
     writers: readonly [Writer, ...Writer[]],
@@ -46,13 +49,13 @@ export class WriterGroup {
     return this.writers.map(({ name }) => name).join(", ");
   }
 
-  /** Why no store takes logins; undefined where one does. */
+  /** Why no store takes logins; undefined if one does. */
   get away(): string | undefined {
     const reasons = this.writers.flatMap(({ health }) => health.away ?? []);
     return reasons.length < this.writers.length ? undefined : [...new Set(reasons)].join("; ");
   }
 
-  /** Hands a login that just came in to the stores that are there, or to all of them where none is. */
+  /** Passes a new login to the stores that are up, or to all of them if none is. */
   record(login: Login): Recording {
     const { promise: done, resolve, reject } = Promise.withResolvers<void>();
     const present = this.writers.filter(({ health }) => health.away === undefined);
@@ -110,10 +113,11 @@ export class WriterGroup {
   }
 
   /**
-   * Writes what a drain or a command carries: resolves once one store has committed all of it, and each of the others has
-   * committed it or keeps it in its spool.
+   * Writes the logins of a drain or a command. Resolves once one store has committed all of them
+   * and each of the others has committed them or put them into its spool.
    *
-   * @throws StoreAwayError, RowRefusedError where none has committed it; then it is in no spool
+   * @throws StoreAwayError, RowRefusedError if no store has committed them; they are then in no
+   *   spool
    */
   async authorize(batch: readonly Login[], now: number): Promise<void> {
     if (batch.length === 0) return;
@@ -127,7 +131,7 @@ export class WriterGroup {
       batch,
       now,
     );
-    // those that were away are for their own drains to try, unless nothing else is left
+    // stores that were away are left to their own drains, unless no other store is left
     if (!this.writers.some(isCommitted)) await this.#try(attempts, away, batch, now);
     if (!this.writers.some(isCommitted)) refuse(batch, [...attempts.values()]);
     for (const writer of this.writers) {
@@ -135,13 +139,13 @@ export class WriterGroup {
     }
   }
 
-  /** Opens the stores that are away anew. */
+  /** Reopens the stores that are away. */
   async renew(): Promise<void> {
     const away = this.writers.filter(({ health }) => health.away !== undefined);
     await Promise.all(away.map((writer) => writer.renew()));
   }
 
-  /** Resolves once no statement of live logins is under way. */
+  /** Resolves once no statement for live logins is running. */
   async idle(): Promise<void> {
     await Promise.all(this.writers.map((writer) => writer.idle()));
   }
@@ -150,7 +154,10 @@ export class WriterGroup {
     await Promise.all(this.writers.map((writer) => writer.close()));
   }
 
-  /** Adds to `attempts`. Returns when all have ended, or, where somebody waits, when one has committed and the others take long. */
+  /**
+   * Adds to `attempts`. Returns when all writers have finished or, if a client waits, when one has
+   * committed and the others are slow.
+   */
   async #try(
     attempts: Map<Writer, WriterOutcome>,
     writers: readonly Writer[],
@@ -177,14 +184,14 @@ export class WriterGroup {
     const late = sleep(PATIENCE_MS, undefined, { signal: leave.signal }).then(() =>
       Promise.any(committing),
     );
-    // none has: then all have ended
+    // if none has committed, all have finished
     await Promise.race([all, late.catch(() => all)]);
     leave.abort();
   }
 
   #keep(writer: Writer, batch: readonly Login[], error: Error | undefined): void {
     const why = error?.message ?? writer.health.away ?? `store: ${writer.name}: is slow to answer`;
-    // a store that refuses a row is there, and its drain finds out which row
+    // a store that refuses a row is up, and its drain finds out which row it is
     writer.keep(batch, error instanceof RowRefusedError ? undefined : why);
     this.#report(`${why}; the login is kept in its spool`);
   }
@@ -195,15 +202,16 @@ interface WriterOutcome {
   error: Error | undefined;
 }
 
-/** What stands for all errors of a login: a refusal, which a drain has to sort out, rather than an outage. */
+/** One error for all errors of a login: preferably a refusal, which a drain has to resolve. */
 function refusalOr(errors: ReadonlyMap<Writer, Error>): Error {
   const all = [...errors.values()];
   return all.find((error) => error instanceof RowRefusedError) ?? together(all);
 }
 
 /**
- * No store has committed the batch: throws, so that it stays where it is; unless it is one login that some refuse for good, and the
- * others are away: it is for their spools then, since nobody else would ever have it.
+ * Called if no store has committed the batch. Throws, so that the batch stays where it is, except
+ * for a single login that some stores refuse for good while the others are away: it goes to the
+ * spools of the latter, because no other store will ever have it.
  */
 function refuse(batch: readonly Login[], attempts: readonly WriterOutcome[]): void {
   const errors = attempts.flatMap(({ error }) => error ?? []);

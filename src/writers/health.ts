@@ -1,52 +1,56 @@
-/** Whether a store takes logins. This is the one place that knows; everything else asks here. */
+/** Whether a store takes logins. No other part of the program keeps this state. */
 
-/** Told when a store stops taking logins, and why, and when it takes them again: then `why` is undefined. */
+/**
+ * Called when a store stops taking logins, with the reason, and when it takes them again, with
+ * undefined.
+ */
 export type OnHealth = (why: string | undefined) => void;
 
 export class Health {
   readonly #name: () => string;
   readonly #onChange: OnHealth;
   #failure: string | undefined;
-  /** Statements under way that have outlasted somebody's patience. */
+  /** The number of running statements that a client has given up waiting for. */
   #late = 0;
   #hasCommitted = false;
   #told: string | undefined;
 
-  /** @param name the store's as it is now, for messages */
+  /** @param name returns the store's current name, for messages */
   constructor(name: () => string, onChange: OnHealth) {
     this.#name = name;
     this.#onChange = onChange;
   }
 
-  /** Why logins had better not wait for the store; undefined while it takes them. */
+  /** Why logins should not wait for the store; undefined while it takes them. */
   get away(): string | undefined {
     if (this.#failure !== undefined) return this.#failure;
     return this.#late > 0 ? `store: ${this.#name()}: is slow to answer` : undefined;
   }
 
-  /** Whether the store has taken logins and takes them now; undefined before it was first tried. */
+  /** Whether the store takes logins; undefined until it has first been tried. */
   get isUp(): boolean | undefined {
     if (this.away !== undefined) return false;
     return this.#hasCommitted ? true : undefined;
   }
 
-  /** A statement has committed, or the store has refused a row: it answers. */
+  /** A statement was committed, or the store refused a row: it is up. */
   answered(): void {
     this.#failure = undefined;
     this.#hasCommitted = true;
     this.#tell();
   }
 
-  /** A statement has failed. */
+  /** A statement failed. */
   failed(why: string): void {
     this.#failure = why;
     this.#tell();
   }
 
   /**
-   * A statement takes too long. Until it ends, the store is away whatever other statements do: the next login would wait behind it.
+   * A statement is late. Until it ends, the store counts as away whatever other statements do,
+   * because the next login would have to wait behind it.
    *
-   * @returns to be called when the statement has ended
+   * @returns a function to call when the statement has ended
    */
   late(): () => void {
     this.#late += 1;

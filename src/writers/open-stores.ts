@@ -1,4 +1,7 @@
-/** Opens the configured stores. Nothing is connected to, and no client library loaded, before the first verb needs it. */
+/**
+ * Opens the configured stores. Connecting and loading a client library are left to the first verb
+ * that needs them.
+ */
 import type { Clock } from "../lib/clock.ts";
 import { hasTable, type Config, type StoreConfig } from "../config/config.ts";
 import { DracStore } from "../stores/drac/drac-store.ts";
@@ -22,16 +25,16 @@ export { postfixQuery } from "../stores/table/postfix-query.ts";
 export { rolesText, schemaText, SCHEMA_VERSION } from "../stores/table/table-schema.ts";
 
 export interface OpenStoreOptions {
-  /** How long after the last login mail may be relayed, in milliseconds. */
+  /** How long after a login its address may relay, in milliseconds. */
   readonly lifetime: number;
-  /** Which of a database server's accounts to use. Default: the writer's. */
+  /** The account of the database server to use. Default: the writer's. */
   readonly role?: "writer" | "purger" | undefined;
 }
 
 /** How to open the configured stores. */
 export type OpenStoresOptions = Omit<OpenStoreOptions, "lifetime"> & StoreGroupOptions;
 
-/** The configured stores, for what is asked and administered. */
+/** Opens the configured stores for queries and administration. */
 export function openStores(config: Config, options: OpenStoresOptions = {}): StoreGroup {
   const { role, ...group } = options;
   return new StoreGroup(
@@ -42,20 +45,26 @@ export function openStores(config: Config, options: OpenStoresOptions = {}): Sto
 
 export interface OpenWritersOptions {
   readonly now: Clock;
-  /** Whether somebody waits for what is written: then a store that takes long is as good as away. Default true. */
+  /** Whether clients wait for the writes, so that a slow store counts as away. Default true. */
   readonly isAwaited?: boolean;
-  /** Takes a line about a login that one of the stores could not take where another could. Default: nobody hears it. */
+  /**
+   * Takes a line about a login that one store could not take but another could. Default: discarded.
+   */
   readonly report?: (line: string) => void;
-  /** Told of each statement. */
+  /** Called after each statement. */
   readonly onStatement?: OnStatement;
-  /** Told when a store stops taking logins, and why, and when it takes them again: then `why` is undefined. */
+  /**
+   * Called when a store stops taking logins, with the reason, and when it takes them again, with
+   * undefined.
+   */
   readonly onHealth?: (store: StoreConfig, why: string | undefined) => void;
 }
 
 /**
- * The configured stores, for logins.
+ * Opens the configured stores for logins.
  *
- * @param configured the configuration as it is now: a store that is opened anew, after an outage, is opened as it says
+ * @param configured returns the current configuration, with which a store is reopened after an
+ *   outage
  */
 export function openWriters(
   config: Config,
@@ -81,7 +90,7 @@ export function openWriters(
   return new WriterGroup([writer(first), ...others.map(writer)], { isAwaited, report });
 }
 
-/** One of the configured stores, by itself. */
+/** Opens one of the configured stores. */
 export function openOne(
   config: Config,
   store: StoreConfig,
@@ -93,13 +102,13 @@ export function openOne(
   const revocable = isRevocable(store)
     ? new RevocableStore(opened, spoolOf(config, store))
     : opened;
-  // outside: what was revoked meanwhile is not written again
+  // outermost, so that logins revoked meanwhile are not written again
   return "hosts" in store && store.hosts.length > 1
     ? new FailoverStore(revocable, LateCommits.of(Hosts.of(store)))
     : revocable;
 }
 
-/** Whether a store can be told to end an authorization, and has no room to record that. */
+/** Whether a store can delete authorizations but has no room to record revocations. */
 function isRevocable(config: StoreConfig): boolean {
   return config.driver === "relay-ctrl" || (hasTable(config) && config.mapped);
 }
@@ -111,7 +120,7 @@ function isQueryable(config: StoreConfig): config is QueryableConfig {
   return config.driver !== "drac" && config.driver !== "relay-ctrl-udp";
 }
 
-/** A daemon on another host that takes logins, and cannot be queried. */
+/** Opens a daemon on another host that takes logins and cannot be queried. */
 export function openSink(config: OneWayConfig, { lifetime }: OpenStoreOptions): OneWaySink {
   return config.driver === "drac"
     ? new DracStore(config, lifetime)
@@ -119,7 +128,8 @@ export function openSink(config: OneWayConfig, { lifetime }: OpenStoreOptions): 
 }
 
 /**
- * A store. Everything comes from `config`: the clients' own environment variables and files have no say.
+ * Opens a store. All settings come from `config`: the client libraries' environment variables and
+ * files are ignored.
  */
 export function openStore(
   config: QueryableConfig,

@@ -1,4 +1,7 @@
-/** All configured stores as one: questions go to whichever can answer, and what is administered to every one of them. */
+/**
+ * All configured stores as one: queries go to a store that can answer, and administration to every
+ * store.
+ */
 import { UnsupportedError } from "../lib/errors.ts";
 import type { Address } from "../login/address.ts";
 import {
@@ -15,9 +18,9 @@ import { answersOf, merged, together } from "./answers.ts";
 import { FirstAnswer } from "./first-answer.ts";
 
 export interface StoreGroupOptions {
-  /** Whether somebody waits for what is asked: then a store that takes long is as good as away. Default false. */
+  /** Whether clients wait for the answers, so that a slow store counts as away. Default false. */
   readonly hurry?: boolean;
-  /** Takes a line about what one of the stores could not do where the others could. Default: nobody hears it. */
+  /** Takes a line about work that one store could not do but another could. Default: discarded. */
   readonly report?: (line: string) => void;
 }
 
@@ -27,7 +30,7 @@ export class StoreGroup {
   readonly #lookup: FirstAnswer;
   readonly #report: (line: string) => void;
 
-  /** @param all in the order in which lookups ask them */
+  /** @param all the stores, in the order in which lookups ask them */
   constructor(
     all: readonly (Store | OneWaySink)[],
     { hurry = false, report = () => undefined }: StoreGroupOptions = {},
@@ -43,17 +46,17 @@ export class StoreGroup {
   }
 
   /**
-   * The authorization that the first store which has one says.
+   * The authorization from the first store that has one.
    *
-   * @throws PartlyAwayError where one that might have it cannot answer, StoreAwayError where none does, UnsupportedError where
-   *   none can ever
+   * @throws PartlyAwayError if a store that might have one cannot answer; StoreAwayError if none
+   *   answers; UnsupportedError if none can be queried
    */
   async lookup(address: Address): Promise<Authorization | undefined> {
     this.#queryable("look up an address");
     return this.#lookup.lookup(address);
   }
 
-  /** What all know. One that is away is told of, unless all are. */
+  /** The authorizations of all stores. A store that is away is reported, unless all are. */
   async list(options?: { readonly all?: boolean }): Promise<readonly Authorization[]> {
     const stores = this.#queryable("list authorizations");
     const { answers, errors } = await answersOf(stores.map((store) => store.list(options)));
@@ -63,7 +66,7 @@ export class StoreGroup {
     return merged(answers);
   }
 
-  /** As many as the store with the most has. */
+  /** The count of the store that has the most. */
   async count(): Promise<Count> {
     const stores = this.#queryable("count authorizations");
     const counts = await everyOne(stores.map((store) => store.count()));
@@ -75,7 +78,10 @@ export class StoreGroup {
     };
   }
 
-  /** In all of them. Says how many the store with the most had. What cannot be revoked somewhere is told of. */
+  /**
+   * Revokes in every store. Returns the number from the store that had the most. Stores that cannot
+   * revoke are reported.
+   */
   async revoke(which: Revocation): Promise<number> {
     const what = "revoke an authorization; it expires by itself";
     const stores = this.#queryable(what);
@@ -85,7 +91,10 @@ export class StoreGroup {
     return Math.max(...(await everyOne(stores.map((store) => store.revoke(which)))));
   }
 
-  /** In all of them. Says how many the store with the most has deleted, and while it goes on, had so far. */
+  /**
+   * Purges every store. Returns, and reports as progress, the number from the store that has
+   * deleted the most.
+   */
   async purge({ onProgress, ...options }: PurgeOptions = {}): Promise<number> {
     const stores = this.#queryable("purge; the daemon there does that by itself");
     let most = 0;
@@ -98,7 +107,7 @@ export class StoreGroup {
     return Math.max(...(await everyOne(purges)));
   }
 
-  /** In all of them; of a daemon on another host it only finds out whether that is there. */
+  /** Installs in every store; a daemon on another host is only probed. */
   async install(): Promise<Installed> {
     const installed = await everyOne(
       this.#all.map((each) => (isStore(each) ? each.install() : probed(each))),
@@ -109,7 +118,7 @@ export class StoreGroup {
     };
   }
 
-  /** The least of those that have one and are there. */
+  /** The lowest version of the stores that have one and are up. */
   async schemaVersion(): Promise<number | undefined> {
     const { answers, errors } = await answersOf(
       this.#all.map((each) =>
@@ -124,7 +133,7 @@ export class StoreGroup {
     await Promise.all(this.#all.map((store) => store.close()));
   }
 
-  /** The stores that can be queried. Throws UnsupportedError where there is none. */
+  /** The stores that can be queried. Throws UnsupportedError if there are none. */
   #queryable(what: string): readonly Store[] {
     if (this.#stores.length === 0) throw new UnsupportedError(noWayTo(this.name, what));
     return this.#stores;
@@ -140,7 +149,7 @@ async function probed(sink: OneWaySink): Promise<Installed> {
   return { from: undefined, to: undefined };
 }
 
-/** Waits for all. One that cannot do it is an error, though the others have done it. */
+/** Waits for all of them. One failure is an error, even if the others succeeded. */
 async function everyOne<T>(work: readonly Promise<T>[]): Promise<readonly T[]> {
   const { answers, errors } = await answersOf(work);
   if (errors.length > 0) {

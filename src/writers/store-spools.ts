@@ -1,10 +1,10 @@
 /**
- * The spool that each of several stores has of its own for what it has not taken yet:
+ * With several stores, each has a spool of its own for the logins that it has not taken yet:
  *
- *     <spool>/stores/<driver>-<where>-<hash>/     logins (keep.ts) and all that a spool has but FIFOs (spool.ts)
+ *     <spool>/stores/<driver>-<where>-<hash>/   a spool (spool.ts) without FIFOs
  *
- * So one that is away holds up no other, and misses nothing. A single store has no need of that: what it has not taken stays in the
- * spool.
+ * So a store that is away neither delays the others nor loses logins. A single store needs none:
+ * its logins stay in the main spool.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, renameSync, rmSync } from "node:fs";
@@ -15,10 +15,13 @@ import { isOwnDirectory } from "../system/own-files.ts";
 import { Spool } from "../spool/spool.ts";
 import { inTurns } from "../lib/turns.ts";
 
-/** The part of a spool that belongs to one of several stores. */
+/** The subdirectory of the spool for the stores' own spools. */
 const HOME = "stores";
 
-/** The spool where logins wait for a store: its own, or the spool itself where there is no other store. */
+/**
+ * The spool in which logins wait for a store: its own, or the main spool if there is no other
+ * store.
+ */
 export function spoolOf(
   { spool, stores }: Pick<Config, "spool" | "stores">,
   store: StoreConfig,
@@ -26,12 +29,12 @@ export function spoolOf(
   return stores.length === 1 ? spool : join(spool, HOME, directoryName(store));
 }
 
-/** The configuration as one of its stores sees it. */
+/** The configuration with one store only. */
 export function alone(config: Config, store: StoreConfig): Config {
   return { ...config, spool: spoolOf(config, store), stores: [store] };
 }
 
-/** A store, and the spool that it has of its own. */
+/** A store and its own spool. */
 export interface StoreSpool {
   readonly store: StoreConfig;
   readonly path: string;
@@ -44,7 +47,7 @@ export function withOwnSpool(config: Config): readonly StoreSpool[] {
     .filter(({ path }) => path !== config.spool);
 }
 
-/** For people to recognise, and different for different places. */
+/** Recognizable for people, and unique for each store location. */
 function directoryName(store: StoreConfig): string {
   const place = placeOf(store);
   const words = place.replaceAll(/[^A-Za-z0-9.]+/g, "-").slice(0, 60);
@@ -53,10 +56,11 @@ function directoryName(store: StoreConfig): string {
 }
 
 /**
- * Moves what waits for a store that is not in the configuration any more, or not under this name, into the spool: from there it goes
- * to all that are. Written twice changes nothing.
+ * Moves the logins of stores that are no longer in the configuration, or have another name now,
+ * into the main spool, from which they go to all configured stores. Writing a login twice changes
+ * nothing.
  *
- * @param report takes a line about what could not be moved
+ * @param report takes a line about a login that could not be moved
  */
 export async function reclaim(config: Config, report: (line: string) => void): Promise<void> {
   const kept = new Set(withOwnSpool(config).map(({ path }) => basename(path)));
@@ -78,7 +82,7 @@ async function moveLogins(from: string, to: string): Promise<void> {
   for await (const { name } of inTurns(backlog)) {
     renameSync(join(from, name), join(to, name));
   }
-  // what was set aside there is for people to look at
+  // files that were set aside are left for the administrator
   if (!directories(from).includes("bad")) rmSync(from, { recursive: true });
 }
 

@@ -6,10 +6,13 @@ import { Spool } from "../spool/spool.ts";
 import type { Sink } from "../stores/store.ts";
 import { Health, type OnHealth } from "./health.ts";
 
-/** Where a statement's logins came from: clients that wait, or a spool. */
+/** The origin of a statement's logins: waiting clients, or a spool. */
 export type BatchSource = "live" | "spool";
 
-/** Told of each statement: how many logins, how many seconds it took, and the error it met. */
+/**
+ * Called after each statement with the number of logins, the duration in seconds, and the error, if
+ * any.
+ */
 export type OnStatement = (
   source: BatchSource,
   logins: number,
@@ -19,9 +22,12 @@ export type OnStatement = (
 
 export interface WriterOptions {
   readonly open: () => Sink;
-  /** Finds out how to open the store after an outage: what is wrong may be a password, and be corrected meanwhile. */
+  /**
+   * Returns how to open the store after an outage: the cause may be a wrong password that has been
+   * corrected in the meantime.
+   */
   readonly reopen: () => Promise<() => Sink>;
-  /** The directory where logins wait for this store. */
+  /** The directory in which logins wait for this store. */
   readonly spool: string;
   readonly now: Clock;
   readonly onStatement?: OnStatement;
@@ -30,27 +36,30 @@ export interface WriterOptions {
 
 interface Queued {
   readonly login: Login;
-  /** Called once the login's statement has ended, with the error it met. */
+  /** Called once the login's statement has ended, with its error, if any. */
   readonly ended: (error?: unknown) => void;
   isAbandoned: boolean;
 }
 
-/** A login on its way into one store. */
+/** A login that is being written to one store. */
 export interface Submission {
-  /** Nobody waits for it any longer: it is not written if its statement has not begun, and the store counts as away until that ends. */
+  /**
+   * The client has given up: the login is not written if its statement has not begun, and the store
+   * counts as away until the running statement ends.
+   */
   abandon(): void;
 }
 
 /**
- * The way into one store: its queue of live logins, its health, and its spool.
+ * Writes to one store: its queue of live logins, its health and its spool.
  *
- * All logins that come in while a statement is under way are committed by the next one: however many users log in, there is one
- * statement at a time, and no login waits for more than two. What a drain carries has a connection of its own, so that neither
- * queues behind the other.
+ * All logins that arrive while a statement is running are committed by the next one. So however
+ * many users log in, there is one statement at a time, and no login waits for more than two. Drains
+ * have a connection of their own, so that neither kind waits for the other.
  */
 export class Writer {
   readonly health: Health;
-  /** The directory where logins wait for this store. */
+  /** The directory in which logins wait for this store. */
   readonly spool: string;
   readonly #options: WriterOptions;
   #live: Sink;
@@ -58,7 +67,7 @@ export class Writer {
   #queue: Queued[] = [];
   #closing: Promise<unknown> = Promise.resolve();
   #underWay: Promise<void> | undefined;
-  /** Ends the lateness of the statement under way. */
+  /** Ends the lateness of the running statement. */
   #onTime: (() => void) | undefined;
 
   constructor(options: WriterOptions) {
@@ -70,12 +79,15 @@ export class Writer {
     this.health = new Health(() => this.name, onHealth);
   }
 
-  /** For people: the store's, and of several hosts the one in use. */
+  /** The store's name for people; with several hosts, it names the one in use. */
   get name(): string {
     return this.#live.name;
   }
 
-  /** Queues a login for the next statement. `ended` is called once that has ended, unless the submission was abandoned. */
+  /**
+   * Queues a login for the next statement. `ended` is called when that statement has ended, unless
+   * the submission was abandoned.
+   */
   submit(login: Login, ended: (error?: unknown) => void): Submission {
     const queued: Queued = { login, ended, isAbandoned: false };
     this.#queue.push(queued);
@@ -89,9 +101,9 @@ export class Writer {
   }
 
   /**
-   * Writes what a drain or a command carries.
+   * Writes the logins of a drain or a command.
    *
-   * @throws what {@link Sink.authorize} does
+   * @throws the errors of {@link Sink.authorize}
    */
   authorize(batch: readonly Login[], now: number): Promise<void> {
     return this.#write("spool", this.#drained, batch, now);
@@ -100,13 +112,15 @@ export class Writer {
   /**
    * Puts logins that the store has not committed into its spool.
    *
-   * @param why the store is away; undefined where it is there and another drain finds out what it refuses
-   * @throws StoreAwayError where that cannot be done
+   * @param why the store is away; undefined if it is up and a drain will find out which row it
+   *   refuses
+   * @throws StoreAwayError if the spool cannot be written to
    */
   keep(batch: readonly Login[], why: string | undefined): void {
     try {
       makeSpool(this.spool);
-      // first: the drain, which takes it back, may be done with the batch before the next line is
+      // first, because the drain, which withdraws it, may finish the batch before the next line
+      // runs
       if (why !== undefined) new Spool(this.spool).setAway(why);
       keep(this.spool, batch);
     } catch (cause) {
@@ -119,17 +133,17 @@ export class Writer {
     }
   }
 
-  /** Opens the store anew, as it is configured now: before a drain tries again. */
+  /** Reopens the store with the current configuration, before a drain retries. */
   async renew(): Promise<void> {
     const open = await this.#options.reopen();
     const [live, drained] = [this.#live, this.#drained];
     this.#live = open();
     this.#drained = open();
-    // not waited for: a statement that hangs would hold up the next try
+    // not awaited: a hanging statement would delay the next attempt
     this.#closing = Promise.all([this.#closing, live.close(), drained.close()]);
   }
 
-  /** Resolves once no statement of live logins is under way. */
+  /** Resolves once no statement for live logins is running. */
   async idle(): Promise<void> {
     while (this.#underWay !== undefined) await this.#underWay;
   }
@@ -144,7 +158,7 @@ export class Writer {
       this.#queue = [];
       if (batch.length > 0) await this.#writeLive(batch);
     }
-    // in the same step as the look at the queue: what comes later finds nobody at work
+    // in the same tick as the check of the queue, so that a later login starts a new writer
     this.#underWay = undefined;
   }
 

@@ -1,4 +1,6 @@
-/** A server whose clock is wrong, or whose host's clock is set: callers only ever see this host's. */
+/**
+ * A server whose clock is wrong, or whose host's clock is set: callers only ever see this host's.
+ */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../src/login/address.ts";

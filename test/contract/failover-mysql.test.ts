@@ -1,4 +1,7 @@
-/** One database on several MariaDB hosts: a primary and its read-only replica, and the nodes of a Galera cluster. */
+/**
+ * One database on several MariaDB hosts: a primary and its read-only replica, and the nodes of a
+ * Galera cluster.
+ */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../src/login/address.ts";

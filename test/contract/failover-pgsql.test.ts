@@ -1,4 +1,7 @@
-/** One database on two PostgreSQL hosts, a primary and its streaming standby, through whatever befalls them. */
+/**
+ * One database on two PostgreSQL hosts, a primary and its streaming standby, through whatever
+ * befalls them.
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { parseAddress } from "../../src/login/address.ts";

@@ -1,4 +1,7 @@
-/** Stores that are only told: a dracd, and a relay-ctrl-udp, each played over UDP so that it can lose, garble and refuse. */
+/**
+ * Stores that are only told: a dracd, and a relay-ctrl-udp, each played over UDP so that it can
+ * lose, garble and refuse.
+ */
 import assert from "node:assert/strict";
 import { createSocket, type RemoteInfo } from "node:dgram";
 import { once } from "node:events";

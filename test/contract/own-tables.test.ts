@@ -1,4 +1,7 @@
-/** Tables that an administrator had before popbsmtp came, with types and collations that popbsmtp would not have chosen. */
+/**
+ * Tables that an administrator had before popbsmtp came, with types and collations that popbsmtp
+ * would not have chosen.
+ */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { parseAddress } from "../../src/login/address.ts";
@@ -98,7 +101,10 @@ for (const [what, fresh] of Object.entries(loose)) {
 }
 
 describe("the wiki's auth(host, accessed) in a zone with summer time", () => {
-  /** From the last Saturday of October 2025, UTC, to Sunday noon: an hour in it occurs twice in Berlin. */
+  /**
+   * From the last Saturday of October 2025, UTC, to Sunday noon: an hour in it occurs twice in
+   * Berlin.
+   */
   const [from, to, twice] = [
     Date.UTC(2025, 9, 25, 22),
     Date.UTC(2025, 9, 26, 12),

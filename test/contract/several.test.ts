@@ -1,4 +1,7 @@
-/** Several stores as one: with all of them there the same as any, and each with an outcome of its own where one is not. */
+/**
+ * Several stores as one: with all of them there the same as any, and each with an outcome of its
+ * own where one is not.
+ */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -158,7 +161,10 @@ async function hanging(server: DatabaseServer, work: () => Promise<void>): Promi
   }
 }
 
-/** Asks PostgreSQL for as long as it takes; the function returned says whether it is still without an answer. */
+/**
+ * Asks PostgreSQL for as long as it takes; the function returned says whether it is still without
+ * an answer.
+ */
 function stillAsking(three: Three): () => boolean {
   let asking = true;
   const [one] = eachAlone(three.config);

@@ -30,7 +30,10 @@ async function installed(): Promise<
   AsyncDisposable & {
     readonly config: SqliteStoreConfig;
     readonly open: () => ReturnType<typeof openStore>;
-    /** What Postfix's query says about an address, with the client's options given; throws what it complains about. */
+    /**
+     * What Postfix's query says about an address, with the client's options given; throws what it
+     * complains about.
+     */
     readonly ask: (octet: number, ...options: string[]) => Promise<string>;
   }
 > {

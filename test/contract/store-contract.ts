@@ -17,7 +17,10 @@ export interface ContractOptions {
   readonly grain: number;
 }
 
-/** Every sentence of src/stores/store.ts, proved on a store. `fresh` makes a table that nobody else uses. */
+/**
+ * Every sentence of src/stores/store.ts, proved on a store. `fresh` makes a table that nobody else
+ * uses.
+ */
 export function storeContract(
   fresh: () => Promise<ContractSubject>,
   { full, lastUser = false, grain }: ContractOptions,

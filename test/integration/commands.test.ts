@@ -1,4 +1,7 @@
-/** The commands on a SQLite store, as an administrator runs them. What each prints in detail: test/unit/commands/. */
+/**
+ * The commands on a SQLite store, as an administrator runs them. What each prints in detail:
+ * test/unit/commands/.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,7 @@
-/** The pages of the documentation, followed from top to bottom on a mail server of their own; every block of theirs is run. */
+/**
+ * The pages of the documentation, followed from top to bottom on a mail server of their own; every
+ * block of theirs is run.
+ */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";

@@ -1,4 +1,7 @@
-/** The documentation against the program: what it says is there is there, and what is there is in it. */
+/**
+ * The documentation against the program: what it says is there is there, and what is there is in
+ * it.
+ */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -272,7 +275,10 @@ function isMessage(span: string): boolean {
   );
 }
 
-/** Each part of a message, between its colons, is in one string of the program; what varies is in capitals. */
+/**
+ * Each part of a message, between its colons, is in one string of the program; what varies is in
+ * capitals.
+ */
 function isPrinted(message: string, literals: readonly string[]): boolean {
   const parts = message.split(/: |:$/).filter((part) => /[a-z]{2}/.test(part));
   return parts.every((part) => {

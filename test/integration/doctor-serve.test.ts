@@ -1,4 +1,7 @@
-/** `popbsmtp doctor` on a set-up with the daemon: nothing to say of a good one, and each thing broken is found. */
+/**
+ * `popbsmtp doctor` on a set-up with the daemon: nothing to say of a good one, and each thing
+ * broken is found.
+ */
 import assert from "node:assert/strict";
 import { chmodSync, copyFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** `popbsmtp doctor` and a store that does not work, with a daemon at work; and an ordinary user who runs it. */
+/**
+ * `popbsmtp doctor` and a store that does not work, with a daemon at work; and an ordinary user who
+ * runs it.
+ */
 import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

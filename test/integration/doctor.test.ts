@@ -1,4 +1,7 @@
-/** `popbsmtp doctor` on the real servers: nothing to say of a good set-up, and each thing broken is found, with what to do. */
+/**
+ * `popbsmtp doctor` on the real servers: nothing to say of a good set-up, and each thing broken is
+ * found, with what to do.
+ */
 import assert from "node:assert/strict";
 import {
   chmodSync,

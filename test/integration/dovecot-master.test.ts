@@ -33,7 +33,10 @@ service popbsmtp {
   return dovecot;
 }
 
-/** Connects, and returns what the service says, which is also the connection's end unless `use` keeps it open. */
+/**
+ * Connects, and returns what the service says, which is also the connection's end unless `use`
+ * keeps it open.
+ */
 async function say(
   dovecot: Dovecot,
   socket: string,

@@ -35,7 +35,10 @@ interface Spooler extends AsyncDisposable {
   popbsmtp(...args: readonly string[]): Promise<RunResult>;
   /** Runs the wrapper around /bin/true; says what it wrote to stderr. */
   login(address: string, user: string, ...options: readonly string[]): Promise<string>;
-  /** Puts a login into the spool as the wrapper would, `age` milliseconds ago. Returns its file's name. */
+  /**
+   * Puts a login into the spool as the wrapper would, `age` milliseconds ago. Returns its file's
+   * name.
+   */
   record(address: string, user: string, age?: number): string;
   list(): Promise<readonly Listed[]>;
   /** What waits in the spool. */

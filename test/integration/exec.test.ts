@@ -16,7 +16,10 @@ import { temporaryDirectory, type TemporaryDirectory } from "../support/temporar
 
 const POPBSMTP = join(import.meta.dirname, "../../bin/popbsmtp");
 
-/** Names as Dovecot makes them of userdb fields, bytes that are not UTF-8, an exported function, nothing at all. */
+/**
+ * Names as Dovecot makes them of userdb fields, bytes that are not UTF-8, an exported function,
+ * nothing at all.
+ */
 const LOGIN = [
   "IP=::ffff:192.0.2.1",
   "USER=bob",
@@ -70,7 +73,10 @@ const ENVIRONMENTS: Readonly<Record<string, readonly string[]>> = {
   nothing: [],
 };
 
-/** Runs a command with exactly these strings as its environment; says its process id and what it wrote to stdout. */
+/**
+ * Runs a command with exactly these strings as its environment; says its process id and what it
+ * wrote to stdout.
+ */
 async function environ(
   probe: ExecProbe,
   environment: readonly string[],
@@ -88,7 +94,10 @@ async function environ(
   return { pid: child.pid, report };
 }
 
-/** The report without what differs between any two processes: their ids, and the pipes they were given. */
+/**
+ * The report without what differs between any two processes: their ids, and the pipes they were
+ * given.
+ */
 function comparable(report: string): string {
   return report.replace(/^pid \d+/m, "pid").replaceAll(/^(fd [13] .*) inode \d+/gm, "$1");
 }

@@ -1,4 +1,7 @@
-/** PostgreSQL's hosts fail over while people log in through the daemon: nobody is refused, and nothing is lost. */
+/**
+ * PostgreSQL's hosts fail over while people log in through the daemon: nobody is refused, and
+ * nothing is lost.
+ */
 import { test } from "node:test";
 import {
   hangsInCommit,

@@ -1,6 +1,6 @@
 /**
- * Dovecot 1.x starts the wrapper in place of imap, as root, with what imap is to become in the environment. Debian has none any
- * more, so its environment is replayed.
+ * Dovecot 1.x starts the wrapper in place of imap, as root, with what imap is to become in the
+ * environment. Debian has none any more, so its environment is replayed.
  */
 import assert from "node:assert/strict";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
@@ -37,7 +37,8 @@ const AS_IT_COMES = [
 ];
 
 /**
- * The wrapper, as `mail_executable` starts it: root, in the user's home, a umask that lets nobody else read.
+ * The wrapper, as `mail_executable` starts it: root, in the user's home, a umask that lets nobody
+ * else read.
  *
  * @param dovecot what starts it, and sets limits. Default: mail_process_size = 0
  */

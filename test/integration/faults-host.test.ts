@@ -1,4 +1,7 @@
-/** Reading mail works as ever while something is wrong with popbsmtp itself: its spool, its configuration, its Node. */
+/**
+ * Reading mail works as ever while something is wrong with popbsmtp itself: its spool, its
+ * configuration, its Node.
+ */
 import assert from "node:assert/strict";
 import {
   appendFileSync,

@@ -1,4 +1,7 @@
-/** Reading mail works as ever while the store is away, and what was recorded meanwhile is in it afterwards. */
+/**
+ * Reading mail works as ever while the store is away, and what was recorded meanwhile is in it
+ * afterwards.
+ */
 import { chmodSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";

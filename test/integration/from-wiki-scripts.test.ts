@@ -1,4 +1,7 @@
-/** docs/from-wiki-scripts.md, done from top to bottom on the real servers, with other paths than those of a mail server. */
+/**
+ * docs/from-wiki-scripts.md, done from top to bottom on the real servers, with other paths than
+ * those of a mail server.
+ */
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -80,7 +83,10 @@ function commands(text: string): readonly string[] {
   return text.trim().replaceAll("\\\n", " ").split("\n");
 }
 
-/** Logs in as Dovecot 1 does: the words of mail_executable, with the client's address as it writes that. */
+/**
+ * Logs in as Dovecot 1 does: the words of mail_executable, with the client's address as it writes
+ * that.
+ */
 async function login(dovecotConf: string, address: string): Promise<void> {
   const [, executable = ""] =
     /^ {2}mail_executable = (.*) \/usr\/lib\/dovecot\/imap$/m.exec(dovecotConf) ?? [];

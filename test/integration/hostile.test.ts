@@ -1,4 +1,7 @@
-/** What the wrapper makes of addresses, near-addresses, and whatever else may stand in the variables it reads. */
+/**
+ * What the wrapper makes of addresses, near-addresses, and whatever else may stand in the variables
+ * it reads.
+ */
 import assert from "node:assert/strict";
 import {
   closeSync,

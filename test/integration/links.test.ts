@@ -1,4 +1,7 @@
-/** Root never follows a link that somebody else has put in its way: src/system/privileges.ts says why. */
+/**
+ * Root never follows a link that somebody else has put in its way: src/system/privileges.ts says
+ * why.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -80,7 +83,8 @@ async function underAttack(
   work: () => Promise<void>,
 ): Promise<void> {
   const { uid, gid } = box.user;
-  // in a process of its own that was loaded as root: a checkout in root's home is nobody else's business
+  // in a process of its own that was loaded as root: a checkout in root's home is nobody else's
+  // business
   const script = `process.setgroups([]); process.setgid(${String(gid)}); process.setuid(${String(uid)});`;
   const child = spawn(
     process.execPath,
@@ -240,7 +244,8 @@ describe("a login whose wrapper is root, in the configured user's spool,", () =>
     await using box = await install("sqlite");
     await loginAsRoot(box);
     await waitUntil("the login in the store", async () => (await box.rows()).length === 1);
-    // the drain at work removes the file, and the wrapper ends before the longest time it would wait
+    // the drain at work removes the file, and the wrapper ends before the longest time it would
+    // wait
     const { stderr } = await loginAsRoot(box);
     assert.equal(stderr.toString(), "");
     assert.deepEqual(box.waiting(), []);

@@ -1,4 +1,7 @@
-/** Users with names made to be taken for something else, in the log that Dovecot really writes of them. */
+/**
+ * Users with names made to be taken for something else, in the log that Dovecot really writes of
+ * them.
+ */
 import assert from "node:assert/strict";
 import { isUtf8 } from "node:buffer";
 import { test } from "node:test";

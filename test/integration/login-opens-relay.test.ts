@@ -1,6 +1,6 @@
 /**
- * The whole way of a login, on the real servers, with the configuration that `popbsmtp print` prints: Dovecot runs the wrapper,
- * a drain writes to the store, Postfix asks it.
+ * The whole way of a login, on the real servers, with the configuration that `popbsmtp print`
+ * prints: Dovecot runs the wrapper, a drain writes to the store, Postfix asks it.
  */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -204,7 +204,8 @@ async function outage(box: Installation): Promise<void> {
   if (server === undefined) {
     await box.sql("DROP TABLE popbsmtp");
     await inbound();
-    // Postfix' SQLite client ends itself where a query fails: who wants to relay waits, and nobody else
+    // Postfix' SQLite client ends itself where a query fails: who wants to relay waits, and nobody
+    // else
     const refused = assert.rejects(code(postfix, "127.0.0.5", OUTSIDE));
     await waitUntil("the query to fail", () =>
       /proxymap.*fatal: .*no such table/.test(postfix.log()),

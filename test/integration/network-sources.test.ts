@@ -1,4 +1,7 @@
-/** The daemon and who tells it of logins over the network: relay-ctrl-send, and whoever does not keep to DRAC's or its protocol. */
+/**
+ * The daemon and who tells it of logins over the network: relay-ctrl-send, and whoever does not
+ * keep to DRAC's or its protocol.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -17,7 +20,9 @@ import { waitUntil } from "../support/wait-until.ts";
 /** The daemon may have so much memory at its worst. MiB; it begins with some 65. */
 const BOUND = 200;
 
-/** Sends datagrams to a port of 127.0.0.1 from an address of loopback, and keeps what is answered. */
+/**
+ * Sends datagrams to a port of 127.0.0.1 from an address of loopback, and keeps what is answered.
+ */
 async function sender(port: number, from = "127.0.0.1") {
   const socket = createSocket("udp4");
   const answers: Buffer[] = [];

@@ -1,4 +1,7 @@
-/** What the documentation has for sendmail, Exim and tcpserver, as it stands there, on the real programs. */
+/**
+ * What the documentation has for sendmail, Exim and tcpserver, as it stands there, on the real
+ * programs.
+ */
 import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
 import { once } from "node:events";

@@ -1,4 +1,7 @@
-/** `popbsmtp relay` in the place of relay-ctrl-check: who may relay gets RELAYCLIENT, and nothing else is different for anybody. */
+/**
+ * `popbsmtp relay` in the place of relay-ctrl-check: who may relay gets RELAYCLIENT, and nothing
+ * else is different for anybody.
+ */
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -16,7 +19,10 @@ import { temporaryDirectory, type TemporaryDirectory } from "../support/temporar
 
 const CLIENT = "192.0.2.1";
 
-/** Nothing here is about the deadline but what says so; and on a busy machine Node may take longer than that. */
+/**
+ * Nothing here is about the deadline but what says so; and on a busy machine Node may take longer
+ * than that.
+ */
 const WAIT = ["--wait", "9000"];
 
 interface Relayed {
@@ -25,7 +31,10 @@ interface Relayed {
   readonly stderr: string;
 }
 
-/** Runs `popbsmtp relay` as nobody, with an environment of these variables and no other, and has it become env(1). */
+/**
+ * Runs `popbsmtp relay` as nobody, with an environment of these variables and no other, and has it
+ * become env(1).
+ */
 async function relay(
   box: Pick<Installation, "program" | "config" | "user">,
   env: Readonly<Record<string, string>>,

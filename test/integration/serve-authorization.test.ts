@@ -1,4 +1,7 @@
-/** What an authorization is worth while the daemon is at work: revoked, refused by the store, or older than the clock says. */
+/**
+ * What an authorization is worth while the daemon is at work: revoked, refused by the store, or
+ * older than the clock says.
+ */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,4 +1,7 @@
-/** `popbsmtp serve --check` finds what would keep the daemon from working, and disturbs none that is at work. */
+/**
+ * `popbsmtp serve --check` finds what would keep the daemon from working, and disturbs none that is
+ * at work.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import {

@@ -1,4 +1,7 @@
-/** Logins that Dovecot's last_login plugin tells of, whatever happens to the daemon: everybody is let in, and what was recorded arrives. */
+/**
+ * Logins that Dovecot's last_login plugin tells of, whatever happens to the daemon: everybody is
+ * let in, and what was recorded arrives.
+ */
 import assert from "node:assert/strict";
 import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,7 +42,8 @@ test(`${CLIENTS} clients while the daemon is killed ${KILLS} times: nobody is re
     },
     LONG,
   );
-  // what is in hand when it is killed is at most what one turn of its event loop takes out of the socket
+  // what is in hand when it is killed is at most what one turn of its event loop takes out of the
+  // socket
   t.diagnostic(`${rows.length} of ${logins.made.length} logins are recorded`);
   assert.ok(logins.made.length - rows.length <= 5 * KILLS);
   assert.deepEqual([...new Set(rows.map((row) => row.logins))], [1]);
@@ -74,7 +78,8 @@ soakTest(
       async () => (await box.rows()).length === logins.made.length,
       LONG,
     );
-    // who was in hand when it was killed may count twice: the next daemon finds the login in the log
+    // who was in hand when it was killed may count twice: the next daemon finds the login in the
+    // log
     const twice = (await box.rows()).filter((row) => row.logins !== 1);
     assert.ok(twice.length <= CLIENTS, twice.map(({ user }) => user).join(" "));
   },

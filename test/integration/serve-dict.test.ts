@@ -1,4 +1,7 @@
-/** Dovecot 2.3's last_login plugin tells the daemon of logins, set up as `popbsmtp print dovecot` says, and Postfix asks it. */
+/**
+ * Dovecot 2.3's last_login plugin tells the daemon of logins, set up as `popbsmtp print dovecot`
+ * says, and Postfix asks it.
+ */
 import assert from "node:assert/strict";
 import { chownSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,7 @@
-/** Dovecot 2.3 and the daemon, set up as `popbsmtp print dovecot` says: Dovecot's master starts it, or it was there before. */
+/**
+ * Dovecot 2.3 and the daemon, set up as `popbsmtp print dovecot` says: Dovecot's master starts it,
+ * or it was there before.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -15,10 +18,16 @@ import { isAlive } from "../support/server-process.ts";
 import { askPolicy, configureServe, startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
-/** Nothing here is about the deadline: what is recorded is in the store at once, however busy the machine. */
+/**
+ * Nothing here is about the deadline: what is recorded is in the store at once, however busy the
+ * machine.
+ */
 const PATIENT = 'deadline = "30s"';
 
-/** What the user database says about everybody: a name with slashes, one without "=", and one with any byte a client likes. */
+/**
+ * What the user database says about everybody: a name with slashes, one without "=", and one with
+ * any byte a client likes.
+ */
 const FIELDS = ["imap_capability=%u", "namespace/own/prefix=Own/", "namespace/concealed/hidden"];
 
 const NAMESPACES = `
@@ -38,7 +47,10 @@ namespace concealed {
 }
 `;
 
-/** Tab, newline, carriage return, what Dovecot escapes those with, an equals sign, a slash, and what is not UTF-8. */
+/**
+ * Tab, newline, carriage return, what Dovecot escapes those with, an equals sign, a slash, and what
+ * is not UTF-8.
+ */
 const ANY_BYTES = Buffer.from(
   "IMAP4rev1 NAMESPACE a\tb\nc\rd\u0001te=/\u00e9\u00ff\u0080",
   "latin1",
@@ -176,7 +188,8 @@ test("reloads of Dovecot's within a second leave one daemon, and refuse nobody's
     }
     const user = `round ${round}`;
     users.push(user);
-    // Dovecot's own imap-login says BYE while it is replaced; whoever waits for the daemon is told nothing for as long
+    // Dovecot's own imap-login says BYE while it is replaced; whoever waits for the daemon is told
+    // nothing for as long
     const logsIn = async () => {
       await logIn(there, user);
       return true;

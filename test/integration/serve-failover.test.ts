@@ -1,4 +1,7 @@
-/** Two PostgreSQL servers in `host`, each with tables of its own: what a login became is in the one that was there. */
+/**
+ * Two PostgreSQL servers in `host`, each with tables of its own: what a login became is in the one
+ * that was there.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { get, IncomingMessage } from "node:http";

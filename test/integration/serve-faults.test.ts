@@ -1,6 +1,7 @@
 /**
- * The daemon while its store is stopped, hangs, refuses the password or is slow, and for SQLite what there is of that: logins go on, and
- * so does mail. One Postfix asks the daemons of all three stores; each client is known to one of them at most.
+ * The daemon while its store is stopped, hangs, refuses the password or is slow, and for SQLite
+ * what there is of that: logins go on, and so does mail. One Postfix asks the daemons of all three
+ * stores; each client is known to one of them at most.
  */
 import assert from "node:assert/strict";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -20,7 +21,10 @@ const INSIDE = "somebody@example.org";
 /** So many logins come while the store is away: two seconds' worth. */
 const LOGINS = 400;
 
-/** How long a slow store's every answer takes, and every question: more than the deadline. Milliseconds. */
+/**
+ * How long a slow store's every answer takes, and every question: more than the deadline.
+ * Milliseconds.
+ */
 const DISTANCE_MS = 300;
 
 /** popbsmtp as installed, with its daemon. */

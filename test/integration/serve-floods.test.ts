@@ -1,4 +1,7 @@
-/** The daemon among those who send it more than it can take, or keep connections that they do not use. */
+/**
+ * The daemon among those who send it more than it can take, or keep connections that they do not
+ * use.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,7 +21,10 @@ import {
 } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
-/** A process that floods until it is disposed of: `port` with datagrams of one byte, or what is at `path` or `port` with connections. */
+/**
+ * A process that floods until it is disposed of: `port` with datagrams of one byte, or what is at
+ * `path` or `port` with connections.
+ */
 async function flood(kind: "udp" | "tcp" | "unix", where: string | number): Promise<Disposable> {
   const program = `
     const [kind, where] = process.argv.slice(1);

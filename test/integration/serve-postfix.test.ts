@@ -1,4 +1,7 @@
-/** Postfix and the daemon, set up as `popbsmtp print postfix` says: the policy service, and the socketmap. */
+/**
+ * Postfix and the daemon, set up as `popbsmtp print postfix` says: the policy service, and the
+ * socketmap.
+ */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
@@ -23,7 +26,10 @@ const STRANGER = "127.0.0.250";
 const FORMS = ["policy", "socketmap"] as const;
 type Form = (typeof FORMS)[number];
 
-/** What becomes of outside mail where the daemon knows no answer: a map has no way of saying that it has no opinion. */
+/**
+ * What becomes of outside mail where the daemon knows no answer: a map has no way of saying that it
+ * has no opinion.
+ */
 const NO_ANSWER: Readonly<Record<Form, number>> = { policy: 454, socketmap: 451 };
 
 async function postfixFor(box: Installation, form: Form): Promise<Postfix> {

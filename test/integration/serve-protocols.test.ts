@@ -1,4 +1,7 @@
-/** The daemon and who does not keep to its protocols: it goes on answering everybody else, and does not grow. */
+/**
+ * The daemon and who does not keep to its protocols: it goes on answering everybody else, and does
+ * not grow.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
@@ -197,7 +200,10 @@ function assertBounded({ pid }: Serve): void {
   assert.ok(peak < BOUND, `${peak} MiB`);
 }
 
-/** Sends what the daemon may well not read to its end, and returns what it answers before it hangs up. */
+/**
+ * Sends what the daemon may well not read to its end, and returns what it answers before it hangs
+ * up.
+ */
 async function tell(path: string, bytes: string | Uint8Array): Promise<Buffer> {
   const socket = createConnection({ path, allowHalfOpen: true });
   socket.end(bytes);

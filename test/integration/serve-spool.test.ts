@@ -1,4 +1,7 @@
-/** The daemon while something is wrong with its spool: logins are answered, and when the spool is back everything goes on by itself. */
+/**
+ * The daemon while something is wrong with its spool: logins are answered, and when the spool is
+ * back everything goes on by itself.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";

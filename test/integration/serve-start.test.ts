@@ -1,4 +1,7 @@
-/** Dovecot's master starts a daemon that finds something wrong: logins go on, and so does everything that works. */
+/**
+ * Dovecot's master starts a daemon that finds something wrong: logins go on, and so does everything
+ * that works.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import {

@@ -1,4 +1,6 @@
-/** The wrapper where the daemon is at work, has just been killed, or comes while a drain lingers. */
+/**
+ * The wrapper where the daemon is at work, has just been killed, or comes while a drain lingers.
+ */
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,10 +9,16 @@ import { DRIVERS, install, type Installation } from "../support/installation.ts"
 import { startServe, type Serve } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
-/** Nothing here is about the deadline; and a busy machine may take longer than the 200 ms that it is. */
+/**
+ * Nothing here is about the deadline; and a busy machine may take longer than the 200 ms that it
+ * is.
+ */
 const WAIT = ["--wait", "9000"];
 
-/** Logs in through the wrapper, which becomes `program`; returns what that writes, once the login is in the store. */
+/**
+ * Logs in through the wrapper, which becomes `program`; returns what that writes, once the login is
+ * in the store.
+ */
 async function login(
   box: Installation,
   user: string,
@@ -41,7 +49,9 @@ function drainer(box: Installation): number {
   return Number.parseInt(readFileSync(join(box.spool, ".pid"), "utf8"), 10);
 }
 
-/** The daemon, once it drains the spool: it may be ready for Dovecot and Postfix a moment before. */
+/**
+ * The daemon, once it drains the spool: it may be ready for Dovecot and Postfix a moment before.
+ */
 async function startDraining(box: Installation): Promise<Serve> {
   const serve = await startServe(box);
   await waitUntil("the daemon to drain", () => drainer(box) === serve.pid);

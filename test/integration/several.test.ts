@@ -1,4 +1,7 @@
-/** Two stores, PostgreSQL and SQLite, through the built program: one stops, hangs or leaves, and neither logins nor the other notice. */
+/**
+ * Two stores, PostgreSQL and SQLite, through the built program: one stops, hangs or leaves, and
+ * neither logins nor the other notice.
+ */
 import assert from "node:assert/strict";
 import { chownSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -66,7 +69,10 @@ async function pair(top = ""): Promise<Pair> {
   };
 }
 
-/** A login through the wrapper, which may wait for its commit for a while. Returns what was said about it. */
+/**
+ * A login through the wrapper, which may wait for its commit for a while. Returns what was said
+ * about it.
+ */
 async function login(box: Installation, user: string): Promise<string> {
   const env = { IP: "192.0.2.1", USER: user };
   const { status, stderr } = await box.wrapper(env, ["--wait", "4000", "/bin/true"]);

@@ -1,4 +1,7 @@
-/** Whatever a user is called: mail is read as ever, the store has the very name, and a list of it does a terminal no harm. */
+/**
+ * Whatever a user is called: mail is read as ever, the store has the very name, and a list of it
+ * does a terminal no harm.
+ */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startDovecot } from "../support/dovecot.ts";

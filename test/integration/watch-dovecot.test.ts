@@ -61,7 +61,10 @@ const VALUE = "x".repeat(40);
 /** As Dovecot logs `"a" "xx..."`. */
 const PAIR = `a=${VALUE}, `.length;
 
-/** An ID command whose value `text` begins at `at` in what Dovecot logs of it, which is more than twice as much as it logs at once. */
+/**
+ * An ID command whose value `text` begins at `at` in what Dovecot logs of it, which is more than
+ * twice as much as it logs at once.
+ */
 function identification(at: number, text: string): string {
   const before = Math.floor(at / PAIR) - 1;
   const last = at - before * PAIR - "a=, a=".length;

@@ -43,7 +43,9 @@ function assertEachOnce(expected: ReadonlySet<string>, rows: readonly Row[], tol
   assert.deepEqual(new Set(rows.map(({ logins }) => logins)), new Set([1]));
 }
 
-/** After a truncation, and at the very first, a line may be the rest of one that nobody has read. */
+/**
+ * After a truncation, and at the very first, a line may be the rest of one that nobody has read.
+ */
 function assertRefused(told: string, how: string): void {
   const most = how === "create" ? 1 : TURNS + 1;
   assert.ok(told.split("\n").length - 1 <= most, told);
@@ -70,7 +72,8 @@ for (const [how, options] of [
     }
     await writer.stop();
     const expected = survivors(box);
-    // what is written between copy and truncation is lost, says logrotate(8): but for those who have read it
+    // what is written between copy and truncation is lost, says logrotate(8): but for those who
+    // have read it
     assert.equal(how === "create" ? expected.size : writer.users, writer.users);
     await waitUntil(
       "all logins to be recorded",

@@ -1,4 +1,7 @@
-/** `popbsmtp watch`, the program as built: beside others that drain, killed, and without what it needs. */
+/**
+ * `popbsmtp watch`, the program as built: beside others that drain, killed, and without what it
+ * needs.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

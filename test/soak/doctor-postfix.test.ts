@@ -1,4 +1,7 @@
-/** `popbsmtp doctor` and what a real Postfix does: master.cf, lists that smtpd refuses, maps that it has not read or cannot. */
+/**
+ * `popbsmtp doctor` and what a real Postfix does: master.cf, lists that smtpd refuses, maps that it
+ * has not read or cannot.
+ */
 import assert from "node:assert/strict";
 import { chmodSync, chownSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";

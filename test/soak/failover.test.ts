@@ -1,4 +1,7 @@
-/** Databases fail over while people log in, for longer than in the other tests, and with a table of what was measured. */
+/**
+ * Databases fail over while people log in, for longer than in the other tests, and with a table of
+ * what was measured.
+ */
 import { after, test } from "node:test";
 import { startGalera } from "../support/galera.ts";
 import {

@@ -1,6 +1,6 @@
 /**
- * A storm of logins through Dovecot, whose master has to start the daemon again and again. POPBSMTP_STORM in the environment says how
- * many logins: 2,000 take ten seconds.
+ * A storm of logins through Dovecot, whose master has to start the daemon again and again.
+ * POPBSMTP_STORM in the environment says how many logins: 2,000 take ten seconds.
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,7 +16,10 @@ const AT_A_TIME = 50;
 /** From one kill to the next. Milliseconds. */
 const KILL_MS = 1_000;
 
-/** A login that the daemon has in hand when it is killed is refused. At most so many are, each time: of those 50, most are elsewhere. */
+/**
+ * A login that the daemon has in hand when it is killed is refused. At most so many are, each time:
+ * of those 50, most are elsewhere.
+ */
 const IN_HAND = 10;
 
 test(`of ${LOGINS} logins through Dovecot, ${AT_A_TIME} at a time, with the daemon killed every second, each that succeeded is in the store`, async (t) => {

@@ -1,4 +1,7 @@
-/** Many log in at once while drains, and the database, are killed: every login is in the store in the end, and none twice. */
+/**
+ * Many log in at once while drains, and the database, are killed: every login is in the store in
+ * the end, and none twice.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -60,8 +63,9 @@ async function storm({ program, config, user: { uid, gid } }: Installation): Pro
 }
 
 /**
- * Kills every drain until it is disposed of: some on their way up, the others when they have been at work for a while, each for
- * longer than the one before. A wrapper starts one every second or two only, so there are drains from the command line, too.
+ * Kills every drain until it is disposed of: some on their way up, the others when they have been
+ * at work for a while, each for longer than the one before. A wrapper starts one every second or
+ * two only, so there are drains from the command line, too.
  */
 function killDrainsOf(box: Installation): AsyncDisposable & { readonly killed: () => number } {
   const stop = new AbortController();
@@ -95,7 +99,10 @@ function killDrainsOf(box: Installation): AsyncDisposable & { readonly killed: (
   };
 }
 
-/** The process id of the drain that holds the spool, or was killed while it did; NaN where there is none. */
+/**
+ * The process id of the drain that holds the spool, or was killed while it did; NaN where there is
+ * none.
+ */
 function drainAtWork({ spool }: Installation): number {
   try {
     return Number.parseInt(readFileSync(join(spool, ".pid"), "utf8"), 10);
@@ -129,7 +136,8 @@ async function everyLoginIsThereOnce(box: Installation): Promise<void> {
   const rows = await box.rows();
   const found = rows.map(key).toSorted(compare);
   assert.deepEqual(found, [...new Set(logins.map(key))].toSorted(compare));
-  // a login that was committed, but still in the spool when its drain was killed, has been written twice, and counts once
+  // a login that was committed, but still in the spool when its drain was killed, has been written
+  // twice, and counts once
   const twice = new Set(logins.filter(({ again }) => again).map(key));
   for (const row of rows) {
     if (!twice.has(key(row))) assert.equal(row.logins, 1, key(row));

@@ -18,7 +18,9 @@ export interface DataDirectoryOptions {
 
 const CACHE = fileURLToPath(new URL("../../.cache/data-directories/", import.meta.url));
 
-/** A database server's data directory at `path`: a copy of one that is made once and kept in .cache. */
+/**
+ * A database server's data directory at `path`: a copy of one that is made once and kept in .cache.
+ */
 export async function dataDirectory(
   path: string,
   { owner, key, make }: DataDirectoryOptions,

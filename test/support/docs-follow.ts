@@ -11,13 +11,17 @@ interface Part {
   readonly page: string;
   /** The headings right above the blocks that are meant. Default: all. */
   readonly below?: readonly string[];
-  /** What these blocks begin with, in the order in which they are to be done. Default: all, as they stand. */
+  /**
+   * What these blocks begin with, in the order in which they are to be done. Default: all, as they
+   * stand.
+   */
   readonly blocks?: readonly string[];
 }
 
 /**
- * Does what a part of the documentation says, as an administrator would: runs the commands, writes the files, adds settings to the
- * configuration. Throws where a command fails. Returns what the commands wrote to stdout.
+ * Does what a part of the documentation says, as an administrator would: runs the commands, writes
+ * the files, adds settings to the configuration. Throws where a command fails. Returns what the
+ * commands wrote to stdout.
  *
  * @param edit makes of a block's text what this administrator writes instead
  */
@@ -67,8 +71,8 @@ async function follow1(machine: Machine, block: Block, text: string): Promise<st
 }
 
 /**
- * The first two exit with 1 where nothing is found, which ends nothing for whoever types them. What doctor asks may answer too late
- * on a busy machine.
+ * The first two exit with 1 where nothing is found, which ends nothing for whoever types them. What
+ * doctor asks may answer too late on a busy machine.
  */
 const EXPECTED = `postmap() { command postmap "$@" || (($? == 1)); }
 grep() { command grep "$@" || (($? == 1)); }

@@ -12,7 +12,10 @@ export interface Block {
   /** The heading it stands below, as it is written. */
   readonly heading: string;
   readonly language: string;
-  /** What follows the language in the fence's first line: a file to write the block to, or for whom it is. "" where nothing does. */
+  /**
+   * What follows the language in the fence's first line: a file to write the block to, or for whom
+   * it is. "" where nothing does.
+   */
   readonly note: string;
   /** Without its indentation. */
   readonly text: string;

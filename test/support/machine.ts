@@ -10,19 +10,26 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 export type Client = "192.0.2.10" | "192.0.2.11" | "192.0.2.12";
 
 /**
- * The mail server mail.example.org as it is before popbsmtp comes: Debian's Dovecot, Postfix and rsyslog, at their own ports and
- * paths, and PostgreSQL and MariaDB, which are not started. It is this machine in namespaces of its own, with an overlay on the root
- * directory: what is changed there is gone at dispose.
+ * The mail server mail.example.org as it is before popbsmtp comes: Debian's Dovecot, Postfix and
+ * rsyslog, at their own ports and paths, and PostgreSQL and MariaDB, which are not started. It is
+ * this machine in namespaces of its own, with an overlay on the root directory: what is changed
+ * there is gone at dispose.
  */
 export interface Machine extends AsyncDisposable {
-  /** Runs lines of a shell as root in a checkout of popbsmtp, /root/popbsmtp, up to the first that fails. */
+  /**
+   * Runs lines of a shell as root in a checkout of popbsmtp, /root/popbsmtp, up to the first that
+   * fails.
+   */
   run(lines: string): Promise<RunResult>;
   /** The same for lines that have to succeed; returns what they wrote to stdout. */
   shell(lines: string): Promise<string>;
   write(file: string, text: string): Promise<void>;
   /** Reads mail over IMAP. Default user: bob@example.org. */
   readMail(from: Client, user?: string): Promise<void>;
-  /** Sends a message to another server. What Postfix said where it would not have it: "454 4.7.1 ...". */
+  /**
+   * Sends a message to another server. What Postfix said where it would not have it: "454 4.7.1
+   * ...".
+   */
   send(from: Client): Promise<string>;
 }
 

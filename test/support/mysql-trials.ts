@@ -10,7 +10,10 @@ import { startServe, type Serve } from "./serve.ts";
 import { Trial, useHosts, type Outcome, type Scale, type Site } from "./trial.ts";
 import { waitUntil } from "./wait-until.ts";
 
-/** A replica that is read-only is first in the list; the primary is killed, and the replica promoted. */
+/**
+ * A replica that is read-only is first in the list; the primary is killed, and the replica
+ * promoted.
+ */
 export async function replicaPromoted(scale: Scale): Promise<Outcome> {
   await using primary = await startMariadb({ options: ["--server-id=1", "--log-bin"] });
   await primary.query("CREATE USER copy@'%'; GRANT REPLICATION SLAVE ON *.* TO copy@'%'");

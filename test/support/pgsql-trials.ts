@@ -1,4 +1,6 @@
-/** What befalls PostgreSQL's hosts while people log in: each trial for as long as its scale says. */
+/**
+ * What befalls PostgreSQL's hosts while people log in: each trial for as long as its scale says.
+ */
 import assert from "node:assert/strict";
 import { startHaproxy } from "./haproxy.ts";
 import { install, type Installation } from "./installation.ts";
@@ -70,7 +72,10 @@ async function replicateSynchronously(primary: PostgresServer): Promise<void> {
   });
 }
 
-/** The primary is killed and the standby promoted; then the old primary is back, and takes writes too. */
+/**
+ * The primary is killed and the standby promoted; then the old primary is back, and takes writes
+ * too.
+ */
 export async function killed(scale: Scale, site: PgsqlSite): Promise<Outcome> {
   const { primary, standby } = site;
   await replicateSynchronously(primary);
@@ -90,7 +95,9 @@ export async function killed(scale: Scale, site: PgsqlSite): Promise<Outcome> {
   return await trial.end();
 }
 
-/** The standby is behind when the primary is killed: what it lacks, the daemon writes to it again. */
+/**
+ * The standby is behind when the primary is killed: what it lacks, the daemon writes to it again.
+ */
 export async function killedAhead(scale: Scale, site: PgsqlSite): Promise<Outcome> {
   const { primary, standby } = site;
   const name = "PostgreSQL: primary killed, standby behind";
@@ -110,7 +117,10 @@ export async function killedAhead(scale: Scale, site: PgsqlSite): Promise<Outcom
   return await trial.end();
 }
 
-/** The primary is shut down in an orderly way, the standby promoted, and the old primary becomes its standby. */
+/**
+ * The primary is shut down in an orderly way, the standby promoted, and the old primary becomes its
+ * standby.
+ */
 export async function switchedOver(scale: Scale, site: PgsqlSite): Promise<Outcome> {
   const { primary, standby } = site;
   await using trial = await startTrial("PostgreSQL: planned switchover", site, scale);
@@ -143,7 +153,9 @@ export async function hangsInCommit(scale: Scale, site: PgsqlSite): Promise<Outc
   return await trial.end();
 }
 
-/** A pooler that gives each transaction another connection; the server behind it is started anew. */
+/**
+ * A pooler that gives each transaction another connection; the server behind it is started anew.
+ */
 export async function pooled(scale: Scale): Promise<Outcome> {
   await using server = await startPostgres();
   await using box = await install("pgsql", "", server);
@@ -162,7 +174,10 @@ export async function pooled(scale: Scale): Promise<Outcome> {
   return await trial.end();
 }
 
-/** HAProxy cuts connections that are idle between two logins, and leads to the standby when the primary is gone. */
+/**
+ * HAProxy cuts connections that are idle between two logins, and leads to the standby when the
+ * primary is gone.
+ */
 export async function proxied({ logins }: Scale): Promise<Outcome> {
   await using primary = await startPostgres();
   await using box = await install("pgsql", "", primary);
@@ -219,7 +234,8 @@ export async function shared(
     "SELECT deadlocks::int FROM pg_stat_database WHERE datname = current_database()",
   );
   assert.equal(row?.["deadlocks"], 0);
-  // logins, lookups, the drain, the purge, and one beside them that asks after a slow statement or ends it
+  // logins, lookups, the drain, the purge, and one beside them that asks after a slow statement or
+  // ends it
   assert.ok(most <= 5 * daemons, `${String(most)} connections`);
   report(
     `${name}: at most ${String(most)} connections, no deadlock; ${String(latest.length)} logins known to another daemon after ${String(Math.max(...latest))} ms at most`,

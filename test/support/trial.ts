@@ -1,4 +1,6 @@
-/** Logins and lookups at daemons while something happens to their database, and what became of them. */
+/**
+ * Logins and lookups at daemons while something happens to their database, and what became of them.
+ */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -29,7 +31,10 @@ export interface Outcome {
   /** Those that waited in the spool meanwhile. */
   readonly spooled: number;
   readonly longestLogin: number;
-  /** From what happened until a login of after that was committed; undefined where commits never stopped. */
+  /**
+   * From what happened until a login of after that was committed; undefined where commits never
+   * stopped.
+   */
   readonly outage: number | undefined;
   /** The same from when a host took writes again. */
   readonly resumed: number | undefined;
@@ -45,7 +50,10 @@ type Answer = "OK" | "TEMP" | "NOTFOUND";
 /** Between two lookups. Milliseconds. */
 const LOOKUP_MS = 50;
 
-/** Addresses that are in the database from the start, as another host's logins are. Each is asked about once, if that is enough. */
+/**
+ * Addresses that are in the database from the start, as another host's logins are. Each is asked
+ * about once, if that is enough.
+ */
 const ELSEWHERE = 2_000;
 
 /** A host with its daemon. There may be sixteen in a trial. */
@@ -127,7 +135,10 @@ export class Trial implements AsyncDisposable {
     this.#happened = performance.now();
   }
 
-  /** Now a host takes writes: resolves when a login of after now is in its table, and a lookup was answered by it. */
+  /**
+   * Now a host takes writes: resolves when a login of after now is in its table, and a lookup was
+   * answered by it.
+   */
   async resumes(server: DatabaseServer): Promise<void> {
     const now = Date.now();
     this.#healed = performance.now();
@@ -143,7 +154,10 @@ export class Trial implements AsyncDisposable {
     await waitUntil("lookups to be answered again", () => this.#answered !== undefined);
   }
 
-  /** No login comes any more. Resolves when nothing waits in the spool; throws where a login was refused, denied or lost. */
+  /**
+   * No login comes any more. Resolves when nothing waits in the spool; throws where a login was
+   * refused, denied or lost.
+   */
   async end(): Promise<Outcome> {
     this.#isOver = true;
     await Promise.all(this.#loads.map((load) => load.stop()));
@@ -185,7 +199,10 @@ export class Trial implements AsyncDisposable {
     await this.#asking;
   }
 
-  /** Asks each daemon, again and again, about a login that it has let in, and about one of another host's. */
+  /**
+   * Asks each daemon, again and again, about a login that it has let in, and about one of another
+   * host's.
+   */
   async #askAll(): Promise<void> {
     for (let round = 0; !this.#isOver; round++) {
       const daemon = this.#sites[round % this.#sites.length]?.serve;

@@ -7,7 +7,10 @@ import { loadConfig } from "../../src/config/reading/load.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { recorder } from "./commands/recorder.ts";
 
-/** Runs a command line that does not get as far as a store; returns what was said, and what was thrown. */
+/**
+ * Runs a command line that does not get as far as a store; returns what was said, and what was
+ * thrown.
+ */
 async function run(...argv: readonly string[]) {
   const terminal = recorder();
   const context: Context = { terminal, now: () => 0 };

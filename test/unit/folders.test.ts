@@ -15,7 +15,10 @@ function repeated<T>(names: readonly T[]): readonly T[] {
   return names.filter((name, at) => names.indexOf(name) !== at);
 }
 
-/** Which folders of src/ the files of each folder import from. The files of src/ itself only start the program. */
+/**
+ * Which folders of src/ the files of each folder import from. The files of src/ itself only start
+ * the program.
+ */
 function folders(): ReadonlyMap<string, ReadonlySet<string>> {
   const found = new Map<string, Set<string>>();
   for (const file of files()) {

@@ -37,7 +37,10 @@ export interface StoreReading {
   readonly store: string | undefined;
   /** Whether it takes logins; undefined before the first attempt. */
   readonly isUp: boolean | undefined;
-  /** The logins that wait for this store alone; undefined if there can be none, or its spool cannot be read. */
+  /**
+   * The logins that wait for this store alone; undefined if there can be none, or its spool cannot
+   * be read.
+   */
   readonly spool: SpoolDepth | undefined;
 }
 

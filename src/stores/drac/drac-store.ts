@@ -16,17 +16,17 @@ import { TROUBLE, words } from "../../rpc/message.ts";
 import { portOf } from "../../rpc/rpcbind.ts";
 import { inTurns, OneWayDaemon } from "../one-way.ts";
 
-/** How long rpcbind, and then dracd, may take to answer a call. Milliseconds. */
+/** How long rpcbind and dracd may each take to answer a call. Milliseconds. */
 const ANSWER_MS = 3_000;
 
-/** So many calls may be open: a dracd answers one after the other, from a buffer that holds not many more. */
+/** How many calls may be open: dracd answers them one by one, from a buffer that holds few more. */
 const OPEN_CALLS = 64;
 
 type Version = (typeof DRAC_VERSIONS)[number];
 
 /**
- * A rpc.dracd on some host, told over UDP: version 1 for IPv4, version 2 for IPv6. Where it has no version 2 it cannot be told of
- * IPv6 addresses, and is not.
+ * rpc.dracd on another host, called over UDP: version 1 for IPv4, version 2 for IPv6. A dracd
+ * without version 2 gets no IPv6 addresses.
  */
 export class DracStore extends OneWayDaemon {
   readonly name: string;
@@ -77,13 +77,13 @@ export class DracStore extends OneWayDaemon {
       await this.close();
       if (!(error instanceof RpcError)) throw this.away(error);
       if (error.code === TROUBLE.noVersion && version === 2) return;
-      // started again since, it may be at another port
+      // dracd may have been restarted, on another port
       if (!isKnown || error instanceof NoAnswerError) throw this.away(error);
       await this.#use(version, work);
     }
   }
 
-  /** Undefined where there is no such dracd. */
+  /** undefined if there is no such dracd. */
   #client(version: Version): Promise<RpcClient | undefined> {
     const known = this.#clients.get(version) ?? this.#open(version);
     this.#clients.set(version, known);
@@ -91,7 +91,7 @@ export class DracStore extends OneWayDaemon {
   }
 
   async #open(version: Version): Promise<RpcClient | undefined> {
-    // rpcbind speaks its version 2, and dracd checks who calls, over IPv4 only
+    // rpcbind's version 2 and dracd's access check exist for IPv4 only
     const { address } = await lookup(this.#host, { family: 4 });
     const mapping = { program: DRAC_PROGRAM, version, transport: "udp" } as const;
     const port = await portOf(address, mapping, ANSWER_MS).catch((cause: unknown) => {

@@ -1,9 +1,9 @@
 /**
- * The directory that relay-ctrl-allow writes, relay-ctrl-check asks and relay-ctrl-age tidies up: a file for each address, whose name
- * is the address and whose time of modification is the last login.
+ * The directory that relay-ctrl-allow writes, relay-ctrl-check reads and relay-ctrl-age cleans: a
+ * file for each address, whose name is the address and whose modification time is the last login.
  *
- * All of it is done at once, without letting go of the thread: these are a few microseconds in a local directory, and what was looked
- * at is still so when it is acted upon, but for other processes. These may be relay-ctrl's own, which take no locks.
+ * All calls are synchronous: they take microseconds in a local directory, and only other processes,
+ * such as relay-ctrl's, can change files between a check and the action. relay-ctrl takes no locks.
  */
 import {
   closeSync,
@@ -26,10 +26,10 @@ import { parseAddress, type Address } from "../../login/address.ts";
 import { hasCode } from "../../lib/errors.ts";
 import { CONTENT_BYTES, formatContent, parseContent } from "./relay-ctrl-entry.ts";
 
-/** After so long a file is not being written any more. Seconds. */
+/** After this long a file is no longer being written. Seconds. */
 const STALE_S = 60;
 
-/** What a file says. */
+/** The authorization in a file. */
 export interface RecordedAddress {
   readonly address: Address;
   /** The last login: milliseconds since 1970, with a fraction down to microseconds. */
@@ -46,23 +46,25 @@ export class RelayCtrlDirectory {
     this.path = path;
   }
 
-  /** Throws where there is no such directory. */
+  /** Throws if the directory does not exist. */
   check(): void {
     statSync(`${this.path}/.`);
   }
 
-  /** The last login from an address, in milliseconds since 1970; undefined where there is no file of this name. */
+  /**
+   * The last login from an address, in milliseconds since 1970; undefined if there is no such file.
+   */
   time(address: Address): number | undefined {
     return present(() => lstatSync(this.#file(address), { bigint: true }), timeOf);
   }
 
-  /** The same, and the user that the file names; "" where only its owner, who need not be this one, may look into it. */
+  /** The same with the user in the file; "" if this process may not read it. */
   read(address: Address): { readonly time: number; readonly user: string } | undefined {
     const time = this.time(address);
     return time === undefined ? undefined : { time, user: parseContent(this.#content(address)) };
   }
 
-  /** Puts a file in the place of the one that is there, which whoever asks meanwhile sees whole. */
+  /** Replaces a file atomically. */
   write({ address, time }: RecordedAddress, user: string): void {
     const unfinished = this.#temporary();
     const descriptor = openSync(unfinished, "wx", 0o600);
@@ -70,7 +72,7 @@ export class RelayCtrlDirectory {
       try {
         writeFileSync(descriptor, formatContent(user));
         fchmodSync(descriptor, this.#mode());
-        // down to the microsecond: a time is never rounded up
+        // rounded down to the microsecond: a time is never rounded up
         const seconds = Math.floor(time * 1000) / 1_000_000;
         futimesSync(descriptor, seconds, seconds);
       } finally {
@@ -84,20 +86,21 @@ export class RelayCtrlDirectory {
   }
 
   /**
-   * Returns when what was written survives a power cut: names and times, which are the authorizations. (Who they were of, the files'
-   * contents, may be lost; waiting for every file would take as many times as long.)
+   * Returns when the names and times, which are the authorizations, survive a power cut. (The
+   * files' contents, the users, may be lost: syncing every file would take many times as long.)
    */
   async sync(): Promise<void> {
     try {
       await using directory = await open(this.path);
       await directory.sync();
     } catch (error) {
-      // not every file system can, and not everybody who may write into a directory may look into it
+      // not every file system supports it, and a user who may write into a directory may not be
+      // able to read it
       if (!hasCode(error, "EINVAL", "EACCES")) throw error;
     }
   }
 
-  /** Removes an address's file, and says whether there was one. */
+  /** Removes an address's file. Returns whether there was one. */
   remove(address: Address): boolean {
     return (
       present(
@@ -108,8 +111,9 @@ export class RelayCtrlDirectory {
   }
 
   /**
-   * Removes an address's file unless its time is `limit` or later, and says whether it did. One that is renewed in this very moment
-   * stays: it is looked at again when nobody can replace it any more.
+   * Removes an address's file unless its time is `limit` or later. Returns whether it did. A file
+   * that is renewed at this moment stays: it is checked again under a name at which no other
+   * process can replace it.
    */
   removeOlder(address: Address, limit: number): boolean {
     const [file, aside] = [this.#file(address), this.#temporary()];
@@ -119,24 +123,30 @@ export class RelayCtrlDirectory {
     );
     if (time === undefined) return false;
     const isOlder = time < limit;
-    // where there is one again, that is newer still
+    // if there is a file again, it is newer still
     if (!isOlder) unlessThere(() => linkSync(aside, file));
     unlinkSync(aside);
     return isOlder;
   }
 
-  /** Every address that has a file, in no order. What is written or removed meanwhile may or may not be among them. */
+  /**
+   * Every address that has a file, in no particular order. Files written or removed meanwhile may
+   * or may not be included.
+   */
   async *entries(): AsyncGenerator<RecordedAddress> {
     for await (const { name } of await opendir(this.path)) {
       const address = parseAddress(name);
-      // 010.1.1.1, which relay-ctrl-allow lets pass, is the file of no address
+      // 010.1.1.1, which relay-ctrl-allow accepts, is not an address
       if (address === undefined || address !== name) continue;
       const time = this.time(address);
       if (time !== undefined) yield { address, time };
     }
   }
 
-  /** Removes what relay-ctrl-allow, or a process here, has begun to write and never ended. `now`: in milliseconds since 1970. */
+  /**
+   * Removes files that relay-ctrl-allow or popbsmtp began to write and never finished. `now` is in
+   * milliseconds since 1970.
+   */
   async removeUnfinished(now: number): Promise<void> {
     for await (const { name } of await opendir(this.path)) {
       const [, seconds] = /^\.(\d+)\.\d+:\d+$/.exec(name) ?? [];
@@ -147,7 +157,7 @@ export class RelayCtrlDirectory {
   }
 
   #content(address: Address): Buffer {
-    // neither somebody's link to elsewhere nor their FIFO
+    // follows no link, and waits for no FIFO
     const how = flags.O_RDONLY | flags.O_NOFOLLOW | flags.O_NONBLOCK;
     let descriptor;
     try {
@@ -155,7 +165,7 @@ export class RelayCtrlDirectory {
       const bytes = Buffer.alloc(CONTENT_BYTES);
       return bytes.subarray(0, readSync(descriptor, bytes));
     } catch (error) {
-      // relay-ctrl-allow makes some files its user's own, and may have put one in the place of this one
+      // relay-ctrl-allow's files may belong to another user, and may have replaced this one
       if (hasCode(error, "EACCES", "ENOENT", "ELOOP", "EAGAIN", "EISDIR")) return Buffer.alloc(0);
       throw error;
     } finally {
@@ -167,15 +177,18 @@ export class RelayCtrlDirectory {
     return join(this.path, address);
   }
 
-  /** A name such as relay-ctrl-allow takes, `.<seconds>.<fraction>:<process id>`: relay-ctrl-age knows these, too. */
+  /**
+   * A temporary name like relay-ctrl-allow's, `.<seconds>.<fraction>:<process id>`, which
+   * relay-ctrl-age knows too.
+   */
   #temporary(): string {
     written = (written + 1) % 1_000_000;
     return join(this.path, `.${Math.floor(Date.now() / 1000)}.${written}:${process.pid}`);
   }
 
   /**
-   * Whoever may enter the directory may read its files, as relay-ctrl-check does; whoever may write to it may write to them, as
-   * relay-ctrl-udp does.
+   * Users who may enter the directory may read its files, as relay-ctrl-check does; users who may
+   * write to it may write to them, as relay-ctrl-udp does.
    */
   #mode(): number {
     const { mode } = statSync(this.path);
@@ -189,11 +202,15 @@ interface Stats {
 }
 
 function timeOf(stats: Stats): number | undefined {
-  // to microseconds, the nearest: setting it in binary fractions of a second has lost a little
+  // rounded to the nearest microsecond, because setting it as a binary fraction of a second loses
+  // precision
   return stats.isFile() ? Math.round(Number(stats.mtimeNs / 100n) / 10) / 1000 : undefined;
 }
 
-/** `then` with what `find` finds, or undefined where it says that there is none, or none that is a file. */
+/**
+ * Calls `then` with the result of `find`; undefined if the file does not exist or is not a regular
+ * file.
+ */
 function present<Found, Result>(
   find: () => Found,
   then: (found: Found) => Result,

@@ -1,16 +1,17 @@
 /**
- * What is in a file of relay-ctrl's: NAME=value strings, each ended by a NUL, which relay-ctrl-check puts into the environment of the
- * SMTP server as they are. So no other name than USER and DOMAIN is ever written, and no value has a NUL in it.
+ * The contents of relay-ctrl's files: NAME=value strings, each terminated by a NUL, which
+ * relay-ctrl-check puts into the SMTP server's environment unchanged. So only USER and DOMAIN are
+ * ever written, and no value contains a NUL.
  *
- * USER is the user as the mail server names them. DOMAIN, which relay-ctrl-allow copies from an environment that has it, is what
- * follows the "@" there; where a file has a USER without it, the two are put together again.
+ * USER is the user as the mail server names it. DOMAIN, which relay-ctrl-allow copies from the
+ * environment, is the part after the "@"; if USER lacks it, the two are joined again.
  */
 import { decodeText } from "../../spool/entry.ts";
 
-/** relay-ctrl-check reads so much of a file. */
+/** relay-ctrl-check reads this much of a file. */
 export const CONTENT_BYTES = 8192;
 
-/** The contents for a user; of nobody, nothing. */
+/** The contents for a user; empty if there is no user. */
 export function formatContent(user: string): Buffer {
   const name = user.toWellFormed().replaceAll("\0", "\ufffd");
   const [, domain = ""] = /@([^@]*)$/.exec(name) ?? [];
@@ -22,7 +23,7 @@ export function formatContent(user: string): Buffer {
   );
 }
 
-/** The user that the contents name; "" where they name nobody. What is not complete, or is no string of these, is passed over. */
+/** The user in the contents; "" if there is none. Incomplete and unknown strings are skipped. */
 export function parseContent(content: Buffer): string {
   const [user, domain] = [valueOf("USER=", content), valueOf("DOMAIN=", content)];
   return user === "" || domain === "" || user.includes("@") ? user : `${user}@${domain}`;

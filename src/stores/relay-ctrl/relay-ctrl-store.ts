@@ -17,17 +17,18 @@ import {
   type Store,
 } from "../store.ts";
 
-/** A time that is further ahead than this has not happened. Milliseconds. */
+/** A time that is further ahead of the clock than this does not count. Milliseconds. */
 const AHEAD_MS = 60_000;
 
-/** After so many files others get their turn. */
+/** After this many files the event loop gets a turn. */
 const TURN = 64;
 
 /**
- * Authorizations in relay-ctrl's directory, for an unchanged relay-ctrl-check. There is one for each address, of who has logged in
- * there last. The store's clock is this host's.
+ * Authorizations in relay-ctrl's directory, for an unchanged relay-ctrl-check. There is one for
+ * each address, with the last user who logged in from it. The store's clock is this host's.
  *
- * A batch is not written all or none: each file is there or not. But what has failed is written again, and that changes nothing.
+ * A batch is not atomic: each file is written separately. A failed batch is written again, which
+ * changes nothing.
  */
 export class RelayCtrlStore implements Store {
   readonly name: string;
@@ -62,7 +63,7 @@ export class RelayCtrlStore implements Store {
     return this.#use((directory) => {
       const found = directory.read(address);
       if (found !== undefined && this.#isLive(found.time)) return authorization(address, found);
-      // that nobody has logged in, and that there is no directory, look the same from here
+      // an address without a login and a missing directory look the same here
       directory.check();
       return undefined;
     });
@@ -111,7 +112,7 @@ export class RelayCtrlStore implements Store {
     });
   }
 
-  /** In the order in which the directory has them, not by age. Also deletes what somebody has begun to write and never ended. */
+  /** In directory order, not by age. Also deletes unfinished temporary files. */
   purge({
     olderThan = this.#lifetime,
     batchSize = 1_000,
@@ -120,7 +121,7 @@ export class RelayCtrlStore implements Store {
     return this.#use(async (directory) => {
       await directory.removeUnfinished(Date.now());
       const limit = Date.now() - olderThan;
-      // one walk, in as many parts as there are batches
+      // one pass over the directory, in batches
       const entries = this.#entries();
       return purgeInBatches(async () => {
         let deleted = 0;
@@ -144,7 +145,7 @@ export class RelayCtrlStore implements Store {
     });
   }
 
-  /** There are no versions: undefined where the directory is there. */
+  /** There are no versions: undefined if the directory exists. */
   schemaVersion(): Promise<undefined> {
     return this.#use((directory) => {
       directory.check();
@@ -179,7 +180,7 @@ export class RelayCtrlStore implements Store {
   #explain(error: unknown): unknown {
     if (!(error instanceof Error) || !("syscall" in error)) return error;
     const { name } = this;
-    // in the place of a file, not of the directory
+    // replaces a file, not the directory
     if (hasCode(error, "EISDIR")) {
       return new RowRefusedError(`store: ${name}: ${reasonOf(error)}`, { cause: error });
     }

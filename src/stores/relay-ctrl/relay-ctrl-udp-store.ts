@@ -5,12 +5,15 @@ import type { Address } from "../../login/address.ts";
 import { placeOf, type RelayCtrlRemoteStoreConfig } from "../../config/config.ts";
 import { inTurns, OneWayDaemon } from "../one-way.ts";
 
-/** So many addresses are told at a time. Each has a socket of its own: an answer does not say to what. */
+/**
+ * How many addresses are sent at a time. Each has a socket of its own, because an answer does not
+ * name its address.
+ */
 const OPEN_SOCKETS = 32;
 
 /**
- * Another host's relay-ctrl-udp, told as relay-ctrl-send does: a datagram with the address, again and again until one comes back. It has
- * no IPv6 addresses; they are passed over.
+ * relay-ctrl-udp on another host, addressed as relay-ctrl-send does: a datagram with the address,
+ * repeated until one comes back. It does not support IPv6 addresses, which are skipped.
  */
 export class RelayCtrlRemoteStore extends OneWayDaemon {
   readonly name: string;
@@ -37,7 +40,7 @@ export class RelayCtrlRemoteStore extends OneWayDaemon {
     }
   }
 
-  /** All that could be asked is whether it takes an address, which would authorize that. */
+  /** The only possible question, whether it takes an address, would authorize it. */
   async probe(): Promise<void> {
     await lookup(this.#config.host).catch((error: unknown) => {
       throw this.away(error);
@@ -58,7 +61,7 @@ export class RelayCtrlRemoteStore extends OneWayDaemon {
       timer = setTimeout(() => send(left - 1), timeout);
     };
     try {
-      // so that nobody else's answers come in, and it is heard of where nobody listens
+      // so that only its answers arrive, and ECONNREFUSED is reported
       socket.connect(port, remote.address);
       await once(socket, "connect");
       socket.once("message", () => resolve()).on("error", (error) => reject(explained(error)));

@@ -67,7 +67,9 @@ export class Connection<Link> {
     this.#hosts = Hosts.of(config);
   }
 
-  /** For people: the host in use, "pgsql db.example.org:5432/mail", or all of them while none is. */
+  /**
+   * For people: the host in use, "pgsql db.example.org:5432/mail", or all of them while none is.
+   */
   get name(): string {
     const { driver, hosts, database } = this.#config;
     const { current } = this.#hosts;

@@ -6,8 +6,9 @@ import type { Authorization, Store } from "../store.ts";
 import type { LateCommits } from "./late-commits.ts";
 
 /**
- * A store with several hosts, of which the one that takes over may lack the newest logins: replication is asynchronous. What this
- * process has lately committed is written there again, and no lookup is answered "no" before that.
+ * A store with several hosts. With asynchronous replication the host that takes over may lack the
+ * newest logins. The recent commits of this process are written to it again, and until then no
+ * lookup is answered "no".
  */
 export class FailoverStore extends WrappedStore {
   readonly #late: LateCommits;
@@ -24,7 +25,7 @@ export class FailoverStore extends WrappedStore {
     const { changes } = this.#late;
     await this.store.authorize(batch, now);
     this.#late.note(batch, changes);
-    // nobody waits for this; what fails is tried again by the next one
+    // not awaited; the next batch retries what fails
     if (this.#late.isOwed) this.#pay().catch(() => undefined);
   }
 
@@ -40,7 +41,7 @@ export class FailoverStore extends WrappedStore {
       try {
         await this.store.authorize(batch, this.#now());
       } catch (error) {
-        // another host took it: a row that this one refuses is nothing to wait for
+        // another host accepted this row; do not wait for one that refuses it
         if (!(error instanceof RowRefusedError)) throw error;
       }
     });

@@ -25,8 +25,8 @@ export interface HostChange {
   /** The one before; undefined at first. */
   readonly from: string | undefined;
   /**
-   * Why that one is in use no more; at first, why others were passed over. Undefined: there is
-   * nothing to say.
+   * Why that one is no longer in use; at first, why others were skipped. Undefined if there is no
+   * reason.
    */
   readonly reason: string | undefined;
 }
@@ -102,10 +102,7 @@ export class Hosts {
     for (const tell of this.#followers) tell(change);
   }
 
-  /**
-   * Goes on with the host that `before`, the same hosts as another configuration has them, was
-   * using.
-   */
+  /** Continues with the host in use in `before`, the same hosts under an earlier configuration. */
   goOnWith(before: Hosts): void {
     const host = before.#last;
     if (host === undefined || !this.#config.hosts.includes(host)) return;
@@ -113,7 +110,7 @@ export class Hosts {
     this.#last = host;
   }
 
-  /** Tells which host is in use, where one is, and from then on when another one is. */
+  /** Calls `tell` with the host in use, if any, and at each change. */
   follow(tell: (change: HostChange) => void): void {
     this.#followers.push(tell);
     if (this.#last !== undefined) tell(this.#change(this.#last, undefined));

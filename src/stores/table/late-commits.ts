@@ -1,13 +1,13 @@
 import type { Login } from "../../login/login.ts";
 import { Hosts } from "./hosts.ts";
 
-/** No replication that is at work is further behind than this. Milliseconds. */
+/** Working replication is never further behind than this. Milliseconds. */
 const KEPT_MS = 60_000;
 
-/** So many logins are kept at most, the last of each address and user. */
+/** The most logins to keep, the last one of each address and user. */
 const LIMIT = 10_000;
 
-/** Logins a statement, when they are written again. */
+/** Logins per statement when they are written again. */
 const BATCH = 500;
 
 interface Commit {
@@ -16,15 +16,15 @@ interface Commit {
 }
 
 /**
- * What this process has lately committed to the host in use: the next host may never have received it. Where that one comes into
- * use, these logins are owed to it.
+ * The logins that this process has recently committed to the host in use. After a failover the new
+ * host may lack them, so they are owed to it.
  *
- * They are kept for as long as the host is silent, since nobody knows when it has gone.
+ * They are kept while the host is silent, because it is unknown when it failed.
  */
 export class LateCommits {
   static readonly #known = new WeakMap<Hosts, LateCommits>();
 
-  /** The same ones for every handle that this process has on a store. */
+  /** Returns the same object for all handles of a store in this process. */
   static of(hosts: Hosts): LateCommits {
     const known = this.#known.get(hosts) ?? new LateCommits(hosts);
     this.#known.set(hosts, known);
@@ -38,7 +38,7 @@ export class LateCommits {
   #changes = 0;
   #paying: Promise<void> | undefined;
 
-  /** @param moment a clock that nobody sets, in milliseconds. Default: performance.now */
+  /** @param moment a monotonic clock, in milliseconds. Default: performance.now */
   constructor(hosts: Hosts, moment = () => performance.now()) {
     this.#moment = moment;
     hosts.follow(() => {
@@ -47,20 +47,21 @@ export class LateCommits {
     });
   }
 
-  /** Grows whenever another host comes into use. */
+  /** Incremented whenever another host comes into use. */
   get changes(): number {
     return this.#changes;
   }
 
-  /** Whether the host in use may lack some. */
+  /** Whether the host in use may lack logins. */
   get isOwed(): boolean {
     return this.#owed.length > 0;
   }
 
   /**
-   * Takes over a batch that was committed.
+   * Notes a committed batch.
    *
-   * @param before {@link changes} when it was begun: where another host came into use meanwhile, it may be in the old one only
+   * @param before {@link changes} when the batch was begun: if another host came into use
+   *   meanwhile, the batch may be on the old one only
    */
   note(batch: readonly Login[], before: number): void {
     const at = this.#moment();
@@ -79,8 +80,8 @@ export class LateCommits {
   }
 
   /**
-   * Writes what is owed with `write`, in batches, unless that is being done already. Rejects where `write` does; the rest is still
-   * owed then.
+   * Writes the owed logins with `write`, in batches, unless that is in progress. Rejects if `write`
+   * does; the rest is then still owed.
    */
   pay(write: (batch: readonly Login[]) => Promise<void>): Promise<void> {
     this.#paying ??= this.#payAll(write).finally(() => (this.#paying = undefined));
@@ -92,7 +93,7 @@ export class LateCommits {
       const changes = this.#changes;
       const batch = this.#owed.slice(0, BATCH);
       await write(batch);
-      // yet another host is owed all of it
+      // if yet another host has come into use, all of them are owed to it
       if (changes === this.#changes) this.#owed = this.#owed.slice(batch.length);
     }
   }

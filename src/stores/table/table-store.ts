@@ -30,7 +30,7 @@ export class TableStore<L extends Link> implements Store {
   readonly #clock: StoreClock<L>;
   readonly #revocations: RevocationTable;
 
-  /** @param lifetime how long after the last login mail may be relayed. Milliseconds */
+  /** @param lifetime how long after a login its address may relay. Milliseconds */
   constructor(config: TableStoreConfig, lifetime: number, dialect: Dialect<L>) {
     this.#config = config;
     this.#dialect = dialect;

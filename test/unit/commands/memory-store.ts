@@ -7,7 +7,10 @@ export interface MemoryStore extends Store {
   readonly purges: readonly PurgeOptions[];
 }
 
-/** A store that holds these live authorizations, whose clock is so many milliseconds ahead, and that remembers what it was asked. */
+/**
+ * A store that holds these live authorizations, whose clock is so many milliseconds ahead, and that
+ * remembers what it was asked.
+ */
 export function memoryStore(rows: readonly Authorization[] = [], ahead = 0): MemoryStore {
   const recorded: Login[] = [];
   const revocations: Revocation[] = [];

@@ -9,7 +9,10 @@ import { memoryStore } from "../commands/memory-store.ts";
 
 type Purge = (options: PurgeOptions) => Promise<number>;
 
-/** A purger at work, without pauses unless `options` say so, on a store that purges like this; and what became of it. */
+/**
+ * A purger at work, without pauses unless `options` say so, on a store that purges like this; and
+ * what became of it.
+ */
 function started(purge: Purge, options: Partial<PurgerOptions> = {}) {
   const seen = {
     open: 0,

@@ -68,7 +68,9 @@ function login(address: string, number: number): string {
   return `1\0${address}\0imap\0user${String(number)}\0\n`;
 }
 
-/** The most calls of any of Spool's methods that touch a file, between two turns of the event loop. */
+/**
+ * The most calls of any of Spool's methods that touch a file, between two turns of the event loop.
+ */
 function mostInOneTurn(t: TestContext): { readonly most: () => number; readonly stop: () => void } {
   let most = 0;
   let running = true;

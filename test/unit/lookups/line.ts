@@ -21,7 +21,9 @@ export interface Line extends AsyncDisposable {
   exchange(...pieces: readonly (string | Buffer)[]): Promise<string>;
 }
 
-/** A Unix socket on which `serve` answers out of `table`; an address that is not in it is unknown. */
+/**
+ * A Unix socket on which `serve` answers out of `table`; an address that is not in it is unknown.
+ */
 export async function openLine(
   serve: (socket: Socket, lookup: Lookup, hooks: LookupHooks) => void,
   table: Readonly<Record<string, Answer>>,

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { run } from "../../../support/run.ts";
 
-/** Runs a program in which `fail` is thrown where nobody catches it, and which says whether it lives on. */
+/**
+ * Runs a program in which `fail` is thrown where nobody catches it, and which says whether it lives
+ * on.
+ */
 async function survive(fail: string) {
   const modules = ["internal-error", "log", "log-line", "stderr"]
     .map(

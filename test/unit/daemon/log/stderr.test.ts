@@ -9,7 +9,9 @@ const LINE = "x".repeat(899);
 const LINES = 1_000;
 const sources = new URL("../../../../src/daemon/log/", import.meta.url).href;
 
-/** A process that writes many lines to its stderr at once, and says on stdout how many were lost. */
+/**
+ * A process that writes many lines to its stderr at once, and says on stdout how many were lost.
+ */
 const WRITER = `
 import { stderrWriter } from "${sources}stderr.ts";
 const write = stderrWriter();
@@ -19,7 +21,10 @@ console.log(lost);
 `;
 const NODE = ["--input-type=module", "-e"];
 
-/** Runs `script` in bash, in a directory of its own; $WRITER is the command that writes. Returns what it printed. */
+/**
+ * Runs `script` in bash, in a directory of its own; $WRITER is the command that writes. Returns
+ * what it printed.
+ */
 async function bash(script: string, writer = WRITER): Promise<string> {
   await using directory = temporaryDirectory();
   const { status, stdout, stderr } = await run("bash", ["-euc", script], {

@@ -6,7 +6,10 @@ export interface Sample {
   readonly value: number;
 }
 
-/** The samples in Prometheus' text format 0.0.4, read strictly; throws where anything is not as it has to be. */
+/**
+ * The samples in Prometheus' text format 0.0.4, read strictly; throws where anything is not as it
+ * has to be.
+ */
 export function parseExposition(text: string): readonly Sample[] {
   assert.ok(text.endsWith("\n"), "the last line has no end");
   const samples: Sample[] = [];

@@ -1,10 +1,11 @@
 /**
- * A service that is handed its sockets, as the daemon is, and says at each connection what the socket is for:
+ * A service that is handed its sockets, as the daemon is, and says at each connection what the
+ * socket is for:
  *
  *     handed-over.ts [POLICY]
  *
- * POLICY is the path of a socket that it is to make itself. It logs to stderr, as Dovecot's log process takes it, and ends when
- * Dovecot's master says so.
+ * POLICY is the path of a socket that it is to make itself. It logs to stderr, as Dovecot's log
+ * process takes it, and ends when Dovecot's master says so.
  */
 import { writeSync } from "node:fs";
 import type { ServeConfig } from "../../../../src/config/config.ts";

@@ -63,7 +63,9 @@ describe("a post-login request", () => {
 interface Service extends AsyncDisposable {
   readonly logins: Login[];
   readonly malformed: string[];
-  /** Sends pieces one after the other; resolves with all that came back until the connection's end. */
+  /**
+   * Sends pieces one after the other; resolves with all that came back until the connection's end.
+   */
   ask(pieces: Iterable<Buffer>): Promise<string>;
 }
 

@@ -112,8 +112,9 @@ function hostileName(random: Random): Buffer {
 }
 
 /**
- * A name as Dovecot 2.3 prints it: control characters and what is not UTF-8 are question marks; of more than 80 bytes 77 are left, or
- * fewer, so as not to cut a character, and three dots. (DEL is a question mark only since 2.4.)
+ * A name as Dovecot 2.3 prints it: control characters and what is not UTF-8 are question marks; of
+ * more than 80 bytes 77 are left, or fewer, so as not to cut a character, and three dots. (DEL is a
+ * question mark only since 2.4.)
  */
 export function sanitized(name: Buffer): Buffer {
   const end = name.indexOf(0);
@@ -142,7 +143,10 @@ function characterLength(bytes: Buffer): number {
   return 0;
 }
 
-/** A name as syslogd writes what a program has not made harmless: control characters in octal, `#012`. */
+/**
+ * A name as syslogd writes what a program has not made harmless: control characters in octal,
+ * `#012`.
+ */
 export function throughSyslog(name: Buffer): Buffer {
   const end = name.indexOf(0);
   const text = name.toString("latin1", 0, end < 0 ? name.length : end);

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { parseTimestamp, timestampEnd } from "../../../../src/sources/mail-log/timestamp.ts";
 
-/** The time in a line at a given time, both as RFC 3339 has them in UTC; undefined where there is none. */
+/**
+ * The time in a line at a given time, both as RFC 3339 has them in UTC; undefined where there is
+ * none.
+ */
 function time(text: string, latest: string, zone = "UTC"): string | undefined {
   process.env["TZ"] = zone;
   const parsed = parseTimestamp(text, Date.parse(latest));

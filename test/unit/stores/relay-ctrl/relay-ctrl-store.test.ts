@@ -1,4 +1,7 @@
-/** The store driver relay-ctrl beside relay-ctrl itself. What it does as any store does: test/contract/relay-ctrl.test.ts. */
+/**
+ * The store driver relay-ctrl beside relay-ctrl itself. What it does as any store does:
+ * test/contract/relay-ctrl.test.ts.
+ */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {

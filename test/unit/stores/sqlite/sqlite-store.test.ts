@@ -11,7 +11,9 @@ import { openStore } from "../../../../src/writers/open-stores.ts";
 import { LIFETIME, OWN_COLUMNS } from "../../../contract/subject.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
-/** An installed file, a login to write to it, and another writer who is in the middle of something. */
+/**
+ * An installed file, a login to write to it, and another writer who is in the middle of something.
+ */
 async function lockedFile() {
   const directory = temporaryDirectory();
   const path = join(directory.path, "db", "popbsmtp.db");

@@ -18,7 +18,9 @@ class Trouble extends Error {
   }
 }
 
-/** A driver that connects to every host but those in `down`, and remembers what it was asked to do. */
+/**
+ * A driver that connects to every host but those in `down`, and remembers what it was asked to do.
+ */
 function recorder(
   down: Readonly<Record<string, Complaint["kind"]>> = {},
   readOnly: readonly string[] = [],

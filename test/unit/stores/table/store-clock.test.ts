@@ -5,7 +5,9 @@ import { Clocks, StoreClock } from "../../../../src/stores/table/store-clock.ts"
 const HOUR = 3_600_000;
 const NOW = Date.UTC(2026, 2, 3, 10);
 
-/** A server whose clock is off by so much, and which takes so long to answer. Counts the questions. */
+/**
+ * A server whose clock is off by so much, and which takes so long to answer. Counts the questions.
+ */
 function server(off: number, takes = 0) {
   const asked = { times: 0 };
   let [moment, set] = [0, 0];
