@@ -97,11 +97,11 @@ test("doctor understands the daemon that Dovecot's master runs", async (t) => {
         /popbsmtp reads \/etc\/popbsmtp\/popbsmtp.toml there/,
         `executable = ${box.program} --config ${box.config} serve`,
       ],
-      [`${box.program} `, "/usr/nosuch/popbsmtp ", /no program: every login/, box.program],
+      [`${box.program} `, "/usr/nosuch/popbsmtp ", /not a program: every login/, box.program],
       [
         "unix_listener popbsmtp-imap {",
         "unix_listener popbsmtp-imap {\nmode = 0666",
-        /whoever reaches popbsmtp-imap may authorize any address/,
+        /any process that can connect to popbsmtp-imap can authorize any address/,
         "unix_listener popbsmtp-imap { mode = 0600 }",
       ],
       [
@@ -176,7 +176,12 @@ test("doctor understands Dovecot's last_login plugin, which tells the daemon", a
         "last_login",
       ],
       ["popbsmtp/%s/%r/%u", "last/%u", /last_login_key is last\/%u: no login/, "popbsmtp/%s/%r/%u"],
-      ["mode = 0660", "mode = 0666", /whoever reaches popbsmtp-dict may authorize/, "mode = 0660"],
+      [
+        "mode = 0660",
+        "mode = 0666",
+        /any process that can connect to popbsmtp-dict can authorize/,
+        "mode = 0660",
+      ],
       ["mode = 0660", "mode = 0600", /mail processes cannot connect to popbsmtp-dict/, "group = "],
       ["vsz_limit = 1T", "", /does not start: .*: no login is recorded$/, "vsz_limit = 1T"],
       [

@@ -154,7 +154,7 @@ soakTest("doctor finds what is broken on a mail server with pgsql", async (t) =>
     chownSync(join(box.directory, "bin"), box.user.uid, 0);
     assertProblem(
       await doctor(),
-      /belongs to nobody, who may put another/,
+      /belongs to nobody, who may replace the program/,
       `chown root ${box.directory}/bin`,
     );
     chownSync(join(box.directory, "bin"), 0, 0);
@@ -247,7 +247,7 @@ soakTest("doctor finds what is broken on a mail server with pgsql", async (t) =>
         );
       });
       await edited(dovecotConf, box.program, "/usr/nosuch/popbsmtp", async () => {
-        assertProblem(await doctor(), /\/usr\/nosuch\/popbsmtp is no program/, box.program);
+        assertProblem(await doctor(), /\/usr\/nosuch\/popbsmtp is not a program/, box.program);
       });
       await edited(
         dovecotConf,

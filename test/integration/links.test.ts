@@ -325,7 +325,7 @@ it("root that stays root refuses a spool, and a SQLite file's directory, that so
   assert.equal(listed.status, 75);
   assert.match(
     listed.stderr.toString(),
-    /store\.path: .*can be changed by user id \d+, so root does not work in it/,
+    /store\.path: .*can be changed by user id \d+, so popbsmtp does not use it as root/,
   );
 });
 

@@ -59,7 +59,7 @@ test("a service that is no root at its start says why it cannot work", async () 
   const wrong = service.replace(/^ *user = root$/m, "user = nobody\ndrop_priv_before_exec = yes");
   await using dovecot = await startDovecot({ config: wrong });
   await waitUntil("the log to say it", () =>
-    dovecot.log().includes("service popbsmtp: has to be started as root"),
+    dovecot.log().includes("service popbsmtp: must be started as root"),
   );
 });
 

@@ -62,7 +62,9 @@ test("whoever logs in at Courier is in the store, and no failed login makes a li
     { timeout: 30_000, interval: 200 },
   );
   await waitUntil("them to be refused", () => {
-    const told = watch.log().match(/a login does not count, it may be part of a longer message/g);
+    const told = watch
+      .log()
+      .match(/a login does not count, it may be a fragment of a longer message/g);
     // Cyrus' line has no process id, and is nothing at all from Courier
     return told?.length === 2;
   });

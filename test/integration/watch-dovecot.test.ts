@@ -99,7 +99,7 @@ test("what Dovecot logs of a client that has not logged in makes no line that co
     return isLogged();
   });
   await waitUntil("it to be refused", () =>
-    /a login does not count, it may be part of a longer message/.test(watch.log()),
+    /a login does not count, it may be a fragment of a longer message/.test(watch.log()),
   );
   assert.deepEqual(await box.rows(), []);
 });

@@ -31,7 +31,9 @@ function assertEachOnce(expected: ReadonlySet<string>, rows: readonly Row[], tol
   const refused = told.split("\n").filter((line) => line !== "");
   const refusedUsers = refused.map((line) => {
     const [, user = ""] =
-      /a login does not count, it may be part of a longer message.* user=<(u\d+)>/.exec(line) ?? [];
+      /a login does not count, it may be a fragment of a longer message.* user=<(u\d+)>/.exec(
+        line,
+      ) ?? [];
     assert.notEqual(user, "", line);
     return user;
   });

@@ -142,7 +142,10 @@ describe("how long the wrapper waits", () => {
     await there.hang();
     assertBecame(await there.login(), "");
     there.leave(20_000);
-    assertBecame(await there.login(), /, others for 2\d s: run popbsmtp drain as root/);
+    assertBecame(
+      await there.login(),
+      /, where the oldest has waited for 2\d s: run popbsmtp drain as root/,
+    );
   });
 });
 
@@ -189,7 +192,10 @@ describe("--no-drain", () => {
     assert.equal(there.waiting().length, 2);
     assert.ok(!readdirSync(there.spool).some((name) => name.startsWith(".start-")));
     there.leave(300_000);
-    assertBecame(await there.login(["--no-drain"]), /others for 30\d s: run popbsmtp drain/);
+    assertBecame(
+      await there.login(["--no-drain"]),
+      /the oldest has waited for 30\d s: run popbsmtp drain/,
+    );
   });
 });
 

@@ -134,7 +134,7 @@ test("doctor says of each service of master.cf whether the lookup is in force th
     await withService(" -o smtpd_recipient_restrictions=permit_mynetworks,reject");
     assert.equal(await relays(second), 554);
     const found =
-      /smtpd_recipient_restrictions: reject refuses again whom smtpd_relay_restrictions/;
+      /smtpd_recipient_restrictions: reject rejects clients that smtpd_relay_restrictions/;
     const report = await doctor();
     assertProblem(report, found, "permit_auth_destination, check_policy_service");
     await follow(report, "problem", found, box);
