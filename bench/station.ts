@@ -83,7 +83,7 @@ export class Station implements AsyncDisposable {
 
   /** The process id of the running daemon. */
   servedBy(): number | undefined {
-    return this.#spool.drainAtWork("serve");
+    return this.#spool.drain.atWork("serve");
   }
 
   get spool(): string {
@@ -115,7 +115,7 @@ export class Station implements AsyncDisposable {
   }
 
   #signalDrain(signal: NodeJS.Signals): number | undefined {
-    const pid = this.#spool.drainAtWork();
+    const pid = this.#spool.drain.atWork();
     if (pid !== undefined) process.kill(pid, signal);
     return pid;
   }

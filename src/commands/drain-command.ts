@@ -56,9 +56,9 @@ async function othersDrain(path: string): Promise<void> {
   let waiting = spool.scan().entries.length;
   for (let waited = 0; waiting > 0; waited += 50) {
     if (waited >= PATIENCE_MS) {
-      const pid = spool.drainAtWork();
+      const pid = spool.drain.atWork();
       throw new StoreAwayError(
-        `spool: ${waiting} logins wait for the drain at work (process ${pid ?? "unknown"}): ${spool.away() ?? "it is slow"}`,
+        `spool: ${waiting} logins wait for the drain at work (process ${pid ?? "unknown"}): ${spool.drain.away() ?? "it is slow"}`,
       );
     }
     await sleep(50);
@@ -81,7 +81,7 @@ async function linger({ now }: Context, command: Command, path: string): Promise
       config = await lingerWith(config, command, spool, leaving.signal, now);
     }
   } catch (error) {
-    spool.setAway(reasonOf(error));
+    spool.drain.setAway(reasonOf(error));
     throw error;
   }
 }
@@ -146,19 +146,19 @@ async function watchConfig(config: Config, command: Command, spool: Spool): Prom
     try {
       const read = await configOf(command);
       if (isSameDrain(config, read)) next = read;
-      spool.setNotice(undefined);
+      spool.drain.setNotice(undefined);
       changed.abort();
     } catch (error) {
       // only root can read it, and this process is no longer root
       if (error instanceof PopbsmtpError && error.exitStatus === EX.NOPERM) return;
-      spool.setNotice(`${reasonOf(error)}; the configuration stays as it was`);
+      spool.drain.setNotice(`${reasonOf(error)}; the configuration stays as it was`);
     }
   };
   const forget = onFileChange(config.path ?? DEFAULT_CONFIG_PATH, () => void adopt());
   const end = () => {
     forget();
     // the next drain reads the file itself
-    spool.setNotice(undefined);
+    spool.drain.setNotice(undefined);
   };
   return { signal: changed.signal, next: () => next, end };
 }

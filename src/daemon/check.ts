@@ -105,7 +105,7 @@ function atWork(spool: string): {
   readonly daemon: number | undefined;
   readonly said: readonly string[];
 } {
-  const daemon = new Spool(spool).drainAtWork("serve");
+  const daemon = new Spool(spool).drain.atWork("serve");
   return { daemon, said: daemon === undefined ? [] : readProblems(spool) };
 }
 

@@ -22,7 +22,8 @@ import { servePostLogin } from "../sources/dovecot/post-login.ts";
 import { drainUntil } from "../drain/drain.ts";
 import { mainChannel, startOwnDrains } from "../drain/drains.ts";
 import { InHand, recoverInHand } from "../spool/in-hand.ts";
-import { GIVE_WAY, Spool } from "../spool/spool.ts";
+import { GIVE_WAY } from "../spool/drain-notices.ts";
+import { Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/store.ts";
 import type { WriterGroup } from "../writers/group.ts";
 import type { OpenStoresOptions, OpenWritersOptions } from "../writers/open-stores.ts";
@@ -338,7 +339,7 @@ function refuseAnother(spool: Spool): void {
 /** Asks a lingering drain to leave, once: at a second signal it would drop its work. */
 function makeRoom(spool: Spool): void {
   for (const kind of ["drain", "watch"] as const) {
-    const drain = spool.drainAtWork(kind);
+    const drain = spool.drain.atWork(kind);
     try {
       if (drain !== undefined) process.kill(drain, GIVE_WAY[kind]);
     } catch {

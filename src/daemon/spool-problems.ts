@@ -6,7 +6,7 @@ import type { Spool } from "../spool/spool.ts";
 
 /** The message that another daemon drains the spool; undefined if none does. */
 export function anotherDaemon(spool: Spool): string | undefined {
-  const pid = spool.drainAtWork("serve");
+  const pid = spool.drain.atWork("serve");
   return pid === undefined || pid === process.pid
     ? undefined
     : `spool: ${spool.path}: another popbsmtp serve (process ${pid}) is using it; stop that daemon first`;

@@ -184,7 +184,7 @@ async function openAndLook(subject: Subject, store: StoreConfig, scope: Scope) {
 
 /** Runs as the user who owns the spool. */
 function daemonAtWork({ spool, user }: Config, account: Account | undefined): number | undefined {
-  const look = () => new Spool(spool).drainAtWork("serve");
+  const look = () => new Spool(spool).drain.atWork("serve");
   return account === undefined ? look() : becoming(user, account, look);
 }
 

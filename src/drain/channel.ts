@@ -2,7 +2,7 @@
 import type { Clock } from "../lib/clock.ts";
 import type { Network } from "../login/address.ts";
 import type { Login } from "../login/login.ts";
-import type { DrainKind } from "../spool/spool.ts";
+import type { DrainKind } from "../spool/drain-notices.ts";
 import type { Sink } from "../stores/store.ts";
 
 /** The destination of a drain's logins: one store, or all of them. */

@@ -120,7 +120,7 @@ async function commit(context: BatchContext, batch: readonly SpooledLogin[]): Pr
   let slow = false;
   const timer = setTimeout(() => {
     slow = true;
-    spool.setAway(`${to.name} is slow to answer`);
+    spool.drain.setAway(`${to.name} is slow to answer`);
   }, SLOW_MS);
   try {
     await to.authorize(logins, now());
@@ -130,7 +130,7 @@ async function commit(context: BatchContext, batch: readonly SpooledLogin[]): Pr
     return await commitApart(context, batch, error);
   } finally {
     clearTimeout(timer);
-    if (slow) spool.setAway(undefined);
+    if (slow) spool.drain.setAway(undefined);
   }
   for await (const { entry } of inTurns(batch)) {
     try {

@@ -116,7 +116,7 @@ export class DrainRun {
       this.#onProgress?.({ drained: this.drained, waiting: this.#found.length });
       await nextTurn();
     }
-    this.spool.setAway(undefined);
+    this.spool.drain.setAway(undefined);
   }
 
   /** The next batch. Keyed by name, because an announced login may also have been found. */

@@ -2,7 +2,7 @@
  * A drain: writes the logins in a spool to the stores, once or continuously.
  *
  * At most one drain works on a spool at a time (lock.ts), and the daemon's takes precedence. It
- * advertises itself to wrappers (Spool.advertise), so that they wait for the commit instead of
+ * advertises itself to wrappers (DrainNotices.advertise), so that they wait for the commit instead of
  * starting another drain. Before leaving, it first withdraws the advertisement and then scans once
  * more: a login written earlier is found by that scan, and a later one starts the next drain, which
  * waits for the lock.
@@ -91,7 +91,7 @@ export async function drainLingering(
           failures = 0;
           advertise();
           // without FIFOs wrappers poll every 10 ms
-          if (isAwaited) await spool.makeFifos().catch(() => undefined);
+          if (isAwaited) await spool.drain.makeFifos().catch(() => undefined);
           await run.wait(linger, watch.isPolling ? POLL_MS : RESCAN_MS, signal);
           // logins announced together are written together: they are announced one by one, and a
           // store may commit before the next one
@@ -99,7 +99,7 @@ export async function drainLingering(
         } catch (error) {
           if (!(error instanceof StoreAwayError)) throw error;
           if (!stay && (await run.isUseless())) throw error;
-          spool.setAway(error.message);
+          spool.drain.setAway(error.message);
           await pause(failures++, signal);
           if (signal.aborted) break;
           await channel.to.renew();
@@ -139,7 +139,7 @@ export async function drainUntil(
 /** A spool that this process has locked. */
 interface LockedSpool {
   readonly lock: SpoolLock;
-  /** {@link Spool.advertise} */
+  /** {@link DrainNotices.advertise} */
   readonly advertise: () => void;
 }
 
@@ -153,26 +153,26 @@ async function atWork(
   // a daemon has asked a drain to leave and waits for that; otherwise the next login would start
   // another
   const stays = kind === "serve" ? "serve" : undefined;
-  const isLeaving = () => spool.drainAtWork(stays) === undefined;
+  const isLeaving = () => spool.drain.atWork(stays) === undefined;
   const lock = await lockSpoolSoon(spool.path, isLeaving, signal);
   if (lock === undefined) return undefined;
-  const advertise = () => spool.advertise(lock.descriptor, kind);
+  const advertise = () => spool.drain.advertise(lock.descriptor, kind);
   try {
     advertise();
     // a killed drain may have left it
-    spool.setNotice(undefined);
-    await spool.clearStarts();
+    spool.drain.setNotice(undefined);
+    await spool.drain.clearStarts();
     await channel.prepare?.();
     return await work({ lock, advertise });
   } finally {
-    spool.withdraw();
+    spool.drain.withdraw();
     lock.release();
   }
 }
 
 /** @param signal aborts the wait */
 async function leave(run: DrainRun, signal?: AbortSignal): Promise<Drained> {
-  run.spool.withdraw();
+  run.spool.drain.withdraw();
   await run.scan();
   await run.drainAll(signal);
   return { drained: run.drained };

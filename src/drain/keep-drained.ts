@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../lib/clock.ts";
 import type { Config } from "../config/config.ts";
 import { reasonOf } from "../lib/errors.ts";
-import { GIVE_WAY, Spool } from "../spool/spool.ts";
+import { GIVE_WAY } from "../spool/drain-notices.ts";
+import { Spool } from "../spool/spool.ts";
 import type { WriterGroup } from "../writers/group.ts";
 import { drainUntil } from "./drain.ts";
 import { mainChannel, startOwnDrains } from "./drains.ts";
@@ -36,7 +37,7 @@ export async function keepDrained(
   // repeatedly: a daemon may ask a drain to leave that has just left
   process.on(GIVE_WAY.watch, () => way.abort());
   while (!signal.aborted) {
-    if (spool.drainAtWork() === undefined) {
+    if (spool.drain.atWork() === undefined) {
       way = new AbortController();
       await drainUntilAnother(config, writers, way, options);
     }
@@ -65,7 +66,7 @@ async function drainUntilAnother(
   await drainUntil(mainChannel(config, writers, report), leave, {
     ...options,
     before: () => {
-      if (spool.drainAtWork() !== undefined) way.abort();
+      if (spool.drain.atWork() !== undefined) way.abort();
     },
   });
   await own.stop();

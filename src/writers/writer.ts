@@ -121,7 +121,7 @@ export class Writer {
       makeSpool(this.spool);
       // first, because the drain, which withdraws it, may finish the batch before the next line
       // runs
-      if (why !== undefined) new Spool(this.spool).setAway(why);
+      if (why !== undefined) new Spool(this.spool).drain.setAway(why);
       keep(this.spool, batch);
     } catch (cause) {
       throw new StoreAwayError(

@@ -29,7 +29,7 @@ test(`of ${LOGINS} logins through Dovecot, ${AT_A_TIME} at a time, with the daem
     config: await box.popbsmtp("print", "dovecot", "service"),
   });
   const spool = new Spool(box.spool);
-  const atWork = () => spool.drainAtWork("serve");
+  const atWork = () => spool.drain.atWork("serve");
   await waitUntil("the daemon to be up", () => atWork() !== undefined);
 
   let kills = 0;

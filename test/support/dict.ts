@@ -41,7 +41,7 @@ export async function startDict(
   const sockets = configureServe(box, lines);
   const dovecot = await startDovecot({ config: edit(await box.popbsmtp("print", "dovecot")) });
   const spool = new Spool(box.spool);
-  const daemon = () => spool.drainAtWork("serve");
+  const daemon = () => spool.drain.atWork("serve");
   await waitUntil("the daemon to be at work", () => daemon() !== undefined);
   return {
     ...sockets,

@@ -115,9 +115,9 @@ function space(path: string): Finding {
 function waiting(config: Config, daemon: number | undefined, now: Time): readonly Finding[] {
   const spool = new Spool(config.spool);
   const { entries } = spool.scan();
-  const pid = daemon ?? spool.drainAtWork();
+  const pid = daemon ?? spool.drain.atWork();
   const worker = daemon === undefined ? "a drain" : "popbsmtp serve";
-  const away = spool.away();
+  const away = spool.drain.away();
   const age = now - (entries[0]?.time ?? now);
   const logins = `${counted(entries.length, "login")} waiting`;
   const drain = `${popbsmtp(config)} drain`;
@@ -164,7 +164,7 @@ function waitingForOne({ store, path }: StoreSpool, config: Config, now: Time): 
   const [oldest] = entries;
   if (oldest === undefined) return [];
   const age = now - oldest.time;
-  const away = spool.away();
+  const away = spool.drain.away();
   const text = `${counted(entries.length, "login")} waiting for ${placeOf(store)} only, the oldest for ${span(age)}`;
   if (away === undefined && age <= BACKLOG_MS) return [ok(text)];
   if (away !== undefined) {

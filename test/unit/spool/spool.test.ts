@@ -43,13 +43,13 @@ describe("a spool on a full disk", () => {
 
   it("cannot say that the store is away, or who drains, and leaves nothing half done", async () => {
     await using there = await onAFullDisk();
-    there.spool.setAway("the store hangs");
-    there.spool.advertise(0, "drain");
+    there.spool.drain.setAway("the store hangs");
+    there.spool.drain.advertise(0, "drain");
     assert.deepEqual(there.files(), []);
     there.free();
-    there.spool.setAway("the store hangs");
-    there.spool.advertise(0, "drain");
-    assert.equal(there.spool.away(), "the store hangs");
-    assert.equal(there.spool.drainAtWork(), process.pid);
+    there.spool.drain.setAway("the store hangs");
+    there.spool.drain.advertise(0, "drain");
+    assert.equal(there.spool.drain.away(), "the store hangs");
+    assert.equal(there.spool.drain.atWork(), process.pid);
   });
 });
