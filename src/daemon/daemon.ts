@@ -7,34 +7,30 @@
  *     a store's own spool -> drain    -> its writer           (logins that it has not taken)
  *     policy, socketmap   <- KnownAuthorizations <- stores    (lookups)
  */
-import type { Socket } from "node:net";
-import type { Address } from "../login/address.ts";
-import { placeOf, type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import type { Clock } from "../lib/clock.ts";
 import { withDeadline } from "../lib/deadline.ts";
 import { EX, PopbsmtpError, StoreAwayError, reasonOf } from "../lib/errors.ts";
 import { loginClock, type Login, type Outcome } from "../login/login.ts";
-import type { Answered } from "../lookups/lookup.ts";
-import { servePolicy } from "../lookups/policy.ts";
-import { serveSocketmap } from "../lookups/socketmap.ts";
-import { serveDict } from "../sources/dovecot/dict.ts";
-import { servePostLogin } from "../sources/dovecot/post-login.ts";
 import { drainUntil } from "../drain/drain.ts";
 import { mainChannel, startOwnDrains } from "../drain/drains.ts";
 import { InHand, recoverInHand } from "../spool/in-hand.ts";
-import { GIVE_WAY } from "../spool/drain-notices.ts";
 import { Spool } from "../spool/spool.ts";
 import { INSTALL_HINT } from "../stores/store.ts";
-import type { WriterGroup } from "../writers/group.ts";
-import type { OpenStoresOptions, OpenWritersOptions } from "../writers/open-stores.ts";
-import type { StoreGroup } from "../writers/store-group.ts";
 import { readStores, type StoreReading } from "./metrics/spool-depth.ts";
 import { KnownAuthorizations } from "../lookups/known.ts";
+import {
+  closeStores,
+  openStores,
+  type ConfiguredStores,
+  type OpenConfigured,
+} from "./configured-stores.ts";
 import type { Log } from "./log/log.ts";
 import type { Metrics } from "./metrics/metrics.ts";
-import { anotherDaemon, whyNotWritable } from "./spool-problems.ts";
+import { anotherDaemon, makeRoom, refuseAnother, whyNotWritable } from "./spool-problems.ts";
 import { startPurger, type Purger } from "./purger.ts";
 import { Recorder } from "./recorder.ts";
+import { Protocols } from "./protocols.ts";
 import { Reports } from "./reports.ts";
 import { startWatcher, type Watcher } from "./watcher.ts";
 
@@ -48,19 +44,9 @@ export interface DaemonOptions {
   readonly now: Clock;
 }
 
-/** Opens the configured stores. */
-export interface OpenConfigured {
-  readonly writers: (config: Config, options: OpenWritersOptions) => Promise<WriterGroup>;
-  readonly stores: (config: Config, options: OpenStoresOptions) => Promise<StoreGroup>;
-}
-
-/** The stores of one configuration, for logins and for lookups. */
-interface Stores {
-  readonly writers: WriterGroup;
-  readonly lookups: StoreGroup;
-}
-
 export class Daemon {
+  /** Answers connections. */
+  readonly protocols: Protocols;
   readonly #options: DaemonOptions;
   readonly #loginClock: Clock;
   readonly #spool: Spool;
@@ -69,7 +55,7 @@ export class Daemon {
   readonly #inHand: InHand;
   readonly #known: KnownAuthorizations;
   #config: Config;
-  #stores: Stores;
+  #stores: ConfiguredStores;
   #drain: { readonly ended: Promise<void>; readonly leave: AbortController };
   #isDrainFollowed = false;
   #purger: Purger;
@@ -82,7 +68,7 @@ export class Daemon {
     return new Daemon(options, spool, await openStores(options, options.config));
   }
 
-  private constructor(options: DaemonOptions, spool: Spool, stores: Stores) {
+  private constructor(options: DaemonOptions, spool: Spool, stores: ConfiguredStores) {
     const { config, log, metrics, now } = options;
     this.#options = options;
     this.#loginClock = loginClock(now);
@@ -106,6 +92,15 @@ export class Daemon {
       inHand: this.#inHand,
       log,
       metrics,
+    });
+    this.protocols = new Protocols({
+      recorder: this.#recorder,
+      reports: this.#reports,
+      known: this.#known,
+      loginClock: this.#loginClock,
+      log,
+      metrics,
+      now,
     });
     this.#drain = this.#startDrain();
     this.#purger = this.#startPurger();
@@ -151,48 +146,6 @@ export class Daemon {
   /** Records a login from any source; never rejects. */
   record(login: Login): Promise<Outcome> {
     return this.#recorder.record(login);
-  }
-
-  /** Answers a Dovecot process whose last_login plugin reports a login. */
-  dict(socket: Socket): void {
-    const { log, metrics, now } = this.#options;
-    serveDict(socket, {
-      record: async (login) =>
-        (await this.#reports.once("dict", login, (first) => this.#recorder.keep(first))) !== "lost",
-      now,
-      onMalformed: (why) => {
-        metrics.malformed("dict");
-        log.warning("malformed-request", { protocol: "dict", reason: why });
-      },
-    });
-  }
-
-  /** Answers a post-login request of this service. */
-  postLogin(service: string, socket: Socket): void {
-    const { log, metrics } = this.#options;
-    servePostLogin(socket, {
-      service,
-      record: (login) => {
-        const outcome = this.record(login);
-        this.#reports.note("post-login", login, outcome);
-        return outcome;
-      },
-      now: () => this.loginTime(),
-      onMalformed: (why) => {
-        metrics.malformed("post-login");
-        log.warning("malformed-request", { protocol: "post-login", service, reason: why });
-      },
-    });
-  }
-
-  /** Answers a request to the policy service. */
-  policy(socket: Socket): void {
-    servePolicy(socket, this.#known, this.#hooks("policy"));
-  }
-
-  /** Answers a request to the socketmap. */
-  socketmap(socket: Socket): void {
-    serveSocketmap(socket, this.#known, this.#hooks("socketmap"));
   }
 
   /**
@@ -314,60 +267,4 @@ export class Daemon {
       },
     });
   }
-
-  #hooks(protocol: "policy" | "socketmap") {
-    const { log, metrics } = this.#options;
-    return {
-      onAnswer: (address: Address, { answer, from }: Answered, seconds: number) => {
-        metrics.lookup(protocol, answer, from, seconds);
-        log.debug("lookup", { protocol, address, answer, from });
-      },
-      onMalformed: (why: string) => {
-        metrics.malformed(protocol);
-        log.warning("malformed-request", { protocol, reason: why });
-      },
-    };
-  }
-}
-
-/** Another daemon keeps running, so this one cannot. */
-function refuseAnother(spool: Spool): void {
-  const another = anotherDaemon(spool);
-  if (another !== undefined) throw new PopbsmtpError(another, EX.TEMPFAIL);
-}
-
-/** Asks a lingering drain to leave, once: at a second signal it would drop its work. */
-function makeRoom(spool: Spool): void {
-  for (const kind of ["drain", "watch"] as const) {
-    const drain = spool.drain.atWork(kind);
-    try {
-      if (drain !== undefined) process.kill(drain, GIVE_WAY[kind]);
-    } catch {
-      // it has just left, or belongs to another user: wait for its lock in any case
-    }
-  }
-}
-
-async function openStores(
-  { open, log, metrics, now }: DaemonOptions,
-  config: Config,
-): Promise<Stores> {
-  const writers = await open.writers(config, {
-    now,
-    onStatement: (source, logins, seconds, error) => {
-      metrics.batch(source, logins, seconds, error === undefined);
-      const failed = error === undefined ? undefined : reasonOf(error);
-      log.debug("batch", { source, logins, ms: Math.round(seconds * 1000), failed });
-    },
-    onHealth: (store, why) => {
-      const place = placeOf(store);
-      if (why === undefined) log.info("store-back", { store: place });
-      else log.warning("store-away", { store: place, reason: why });
-    },
-  });
-  return { writers, lookups: await open.stores(config, { hurry: true }) };
-}
-
-async function closeStores({ writers, lookups }: Stores): Promise<void> {
-  await Promise.all([writers.close(), lookups.close()]);
 }

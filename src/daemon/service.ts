@@ -3,7 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import { reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import { becomeAccount, isRoot, type Account } from "../system/privileges.ts";
-import type { OpenConfigured } from "./daemon.ts";
+import type { OpenConfigured } from "./configured-stores.ts";
 import type { DovecotMaster } from "./sockets/dovecot-master.ts";
 import type { Listeners } from "./sockets/listeners.ts";
 import type { HandedSocket } from "./sockets/roles.ts";

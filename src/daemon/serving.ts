@@ -155,11 +155,11 @@ function answer({ service, daemon, network, metrics }: Running): void {
       }),
   });
   listeners.start((socket, role) => {
-    if (role === "policy") daemon.policy(socket);
-    else if (role === "socketmap") daemon.socketmap(socket);
+    if (role === "policy") daemon.protocols.policy(socket);
+    else if (role === "socketmap") daemon.protocols.socketmap(socket);
     else if (role === "metrics") metricsServer.handle(socket);
-    else if (role === "dict") daemon.dict(socket);
-    else daemon.postLogin(role, socket);
+    else if (role === "dict") daemon.protocols.dict(socket);
+    else daemon.protocols.postLogin(role, socket);
   });
   network.start({
     record: async (login) => (await daemon.record(login)) !== "lost",

@@ -1,7 +1,8 @@
 /** Problems with the daemon's spool. */
 import { accessSync, constants, statSync } from "node:fs";
-import { codeOf } from "../lib/errors.ts";
+import { EX, PopbsmtpError, codeOf } from "../lib/errors.ts";
 import { whyNotForRoot } from "../system/roots-way.ts";
+import { GIVE_WAY } from "../spool/drain-notices.ts";
 import type { Spool } from "../spool/spool.ts";
 
 /** The message that another daemon drains the spool; undefined if none does. */
@@ -26,5 +27,23 @@ export function whyNotWritable(path: string): string | undefined {
     return code === "ENOENT"
       ? `spool: ${path}: does not exist; create it for the user named in \`user\`: install -d -m 0700 -o USER ${path}`
       : `spool: ${path}: cannot be written to by ${user} (${String(code)}); it must belong to the user named in \`user\``;
+  }
+}
+
+/** @throws PopbsmtpError (75) if another daemon drains this spool */
+export function refuseAnother(spool: Spool): void {
+  const another = anotherDaemon(spool);
+  if (another !== undefined) throw new PopbsmtpError(another, EX.TEMPFAIL);
+}
+
+/** Asks a lingering drain to leave, once: at a second signal it would drop its work. */
+export function makeRoom(spool: Spool): void {
+  for (const kind of ["drain", "watch"] as const) {
+    const drain = spool.drain.atWork(kind);
+    try {
+      if (drain !== undefined) process.kill(drain, GIVE_WAY[kind]);
+    } catch {
+      // it has just left, or belongs to another user: wait for its lock in any case
+    }
   }
 }

@@ -7,7 +7,7 @@ import {
 } from "../config/config.ts";
 import { Hosts } from "../stores/table/hosts.ts";
 import type { Log } from "./log/log.ts";
-import type { HostReading } from "./metrics/metrics.ts";
+import type { HostReading } from "./metrics/readings.ts";
 
 /** Logs which host of each store is in use, at the start and at each change. */
 export function logHosts({ stores }: Pick<Config, "stores">, log: Log): void {

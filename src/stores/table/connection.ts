@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ServerStoreConfig } from "../../config/config.ts";
-import { noAnswerWithin, withDeadline } from "../../lib/deadline.ts";
+import { withDeadline } from "../../lib/deadline.ts";
 import { PopbsmtpError, RowRefusedError, StoreAwayError } from "../../lib/errors.ts";
 import type { Driver } from "./driver.ts";
 import { Hosts, placeOfHost } from "./hosts.ts";
+import { GivenUp, Supervision, type VerbTime } from "./supervision.ts";
 
 /**
  * How long a host may take to accept a connection. Milliseconds; where there is another host,
@@ -17,32 +17,12 @@ const CONNECT_ONE_MS = 1_000;
 /** How long a verb may take, in milliseconds. */
 const VERB_MS = 5_000;
 
-/** A statement that has taken this long is asked after, on another connection. Milliseconds. */
-const SUSPECT_MS = 500;
-
-/** The longest pause before a verb that met another writer is tried again. Milliseconds. */
-const LONGEST_PAUSE_MS = 1_000;
-
 interface Connected<Link> {
   readonly link: Link;
+  readonly supervision: Supervision<Link>;
   readonly host: string;
   /** For people: "pgsql db.example.org:5432/mail". */
   readonly name: string;
-}
-
-/** A verb was given up: what to do next follows from which of these it is. */
-class GivenUp extends Error {
-  override name = "GivenUp";
-  /**
-   * - dead: the server has never got the statement, or its answer is lost; it is well otherwise
-   * - hung: the host answers nobody
-   * - late: the verb's time is over
-   */
-  readonly why: "dead" | "hung" | "late";
-  constructor(why: GivenUp["why"], message: string) {
-    super(message);
-    this.why = why;
-  }
 }
 
 /**
@@ -112,7 +92,7 @@ export class Connection<Link> {
   async #try<T>(work: (link: Link) => Promise<T>, attempt: VerbAttempt): Promise<T> {
     const connected = await this.#ready();
     try {
-      return await this.#supervised(connected, work, attempt);
+      return await connected.supervision.run(work, attempt, !attempt.isLast);
     } catch (error) {
       // our own words on what was found
       if (error instanceof PopbsmtpError) throw error;
@@ -128,92 +108,6 @@ export class Connection<Link> {
         why === "read-only" || why === "hung" || why === "dead" || why === "lost";
       if (isWorthTrying && !attempt.isLast) throw new Moved();
       throw new StoreAwayError(message, { cause: error });
-    }
-  }
-
-  /**
-   * Does `work` within its time. Where that takes long, the server is asked on another connection
-   * whether it is at work on it, and is told to stop in the end: a statement that is merely
-   * abandoned would go on waiting there, and keep its connection.
-   */
-  async #supervised<T>(
-    { link, host }: Connected<Link>,
-    work: (link: Link) => Promise<T>,
-    { end, limit, isLast }: VerbAttempt,
-  ): Promise<T> {
-    const { promise: givenUp, reject } = Promise.withResolvers<never>();
-    // not an AbortController: abort() makes an exception with its stack, at each statement
-    const verb: Verb = { isSettled: false };
-    const result = this.#persistently(() => work(link), end, verb);
-    const suspicion = setTimeout(() => {
-      void this.#inspect(host, link, verb).then((why) => {
-        if (why !== undefined) reject(why);
-      });
-    }, SUSPECT_MS);
-    const late = setTimeout(() => {
-      void this.#cancel(host, link);
-      reject(new GivenUp("late", noAnswerWithin(limit)));
-    }, end - performance.now());
-    if (isLast) clearTimeout(suspicion);
-    try {
-      return await Promise.race([result, givenUp]);
-    } finally {
-      verb.isSettled = true;
-      clearTimeout(suspicion);
-      clearTimeout(late);
-    }
-  }
-
-  /**
-   * Why a verb that takes long had better be given up; undefined where the server is at work on it.
-   */
-  async #inspect(host: string, link: Link, verb: Verb): Promise<GivenUp | undefined> {
-    try {
-      const isIdle = await this.#beside(host, async (other) => {
-        // between two statements of a transaction it is idle for a moment
-        for (let looks = 0; looks < 3; looks++) {
-          if (verb.isSettled || (await this.#driver.isWorking(other, link))) return false;
-          await sleep(50);
-        }
-        return true;
-      });
-      return isIdle ? new GivenUp("dead", "the connection is dead") : undefined;
-    } catch (error) {
-      const { text } = this.#driver.explain(error);
-      // with nowhere else to go, waiting is the best there is
-      return this.#hosts.hasAlternative ? new GivenUp("hung", `no answer (${text})`) : undefined;
-    }
-  }
-
-  async #cancel(host: string, link: Link): Promise<void> {
-    try {
-      await this.#beside(host, (other) => this.#driver.cancel(other, link));
-    } catch {
-      // a host that cannot be reached cannot be told
-    }
-  }
-
-  /** Does `work` on a second, short-lived connection to a host. */
-  async #beside<T>(host: string, work: (other: Link) => Promise<T>): Promise<T> {
-    const other = await this.#driver.connect(host, CONNECT_ONE_MS, () => undefined);
-    try {
-      return await withDeadline(work(other), CONNECT_ONE_MS);
-    } finally {
-      this.#driver.destroy(other);
-    }
-  }
-
-  async #persistently<T>(work: () => Promise<T>, end: number, verb: Verb): Promise<T> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await work();
-      } catch (error) {
-        if (verb.isSettled || this.#driver.explain(error).kind !== "transient") throw error;
-        // not in step with the other one
-        const pause = Math.random() * Math.min(10 * 2 ** tries, LONGEST_PAUSE_MS);
-        if (performance.now() + pause >= end) throw error;
-        await sleep(pause);
-      }
     }
   }
 
@@ -242,7 +136,13 @@ export class Connection<Link> {
       try {
         const link = await this.#connectTo(host, timeout, forget);
         this.#hosts.use(host);
-        return { link, host, name: `${this.#config.driver} ${name}` };
+        const supervision = new Supervision(
+          this.#driver,
+          host,
+          link,
+          () => this.#hosts.hasAlternative,
+        );
+        return { link, supervision, host, name: `${this.#config.driver} ${name}` };
       } catch (error) {
         const { kind, text } = this.#driver.explain(error);
         this.#hosts.fail(host, text);
@@ -293,18 +193,8 @@ export class Connection<Link> {
   }
 }
 
-interface VerbAttempt {
-  /** When it has to be over, by performance.now(). */
-  readonly end: number;
-  /** How long that was from the start. Milliseconds. */
-  readonly limit: number;
+interface VerbAttempt extends VerbTime {
   readonly isLast: boolean;
-}
-
-/** A verb under way. */
-interface Verb {
-  /** It has its result, or has been given up. */
-  isSettled: boolean;
 }
 
 /** The connection is gone, and a fresh one may do better. */

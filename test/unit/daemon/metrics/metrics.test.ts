@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Counter, gauge, Histogram } from "../../../../src/daemon/metrics/exposition.ts";
-import { createMetrics, type Readings } from "../../../../src/daemon/metrics/metrics.ts";
+import { createMetrics } from "../../../../src/daemon/metrics/metrics.ts";
+import type { Readings } from "../../../../src/daemon/metrics/readings.ts";
 import { parseExposition, valueOf } from "./exposition-parser.ts";
 
 const READINGS: Readings = {
