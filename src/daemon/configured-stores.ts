@@ -1,3 +1,4 @@
+/** The stores of a configuration, which a reload replaces; their health goes to log and metrics. */
 import { placeOf, type Config } from "../config/config.ts";
 import type { Clock } from "../lib/clock.ts";
 import { reasonOf } from "../lib/errors.ts";
@@ -19,6 +20,7 @@ export interface ConfiguredStores {
   readonly lookups: StoreGroup;
 }
 
+/** Opens stores, and is told what becomes of them. */
 export interface OpeningOptions {
   readonly open: OpenConfigured;
   readonly log: Log;
@@ -47,6 +49,7 @@ export async function openStores(
   return { writers, lookups: await open.stores(config, { hurry: true }) };
 }
 
+/** Resolves when the verbs under way have ended. */
 export async function closeStores({ writers, lookups }: ConfiguredStores): Promise<void> {
   await Promise.all([writers.close(), lookups.close()]);
 }

@@ -23,25 +23,19 @@ import {
   closeStores,
   openStores,
   type ConfiguredStores,
-  type OpenConfigured,
+  type OpeningOptions,
 } from "./configured-stores.ts";
-import type { Log } from "./log/log.ts";
-import type { Metrics } from "./metrics/metrics.ts";
 import { anotherDaemon, makeRoom, refuseAnother, whyNotWritable } from "./spool-problems.ts";
 import { startPurger, type Purger } from "./purger.ts";
-import { Recorder } from "./recorder.ts";
 import { Protocols } from "./protocols.ts";
+import { Recorder } from "./recorder.ts";
 import { Reports } from "./reports.ts";
 import { startWatcher, type Watcher } from "./watcher.ts";
 
-export interface DaemonOptions {
+export interface DaemonOptions extends OpeningOptions {
   readonly config: Config;
-  readonly open: OpenConfigured;
   /** Whether another daemon may still be exiting: at a reload Dovecot starts the new one first. */
   readonly replaces: boolean;
-  readonly log: Log;
-  readonly metrics: Metrics;
-  readonly now: Clock;
 }
 
 export class Daemon {

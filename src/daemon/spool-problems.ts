@@ -1,9 +1,9 @@
-/** Problems with the daemon's spool. */
+/** What keeps a daemon from draining its spool: other processes, and the spool itself. */
 import { accessSync, constants, statSync } from "node:fs";
 import { EX, PopbsmtpError, codeOf } from "../lib/errors.ts";
-import { whyNotForRoot } from "../system/roots-way.ts";
 import { GIVE_WAY } from "../spool/drain-notices.ts";
 import type { Spool } from "../spool/spool.ts";
+import { whyNotForRoot } from "../system/roots-way.ts";
 
 /** The message that another daemon drains the spool; undefined if none does. */
 export function anotherDaemon(spool: Spool): string | undefined {

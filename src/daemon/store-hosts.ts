@@ -5,7 +5,7 @@ import {
   type ServerStoreConfig,
   type StoreConfig,
 } from "../config/config.ts";
-import { Hosts } from "../stores/table/hosts.ts";
+import { Hosts } from "../stores/server/hosts.ts";
 import type { Log } from "./log/log.ts";
 import type { HostReading } from "./metrics/readings.ts";
 

@@ -2,10 +2,10 @@
  * A drain: writes the logins in a spool to the stores, once or continuously.
  *
  * At most one drain works on a spool at a time (lock.ts), and the daemon's takes precedence. It
- * advertises itself to wrappers (DrainNotices.advertise), so that they wait for the commit instead of
- * starting another drain. Before leaving, it first withdraws the advertisement and then scans once
- * more: a login written earlier is found by that scan, and a later one starts the next drain, which
- * waits for the lock.
+ * advertises itself to wrappers (DrainNotices.advertise), so that they wait for the commit instead
+ * of starting another drain. Before leaving, it first withdraws the advertisement and then scans
+ * once more: a login written earlier is found by that scan, and a later one starts the next drain,
+ * which waits for the lock.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { StoreAwayError } from "../lib/errors.ts";

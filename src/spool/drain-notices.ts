@@ -1,4 +1,4 @@
-/** What a drain tells the wrappers that wait for it, in files of the spool (spool.ts lists them). */
+/** What a drain tells wrappers that wait for it, in files of the spool, which spool.ts lists. */
 import {
   chmodSync,
   closeSync,
@@ -20,6 +20,9 @@ import { EX, PopbsmtpError, hasCode, reasonOf } from "../lib/errors.ts";
 import { isOwnDirectory, readSmallFile } from "../system/own-files.ts";
 import { isSameProcess, processStartTime } from "../system/process-identity.ts";
 import { runProgram } from "../system/run-program.ts";
+
+/** The number of names that are read from a spool at a time. */
+export const PAGE = 512;
 
 /** The number of FIFOs, which the launcher knows too. */
 const FIFOS = 64;
@@ -69,7 +72,7 @@ export class DrainNotices {
    */
   async clearStarts(): Promise<void> {
     try {
-      for await (const { name } of await opendir(this.#path)) {
+      for await (const { name } of await opendir(this.#path, { bufferSize: PAGE })) {
         if (!name.startsWith(".start-")) continue;
         quietly(() => unlinkSync(join(this.#path, name)));
       }

@@ -39,18 +39,15 @@ import { EX, PopbsmtpError, reasonOf, hasCode } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
 import { ownDirectory } from "../system/own-files.ts";
 import { Backlog } from "./backlog.ts";
-import { DrainNotices, spoolFailure } from "./drain-notices.ts";
+import { DrainNotices, PAGE, spoolFailure } from "./drain-notices.ts";
 import { ENTRY_BYTES, formatEntry, parseEntryName, type EntryName } from "./entry.ts";
 
 /** The number of removed files whose names are remembered. */
 const REMEMBERED = 10_000;
 
-/** The number of names that are read from the directory at a time. */
-const PAGE = 512;
-
 export class Spool {
   readonly path: string;
-  /** What wrappers are told of the drain. */
+  /** What a drain tells wrappers. */
   readonly drain: DrainNotices;
   /** Files that could be neither drained nor set aside; this process does not try them again. */
   readonly #stuck = new Set<string>();

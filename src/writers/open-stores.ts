@@ -12,9 +12,9 @@ import { RelayCtrlRemoteStore } from "../stores/relay-ctrl/relay-ctrl-udp-store.
 import { RevocableStore } from "../stores/revocable-store.ts";
 import { SqliteDialect } from "../stores/sqlite/sqlite-dialect.ts";
 import type { OneWaySink, Store } from "../stores/store.ts";
-import { FailoverStore } from "../stores/table/failover-store.ts";
-import { Hosts } from "../stores/table/hosts.ts";
-import { LateCommits } from "../stores/table/late-commits.ts";
+import { FailoverStore } from "../stores/server/failover-store.ts";
+import { Hosts } from "../stores/server/hosts.ts";
+import { LateCommits } from "../stores/server/late-commits.ts";
 import { TableStore } from "../stores/table/table-store.ts";
 import { WriterGroup } from "./group.ts";
 import { StoreGroup, type StoreGroupOptions } from "./store-group.ts";

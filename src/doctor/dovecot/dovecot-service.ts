@@ -114,7 +114,7 @@ function processFindings(
     findings.push(problem(text, ...set("user = root")));
   }
   if (service.settings.get("drop_priv_before_exec") === "yes") {
-    const text = `${name}: has to be started as root: every login is refused`;
+    const text = `${name}: must be started as root: every login is refused`;
     findings.push(problem(text, ...set("drop_priv_before_exec = no")));
   }
   const limit = addressSpace(root, service);
@@ -153,8 +153,7 @@ function listenerFindings({ name, sections }: Section, set: Setter): readonly Fi
       (role === "imap" || role === "pop3") &&
       (kind === "inet_listener" || (mode & 0o002) !== 0)
     ) {
-      const text = `${name}: any process that can connect to ${socket} can authorize any address`;
-      findings.push(problem(text, ...set(`unix_listener ${socket} { mode = 0600 }`)));
+      findings.push(openToAll(name, socket, set(`unix_listener ${socket} { mode = 0600 }`)));
     }
     if (role === "dict") findings.push(...dictListenerFindings(name, socket, settings));
   }
@@ -171,16 +170,16 @@ function dictListenerFindings(
   const inside = ["mode = 0660", "group = dovecot"].map((line) => `    ${line}`);
   const right = [`${name} {`, `  unix_listener ${socket} {`, ...inside, "  }", "}"];
   if ((mode & 0o002) !== 0) {
-    return [
-      problem(
-        `${name}: any process that can connect to ${socket} can authorize any address`,
-        ...right,
-      ),
-    ];
+    return [openToAll(name, socket, right)];
   }
   if ((mode & 0o060) === 0o060 && (settings.get("group") ?? "") !== "") return [];
   const text = `${name}: Dovecot's mail processes cannot connect to ${socket}: no login is recorded`;
   return [problem(text, ...right)];
+}
+
+function openToAll(service: string, socket: string, right: readonly string[]): Finding {
+  const text = `${service}: any process that can connect to ${socket} can authorize any address`;
+  return problem(text, ...right);
 }
 
 function roleFindings({ protocol, socket }: Asking): readonly Finding[] {

@@ -2,7 +2,7 @@
 import type { ServerStoreConfig, StoreConfig } from "../../config/config.ts";
 import { driver as mysqlDriver } from "../../stores/mysql/mysql-driver.ts";
 import { driver as pgsqlDriver } from "../../stores/pgsql/pgsql-driver.ts";
-import { examineHosts, type HostReport } from "../../stores/table/examine-hosts.ts";
+import { examineHosts, type HostReport } from "../../stores/server/examine-hosts.ts";
 import { ok, warning, type Finding } from "../findings/finding.ts";
 import { lookAfter, passwordSql } from "./store-away.ts";
 

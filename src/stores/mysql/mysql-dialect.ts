@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { DatabaseAccount, ServerStoreConfig } from "../../config/config.ts";
-import { Connection } from "../table/connection.ts";
+import { Connection } from "../server/connection.ts";
 import {
   transaction,
   type Dialect,

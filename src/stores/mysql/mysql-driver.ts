@@ -10,7 +10,7 @@ import {
   unknownTrouble,
   type Complaint,
   type Driver,
-} from "../table/driver.ts";
+} from "../server/driver.ts";
 import type { ResultRow, Link, Value } from "../table/dialect.ts";
 
 /** How long a statement waits for a row that another one has locked. Milliseconds. */

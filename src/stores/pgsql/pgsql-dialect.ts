@@ -1,5 +1,5 @@
 import type { DatabaseAccount, ServerStoreConfig } from "../../config/config.ts";
-import { Connection } from "../table/connection.ts";
+import { Connection } from "../server/connection.ts";
 import {
   transaction,
   type Dialect,

@@ -11,7 +11,7 @@ import {
   unknownTrouble,
   type Complaint,
   type Driver,
-} from "../table/driver.ts";
+} from "../server/driver.ts";
 import type { ResultRow, Link } from "../table/dialect.ts";
 
 // @types/pg does not know it

@@ -14,7 +14,7 @@ import type {
   Store,
 } from "../store.ts";
 import type { Dialect, Link, Statement, Value } from "./dialect.ts";
-import { MAINTENANCE_MS } from "./driver.ts";
+import { MAINTENANCE_MS } from "../server/driver.ts";
 import { purgeInBatches } from "./purge-batches.ts";
 import { revoked, RevocationTable } from "./revocation-table.ts";
 import { authorizations, count, mergeLogins, spelled, timeOf } from "./rows.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { judgeHosts } from "../../../../src/doctor/host/hosts-check.ts";
-import type { HostReport } from "../../../../src/stores/table/examine-hosts.ts";
+import type { HostReport } from "../../../../src/stores/server/examine-hosts.ts";
 import { pgsql } from "../findings/subject.ts";
 
 const store = { ...pgsql, hosts: ["a", "b"] };

@@ -136,12 +136,7 @@ export class Connection<Link> {
       try {
         const link = await this.#connectTo(host, timeout, forget);
         this.#hosts.use(host);
-        const supervision = new Supervision(
-          this.#driver,
-          host,
-          link,
-          () => this.#hosts.hasAlternative,
-        );
+        const supervision = new Supervision(this.#driver, host, link, this.#hosts.hasAlternative);
         return { link, supervision, host, name: `${this.#config.driver} ${name}` };
       } catch (error) {
         const { kind, text } = this.#driver.explain(error);

@@ -45,15 +45,15 @@ interface Verb {
   isSettled: boolean;
 }
 
-/** The verbs of one connection. */
+/** Runs the verbs of one connection. */
 export class Supervision<Link> {
   readonly #driver: Driver<Link>;
   readonly #host: string;
   readonly #link: Link;
   /** Whether there is another host. */
-  readonly #hasAlternative: () => boolean;
+  readonly #hasAlternative: boolean;
 
-  constructor(driver: Driver<Link>, host: string, link: Link, hasAlternative: () => boolean) {
+  constructor(driver: Driver<Link>, host: string, link: Link, hasAlternative: boolean) {
     this.#driver = driver;
     this.#host = host;
     this.#link = link;
@@ -112,7 +112,7 @@ export class Supervision<Link> {
     } catch (error) {
       const { text } = this.#driver.explain(error);
       // with nowhere else to go, waiting is the best there is
-      return this.#hasAlternative() ? new GivenUp("hung", `no answer (${text})`) : undefined;
+      return this.#hasAlternative ? new GivenUp("hung", `no answer (${text})`) : undefined;
     }
   }
 

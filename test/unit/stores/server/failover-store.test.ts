@@ -4,11 +4,11 @@ import { StoreAwayError } from "../../../../src/lib/errors.ts";
 import { parseAddress } from "../../../../src/login/address.ts";
 import type { Login } from "../../../../src/login/login.ts";
 import type { Store } from "../../../../src/stores/store.ts";
-import { FailoverStore } from "../../../../src/stores/table/failover-store.ts";
-import { Hosts } from "../../../../src/stores/table/hosts.ts";
-import { LateCommits } from "../../../../src/stores/table/late-commits.ts";
+import { FailoverStore } from "../../../../src/stores/server/failover-store.ts";
+import { Hosts } from "../../../../src/stores/server/hosts.ts";
+import { LateCommits } from "../../../../src/stores/server/late-commits.ts";
 import { memoryStore } from "../../commands/memory-store.ts";
-import { serverConfigWith } from "./server-config.ts";
+import { serverConfigWith } from "../table/server-config.ts";
 
 const ADDRESS = parseAddress("192.0.2.1") ?? assert.fail();
 

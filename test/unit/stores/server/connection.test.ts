@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RowRefusedError, StoreAwayError } from "../../../../src/lib/errors.ts";
-import { Connection } from "../../../../src/stores/table/connection.ts";
-import type { Complaint, Driver } from "../../../../src/stores/table/driver.ts";
-import { serverConfigWith } from "./server-config.ts";
+import { Connection } from "../../../../src/stores/server/connection.ts";
+import type { Complaint, Driver } from "../../../../src/stores/server/driver.ts";
+import { serverConfigWith } from "../table/server-config.ts";
 
 interface Link {
   readonly host: string;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Hosts, type HostChange } from "../../../../src/stores/table/hosts.ts";
-import { serverConfigWith } from "./server-config.ts";
+import { Hosts, type HostChange } from "../../../../src/stores/server/hosts.ts";
+import { serverConfigWith } from "../table/server-config.ts";
 
 function threeHosts() {
   let now = 0;
