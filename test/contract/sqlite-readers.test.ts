@@ -14,7 +14,8 @@ import { account } from "../support/accounts.ts";
 import { run } from "../support/run.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { waitUntil } from "../support/wait-until.ts";
-import { LIFETIME, OWN_COLUMNS } from "./subject.ts";
+import { LIFETIME } from "./subject.ts";
+import { sqliteWith } from "../support/config.ts";
 
 // Postfix's: no part in any other group, and the right to read only
 const READER = account("postfix");
@@ -38,13 +39,7 @@ async function installed(): Promise<
   }
 > {
   const directory = temporaryDirectory({ mode: 0o755 });
-  const config: SqliteStoreConfig = {
-    driver: "sqlite",
-    path: join(directory.path, "popbsmtp", "popbsmtp.db"),
-    table: "popbsmtp",
-    columns: OWN_COLUMNS,
-    mapped: false,
-  };
+  const config = sqliteWith({ path: join(directory.path, "popbsmtp", "popbsmtp.db") });
   const home = homeOf(config);
   assert.ok(home !== undefined && makeHomeAsRoot(home, { uid: 0, gid: READER.gid }));
   const open = () => openStore(config, { lifetime: LIFETIME });
@@ -169,10 +164,7 @@ describe("a SQLite file that Postfix reads", () => {
 it("a SQLite file is created by install only", async () => {
   await using directory = temporaryDirectory();
   const path = join(directory.path, "popbsmtp.db");
-  const store = openStore(
-    { driver: "sqlite", path, table: "popbsmtp", columns: OWN_COLUMNS, mapped: false },
-    { lifetime: LIFETIME },
-  );
+  const store = openStore(sqliteWith({ path }), { lifetime: LIFETIME });
   await assert.rejects(
     store.list(),
     /^StoreAwayError: store: sqlite .*: it does not exist; run: popbsmtp schema install$/,

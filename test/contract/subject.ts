@@ -5,24 +5,14 @@ import {
   Secret,
   type Columns,
   type ServerStoreConfig,
-  type SqliteStoreConfig,
   type TableStoreConfig,
 } from "../../src/config/config.ts";
 import { openStore } from "../../src/writers/open-stores.ts";
 import type { Store } from "../../src/stores/store.ts";
+import { OWN_COLUMNS, serverWith, sqliteWith } from "../support/config.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
 
 export const LIFETIME = 1_800_000;
-
-/** popbsmtp's own columns. */
-export const OWN_COLUMNS: Columns = {
-  address: "address",
-  lastSeen: "last_seen",
-  user: "user",
-  service: "service",
-  firstSeen: "first_seen",
-  logins: "logins",
-};
 
 /** A two-column table of the administrator's own. */
 export function twoColumns(address: string, lastSeen: string): Columns {
@@ -94,30 +84,23 @@ export async function serverSubject(
 /** How to reach a server's table `popbsmtp`. */
 export function serverConfig(driver: "pgsql" | "mysql", server: DatabaseServer): ServerStoreConfig {
   const account = { user: server.user, password: new Secret(server.password) };
-  return {
+  return serverWith({
     driver,
     hosts: [server.host],
     port: server.port,
     database: server.database,
     writer: account,
-    purger: undefined,
     reader: account,
-    ssl: undefined,
-    table: "popbsmtp",
-    columns: OWN_COLUMNS,
-    mapped: false,
-  };
+  });
 }
 
 /** A fresh file in a directory. */
 export function sqliteSubject(directory: string, mapped?: Mapped): Subject {
-  const config: SqliteStoreConfig = {
-    driver: "sqlite",
+  const config = sqliteWith({
     path: join(directory, `${randomUUID()}.db`),
-    table: "popbsmtp",
     columns: mapped?.columns ?? OWN_COLUMNS,
     mapped: mapped !== undefined,
-  };
+  });
   const sql = (text: string) => {
     const database = new DatabaseSync(config.path);
     try {

@@ -14,6 +14,7 @@ import { Spool } from "../../../src/spool/spool.ts";
 import type { Sink } from "../../../src/stores/store.ts";
 import { WriterGroup } from "../../../src/writers/group.ts";
 import { Writer } from "../../../src/writers/writer.ts";
+import { configWith, serveWith } from "../../support/config.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const NOW = 1_772_000_000_000;
@@ -85,25 +86,7 @@ function recorder(deadline: number, exclude: readonly string[] = []) {
   const networks = exclude.flatMap((text) => parseNetwork(text) ?? []);
   const made = new Recorder({
     spool,
-    config: () => ({
-      exclude: networks,
-      serve: {
-        dict: undefined,
-        dictGroup: undefined,
-        imap: undefined,
-        pop3: undefined,
-        policy: [],
-        socketmap: [],
-        metrics: undefined,
-        drac: undefined,
-        dracAllow: undefined,
-        relayCtrlUdp: undefined,
-        relayCtrlAllow: [],
-        deadline,
-        purgeInterval: 0,
-        logLevel: "info",
-      },
-    }),
+    config: () => configWith({ exclude: networks, serve: serveWith({ deadline }) }),
     writers: () => writers,
     note: ({ user }) => noted.push(user),
     forget: ({ user }) => forgotten.push(user),

@@ -13,6 +13,7 @@ import type { Login } from "../../../src/login/login.ts";
 import { openStore } from "../../../src/writers/open-stores.ts";
 import type { Authorization } from "../../../src/stores/store.ts";
 import { StoreClock } from "../../../src/stores/table/store-clock.ts";
+import { sqliteWith } from "../../support/config.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const LIFETIME = 1_800_000;
@@ -578,23 +579,9 @@ it("reports the logins and revocations of a real store", async () => {
   await using directory = temporaryDirectory();
   let skew = 0;
   const now = () => Date.now() + skew;
-  const store = openStore(
-    {
-      driver: "sqlite",
-      path: join(directory.path, "popbsmtp.db"),
-      table: "popbsmtp",
-      columns: {
-        address: "address",
-        user: "user",
-        service: "service",
-        firstSeen: "first_seen",
-        lastSeen: "last_seen",
-        logins: "logins",
-      },
-      mapped: false,
-    },
-    { lifetime: LIFETIME },
-  );
+  const store = openStore(sqliteWith({ path: join(directory.path, "popbsmtp.db") }), {
+    lifetime: LIFETIME,
+  });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => store.close());
   const known = new KnownAuthorizations({

@@ -2,31 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mainLines, mapLines } from "../../../src/setup/print-postfix.ts";
 import { Secret, type ServerStoreConfig } from "../../../src/config/config.ts";
+import { serverWith } from "../../support/config.ts";
 
 const QUERY = "SELECT 'OK'\n  WHERE '%s' = 'x'\n";
 
 function server(changes: Partial<ServerStoreConfig>): ServerStoreConfig {
-  return {
-    driver: "pgsql",
-    hosts: ["db.example.org"],
-    port: 5432,
-    database: "mail",
+  return serverWith({
     writer: { user: "popbsmtp", password: new Secret("the writer's") },
-    purger: undefined,
     reader: { user: "popbsmtp_reader", password: new Secret("r'e #$ad") },
-    ssl: undefined,
-    table: "popbsmtp",
-    columns: {
-      address: "address",
-      lastSeen: "last_seen",
-      user: undefined,
-      service: undefined,
-      firstSeen: undefined,
-      logins: undefined,
-    },
-    mapped: false,
     ...changes,
-  };
+  });
 }
 
 /** The map without its comments. */

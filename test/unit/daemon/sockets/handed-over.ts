@@ -8,29 +8,17 @@
  * process takes it, and ends when Dovecot's master says so.
  */
 import { writeSync } from "node:fs";
-import type { ServeConfig } from "../../../../src/config/config.ts";
 import { DovecotMaster } from "../../../../src/daemon/sockets/dovecot-master.ts";
 import { Listeners } from "../../../../src/daemon/sockets/listeners.ts";
 import { dovecotLine } from "../../../../src/daemon/log/log-line.ts";
 import { createLog } from "../../../../src/daemon/log/log.ts";
 import { systemdSockets } from "../../../../src/daemon/sockets/systemd.ts";
+import { serveWith } from "../../../support/config.ts";
 
-const serve: ServeConfig = {
-  dict: undefined,
-  dictGroup: undefined,
+const serve = serveWith({
   imap: { path: "/nonexistent/not-used-where-it-is-handed-over" },
-  pop3: undefined,
   policy: process.argv[2] === undefined ? [] : [{ path: process.argv[2] }],
-  socketmap: [],
-  metrics: undefined,
-  drac: undefined,
-  dracAllow: undefined,
-  relayCtrlUdp: undefined,
-  relayCtrlAllow: [],
-  deadline: 200,
-  purgeInterval: 0,
-  logLevel: "info",
-};
+});
 
 const log = createLog({
   level: "info",

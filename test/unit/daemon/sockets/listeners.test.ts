@@ -22,6 +22,7 @@ import {
 import type { Log } from "../../../../src/daemon/log/log.ts";
 import { account } from "../../../support/accounts.ts";
 import { freePort } from "../../../support/free-port.ts";
+import { serveWith } from "../../../support/config.ts";
 import { run, runOk } from "../../../support/run.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 import { waitUntil } from "../../../support/wait-until.ts";
@@ -30,33 +31,13 @@ const silent = () => undefined;
 const log: Log = { debug: silent, info: silent, warning: silent, error: silent };
 const alone = { owner: undefined, patience: 0, mayMiss: () => false };
 
-function serving(changes: Partial<ServeConfig>): ServeConfig {
-  return {
-    dict: undefined,
-    dictGroup: undefined,
-    imap: undefined,
-    pop3: undefined,
-    policy: [],
-    socketmap: [],
-    metrics: undefined,
-    drac: undefined,
-    dracAllow: undefined,
-    relayCtrlUdp: undefined,
-    relayCtrlAllow: [],
-    deadline: 200,
-    purgeInterval: 0,
-    logLevel: "info",
-    ...changes,
-  };
-}
-
 /** Listeners that serve nobody yet; closed at dispose. */
 async function waiting(
   changes: Partial<ServeConfig>,
   options: Partial<OpenOptions & ListenersOptions> = {},
 ) {
   const listeners = new Listeners({ log, ...options });
-  await listeners.open(serving(changes), { ...alone, ...options });
+  await listeners.open(serveWith(changes), { ...alone, ...options });
   return Object.assign(listeners, { [Symbol.asyncDispose]: () => listeners.close(1_000) });
 }
 
@@ -413,7 +394,7 @@ describe("a reload", () => {
     const [stays, goes, comes] = [path("stays"), path("goes"), path("comes")];
     await using listeners = await open({ imap: stays, policy: [goes] });
     const { ino } = lstatSync(stays.path);
-    await listeners.change(serving({ imap: stays, policy: [comes] }));
+    await listeners.change(serveWith({ imap: stays, policy: [comes] }));
     assert.equal(lstatSync(stays.path).ino, ino);
     assert.equal(existsSync(goes.path), false);
     assert.deepEqual(await Promise.all([stays, comes].map(ask)), ["imap\n", "policy\n"]);
@@ -425,7 +406,7 @@ describe("a reload", () => {
     const [old, fine] = [path("old"), path("fine")];
     mkdirSync(join(directory.path, "directory"));
     await using listeners = await open({ policy: [old] });
-    await assert.rejects(listeners.change(serving({ policy: [fine, path("directory")] })));
+    await assert.rejects(listeners.change(serveWith({ policy: [fine, path("directory")] })));
     assert.equal(existsSync(fine.path), false);
     assert.equal(await ask(old), "policy\n");
     assert.deepEqual(listeners.list, [{ role: "policy", where: old.path }]);

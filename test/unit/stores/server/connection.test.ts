@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { RowRefusedError, StoreAwayError } from "../../../../src/lib/errors.ts";
 import { Connection } from "../../../../src/stores/server/connection.ts";
 import type { Complaint, Driver } from "../../../../src/stores/server/driver.ts";
-import { serverConfigWith } from "../table/server-config.ts";
+import { serverWith } from "../../../support/config.ts";
 
 interface Link {
   readonly host: string;
@@ -63,7 +63,7 @@ const ok = () => Promise.resolve("done");
 describe("a connection", () => {
   it("is made by the first verb, kept for the next, and ended by close", async () => {
     const { calls, driver } = recorder();
-    const connection = new Connection(serverConfigWith({ hosts: ["a"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a"] }), driver);
     assert.deepEqual(calls, []);
     await connection.use(ok);
     assert.equal(await connection.use(ok), "done");
@@ -73,7 +73,7 @@ describe("a connection", () => {
 
   it("goes to the next host where one is away, and stays with it", async () => {
     const { calls, links, driver } = recorder({ a: "away" });
-    const connection = new Connection(serverConfigWith({ hosts: ["a", "b"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a", "b"] }), driver);
     await connection.use(ok);
     links[0]?.lost();
     await connection.use(ok);
@@ -82,14 +82,14 @@ describe("a connection", () => {
 
   it("passes over a host that takes no writes", async () => {
     const { calls, driver } = recorder({}, ["a"]);
-    const connection = new Connection(serverConfigWith({ hosts: ["a", "b"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a", "b"] }), driver);
     await connection.use(ok);
     assert.deepEqual(calls, ["connect a", "destroy a", "connect b"]);
   });
 
   it("says of each host why it could not be used", async () => {
     const { driver } = recorder({ b: "away" }, ["a"]);
-    const connection = new Connection(serverConfigWith({ hosts: ["a", "b"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a", "b"] }), driver);
     await assert.rejects(
       connection.use(ok),
       /^StoreAwayError: store: pgsql a:5432\/mail: read only; b:5432\/mail: trouble: away$/,
@@ -98,13 +98,13 @@ describe("a connection", () => {
 
   it("takes its only host as it is", async () => {
     const { calls, driver } = recorder({}, ["a"]);
-    await new Connection(serverConfigWith({ hosts: ["a"] }), driver).use(ok);
+    await new Connection(serverWith({ hosts: ["a"] }), driver).use(ok);
     assert.deepEqual(calls, ["connect a"]);
   });
 
   it("does a verb again on the next host where the one in use turns out to be read-only", async () => {
     const { calls, driver } = recorder();
-    const connection = new Connection(serverConfigWith({ hosts: ["a", "b"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a", "b"] }), driver);
     const hosts: string[] = [];
     await connection.use(({ host }) => {
       hosts.push(host);
@@ -116,7 +116,7 @@ describe("a connection", () => {
 
   it("does a verb again, once, on a fresh connection where it was cut", async () => {
     const { calls, driver } = recorder();
-    const connection = new Connection(serverConfigWith({ hosts: ["a"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a"] }), driver);
     let tries = 0;
     await connection.use(() => (++tries === 1 ? Promise.reject(new Trouble("lost")) : ok()));
     assert.deepEqual(calls, ["connect a", "destroy a", "connect a"]);
@@ -133,7 +133,7 @@ describe("a connection", () => {
 
   it("follows another one of the process to the host that takes writes", async () => {
     const { calls, links, driver } = recorder();
-    const config = serverConfigWith({ hosts: ["a", "b"] });
+    const config = serverWith({ hosts: ["a", "b"] });
     const [logins, lookups] = [new Connection(config, driver), new Connection(config, driver)];
     await logins.use(ok);
     await lookups.use(ok);
@@ -150,7 +150,7 @@ describe("a connection", () => {
 
   it("stops at a host that will not have us", async () => {
     const { calls, driver } = recorder({ a: "refused" });
-    const connection = new Connection(serverConfigWith({ hosts: ["a", "b"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a", "b"] }), driver);
     await assert.rejects(
       connection.use(ok),
       /^StoreAwayError: store: pgsql a:5432\/mail: trouble: refused$/,
@@ -160,7 +160,7 @@ describe("a connection", () => {
 
   it("is given up when a verb fails, but not for a refused row", async () => {
     const { calls, driver } = recorder();
-    const connection = new Connection(serverConfigWith({ hosts: ["a"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a"] }), driver);
     const fail = (kind: Complaint["kind"]) =>
       connection.use(() => Promise.reject(new Trouble(kind)));
     await assert.rejects(fail("row"), RowRefusedError);
@@ -172,7 +172,7 @@ describe("a connection", () => {
 
   it("is not given up for what an older one still says", async () => {
     const { calls, links, driver } = recorder();
-    const connection = new Connection(serverConfigWith({ hosts: ["a"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a"] }), driver);
     await assert.rejects(connection.use(() => Promise.reject(new Trouble("away"))));
     await connection.use(ok);
     links[0]?.lost();
@@ -181,7 +181,7 @@ describe("a connection", () => {
   });
 
   it("tries a verb again that met another writer, for as long as it may take", async () => {
-    const connection = new Connection(serverConfigWith({}), recorder().driver);
+    const connection = new Connection(serverWith({}), recorder().driver);
     let tries = 0;
     const meet = (until: number) => () =>
       ++tries < until ? Promise.reject(new Trouble("transient")) : ok();
@@ -190,7 +190,7 @@ describe("a connection", () => {
   });
 
   it("lets verbs take turns", async () => {
-    const connection = new Connection(serverConfigWith({}), recorder().driver);
+    const connection = new Connection(serverWith({}), recorder().driver);
     const order: string[] = [];
     const verb = (name: string) => async () => {
       order.push(`${name} begins`);
@@ -203,7 +203,7 @@ describe("a connection", () => {
 
   it("ends a verb that takes too long, itself, and the statement on the server", async () => {
     const { calls, driver } = recorder();
-    const connection = new Connection(serverConfigWith({ hosts: ["a"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a"] }), driver);
     await assert.rejects(
       connection.use(() => new Promise(() => {}), 10),
       /no answer within 0.01 s/,
@@ -213,7 +213,7 @@ describe("a connection", () => {
 
   it("is called by the host in use once there is one", async () => {
     const { driver } = recorder({ a: "away" });
-    const connection = new Connection(serverConfigWith({ hosts: ["a", "b"] }), driver);
+    const connection = new Connection(serverWith({ hosts: ["a", "b"] }), driver);
     await connection.use(ok);
     assert.equal(connection.name, "pgsql b:5432/mail");
   });
@@ -221,8 +221,8 @@ describe("a connection", () => {
   it("is called by its hosts, ports and database", () => {
     const hosts = ["db.example.org", "2001:db8::1"];
     const { driver } = recorder();
-    const named = (config: Parameters<typeof serverConfigWith>[0]) =>
-      new Connection(serverConfigWith(config), driver).name;
+    const named = (config: Parameters<typeof serverWith>[0]) =>
+      new Connection(serverWith(config), driver).name;
     assert.equal(named({ hosts }), "pgsql db.example.org:5432,[2001:db8::1]:5432/mail");
     const socket = ["/run/mysqld/mysqld.sock"];
     assert.equal(named({ driver: "mysql", hosts: socket }), "mysql /run/mysqld/mysqld.sock/mail");

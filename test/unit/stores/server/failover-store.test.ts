@@ -8,7 +8,7 @@ import { FailoverStore } from "../../../../src/stores/server/failover-store.ts";
 import { Hosts } from "../../../../src/stores/server/hosts.ts";
 import { LateCommits } from "../../../../src/stores/server/late-commits.ts";
 import { memoryStore } from "../../commands/memory-store.ts";
-import { serverConfigWith } from "../table/server-config.ts";
+import { serverWith } from "../../../support/config.ts";
 
 const ADDRESS = parseAddress("192.0.2.1") ?? assert.fail();
 
@@ -18,7 +18,7 @@ function login(user: string, time = 0): Login {
 
 /** A store that writes to whichever host is in use, and what is in each. */
 function twoHosts() {
-  const hosts = new Hosts(serverConfigWith({ hosts: ["a", "b"] }));
+  const hosts = new Hosts(serverWith({ hosts: ["a", "b"] }));
   const written = new Map<string, string[]>([
     ["a", []],
     ["b", []],

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Hosts, type HostChange } from "../../../../src/stores/server/hosts.ts";
-import { serverConfigWith } from "../table/server-config.ts";
+import { serverWith } from "../../../support/config.ts";
 
 function threeHosts() {
   let now = 0;
-  const hosts = new Hosts(serverConfigWith({ hosts: ["a", "b", "c"] }), () => now);
+  const hosts = new Hosts(serverWith({ hosts: ["a", "b", "c"] }), () => now);
   const changes: HostChange[] = [];
   const pass = (ms: number) => {
     now += ms;
@@ -67,10 +67,10 @@ test("who begins to follow is told of the host in use", () => {
 test("another configuration of the same hosts goes on with the one in use, if it still has it", () => {
   const { hosts } = threeHosts();
   hosts.use("b");
-  const same = new Hosts(serverConfigWith({ hosts: ["a", "b"] }));
+  const same = new Hosts(serverWith({ hosts: ["a", "b"] }));
   same.goOnWith(hosts);
   assert.deepEqual([same.current, same.inOrder()], ["b", ["b", "a"]]);
-  const others = new Hosts(serverConfigWith({ hosts: ["a", "c"] }));
+  const others = new Hosts(serverWith({ hosts: ["a", "c"] }));
   others.goOnWith(hosts);
   assert.equal(others.current, undefined);
 });

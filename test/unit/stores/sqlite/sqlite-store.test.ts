@@ -8,7 +8,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { parseAddress } from "../../../../src/login/address.ts";
 import { StoreAwayError } from "../../../../src/lib/errors.ts";
 import { openStore } from "../../../../src/writers/open-stores.ts";
-import { LIFETIME, OWN_COLUMNS } from "../../../contract/subject.ts";
+import { LIFETIME } from "../../../contract/subject.ts";
+import { sqliteWith } from "../../../support/config.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 /**
@@ -17,10 +18,7 @@ import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 async function lockedFile() {
   const directory = temporaryDirectory();
   const path = join(directory.path, "db", "popbsmtp.db");
-  const store = openStore(
-    { driver: "sqlite", path, table: "popbsmtp", columns: OWN_COLUMNS, mapped: false },
-    { lifetime: LIFETIME },
-  );
+  const store = openStore(sqliteWith({ path }), { lifetime: LIFETIME });
   await store.install();
   const address = parseAddress("192.0.2.1");
   assert.ok(address !== undefined);

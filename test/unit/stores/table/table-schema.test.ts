@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { StoreConfig } from "../../../../src/config/config.ts";
 import { postfixQuery, rolesText, schemaText } from "../../../../src/writers/open-stores.ts";
-import { serverConfigWith } from "./server-config.ts";
+import { serverWith, sqliteWith } from "../../../support/config.ts";
 
 const columns = {
   address: "host",
@@ -12,15 +11,9 @@ const columns = {
   firstSeen: undefined,
   logins: undefined,
 };
-const pgsql = serverConfigWith({ table: "mail.relay", columns });
-const mysql = serverConfigWith({ driver: "mysql", table: "relay", columns });
-const sqlite: StoreConfig = {
-  driver: "sqlite",
-  path: "/x",
-  columns,
-  mapped: false,
-  table: "relay",
-};
+const pgsql = serverWith({ table: "mail.relay", columns });
+const mysql = serverWith({ driver: "mysql", table: "relay", columns });
+const sqlite = sqliteWith({ path: "/x", table: "relay", columns });
 
 describe("schemaText", () => {
   it("names the configured table, in its schema, everywhere", () => {
