@@ -97,6 +97,7 @@ export class KnownAuthorizations implements Lookup {
    * now.
    */
   note({ address, time }: Login, outcome: "committed" | "spooled"): void {
+    if (outcome === "committed") this.#questions.retry();
     const seen = this.#seen(time);
     if (this.#isExpired(seen)) return;
     const known = this.#live(address);

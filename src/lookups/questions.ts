@@ -9,7 +9,8 @@ import { PartlyAwayError, UnsupportedError, reasonOf } from "../lib/errors.ts";
 import type { Store } from "../stores/store.ts";
 
 /**
- * After a failure, one question is sent in this time until the store has answered. Milliseconds.
+ * After a failure, one question is sent in this time until the store has answered, or has taken a
+ * login. Milliseconds.
  */
 const BACK_OFF_MS = 1_000;
 
@@ -68,6 +69,11 @@ export class Questions {
     });
     this.#open.set(address, asked);
     return asked;
+  }
+
+  /** The store has just taken a login: if it was away, the next question is sent at once. */
+  retry(): void {
+    if (this.#failedAt !== undefined) this.#failedAt = -Infinity;
   }
 
   #mayAsk(): boolean {

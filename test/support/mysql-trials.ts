@@ -127,7 +127,7 @@ async function atGalera(
   const { nodes } = site;
   await isWhole(nodes);
   await nodes[1].query("DELETE FROM popbsmtp");
-  await using trial = await Trial.start(`Galera: ${name}`, [site], nodes[1], scale);
+  await using trial = await Trial.start(`Galera: ${name}`, [site], nodes[1], scale, nodes);
   await trial.logins();
   const node = await inUse(site);
   const others = nodes.filter((other) => other !== node);
@@ -254,7 +254,7 @@ export async function threeDaemons(scale: Scale, { nodes }: Galera): Promise<Out
   if (first === undefined || second === undefined) throw new Error("too few nodes");
   await second.query("DELETE FROM popbsmtp");
   const name = "Galera: three daemons on three nodes, one node killed";
-  const trial = stack.use(await Trial.start(name, sites, second, scale));
+  const trial = stack.use(await Trial.start(name, sites, second, scale, nodes));
   await trial.logins();
   trial.happens();
   await first.kill9();

@@ -90,15 +90,22 @@ export class Trial implements AsyncDisposable {
    * Logins and lookups begin, at all daemons in turns.
    *
    * @param server where the daemons write to at first
+   * @param nodes other servers that daemons may ask, which are told a moment later
    */
   static async start(
     name: string,
     sites: readonly Site[],
     server: DatabaseServer,
     scale: Scale,
+    nodes: readonly DatabaseServer[] = [],
   ): Promise<Trial> {
     const isPgsql = name.startsWith("PostgreSQL");
+    const rows = `SELECT 1 FROM popbsmtp WHERE address LIKE '198.${String(18 + trials)}.%'`;
     await server.query(elsewhere(trials, isPgsql));
+    await waitUntil("every node to have the other hosts' logins", async () => {
+      const found = await Promise.all(nodes.map(async (node) => (await node.query(rows)).length));
+      return found.every((length) => length === ELSEWHERE);
+    });
     return new Trial(name, sites, scale, isPgsql);
   }
 

@@ -549,6 +549,18 @@ describe("a store that is away", () => {
     assert.deepEqual(scene.told, ["down"]);
   });
 
+  it("is asked at once when it has taken a login again", async () => {
+    const scene = new Scene();
+    scene.problem = new Error("down");
+    await scene.ask(BOB);
+    scene.problem = undefined;
+    scene.rows.set(BOB, START);
+    scene.known.note(login(ALICE, START), "spooled");
+    assert.equal(await scene.ask(BOB), "away from memory");
+    scene.known.note(login(ALICE, START), "committed");
+    assert.equal(await scene.ask(BOB), "authorized from store");
+  });
+
   it("is given up at the deadline, and its late answer is still learnt", async () => {
     const scene = new Scene({ deadline: 5 });
     scene.held = [];
