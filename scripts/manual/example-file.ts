@@ -7,7 +7,7 @@ const PREAMBLE = `The configuration of popbsmtp: every key there is. The manual 
 
 A setting is a line without a blank after its "#". Remove the "#" to change it. The value is the default, or an example where the comment says what holds without the key.
 
-Copy this file to /etc/popbsmtp/popbsmtp.toml, or write a file of your own with the few keys that you need.`;
+The file belongs in /etc/popbsmtp/popbsmtp.toml. As it is, it changes nothing. A file of your own with the few keys that you need is as good.`;
 
 const TITLES: Readonly<Record<Driver, string>> = {
   pgsql: "PostgreSQL",
@@ -24,17 +24,20 @@ export function exampleFile(): string {
   return [
     ...comment(PREAMBLE),
     ...KEYS.top.flatMap(setting),
-    "",
-    ...comment(
-      "The stores. Every login goes to all that are configured, without any to SQLite. For a single one, [store] is as good as [[store]].",
+    // at each login, the wrapper reads the file up to the first section
+    ...section("serve", "The daemon, popbsmtp serve.", KEYS.serve).map((line) =>
+      line === "#[serve]" ? "[serve]" : line,
     ),
-    ...DRIVERS.flatMap((driver) => store(driver, driver === DRIVERS[0])),
-    ...section("serve", "The daemon, popbsmtp serve.", KEYS.serve),
     ...section(
       "watch",
       "The mail logs that the daemon watches; without this section, none.",
       KEYS.watch,
     ),
+    "",
+    ...comment(
+      "The stores. Every login goes to all that are configured, without any to SQLite. For a single one, [store] is as good as [[store]].",
+    ),
+    ...DRIVERS.flatMap((driver) => store(driver, driver === DRIVERS[0])),
     "",
   ].join("\n");
 }

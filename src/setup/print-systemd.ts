@@ -48,9 +48,8 @@ export function unitLines(config: Config, program: readonly string[]): readonly 
  * @param program the words that start popbsmtp
  */
 export function serviceUnit(config: Config, program: readonly string[]): readonly string[] {
-  const { serve, spool, stores, user } = config;
+  const { serve, user } = config;
   const sockets = SOCKETS.filter((name) => endpoints(serve, name).length > 0);
-  const writable = [spool, ...stores.flatMap(directories)];
   return [
     "# /etc/systemd/system/popbsmtp.service",
     "[Unit]",
@@ -77,15 +76,29 @@ export function serviceUnit(config: Config, program: readonly string[]): readonl
     "LimitNOFILE=65536",
     "UMask=0022",
     "",
-    "# The daemon needs its spool, the store and its sockets only. MemoryDenyWriteExecute=yes is missing because Node compiles",
-    "# JavaScript into memory.",
-    "ProtectSystem=strict",
-    "# these must exist",
-    `ReadWritePaths=${plainWords(writable)}`,
-    ...hardening(homes([...writable, ...readable(config, program)])),
+    ...sandbox(config, program),
     "",
     "[Install]",
     "WantedBy=multi-user.target",
+  ];
+}
+
+/** A unit for a timer, which purges where no daemon does: systemd.timer(5). */
+export function purgeUnit(config: Config, program: readonly string[]): readonly string[] {
+  return [
+    "# /etc/systemd/system/popbsmtp-purge.service",
+    "[Unit]",
+    "Description=Delete expired POP-before-SMTP authorizations",
+    "After=network.target postgresql.service mariadb.service mysql.service",
+    "",
+    "[Service]",
+    "Type=oneshot",
+    `ExecStart=${plainWords([...program, "purge"])}`,
+    `User=${config.user}`,
+    "LimitCORE=0",
+    "UMask=0022",
+    "",
+    ...sandbox(config, program),
   ];
 }
 
@@ -112,6 +125,22 @@ export function socketUnit(serve: ServeConfig, name: SocketName): readonly strin
     "",
     "[Install]",
     "WantedBy=sockets.target",
+  ];
+}
+
+/** The directories that a unit may write to, and what it may not do. */
+function sandbox(config: Config, program: readonly string[]): readonly string[] {
+  const { spool, stores } = config;
+  const stored = stores.flatMap(directories);
+  const writable = [spool, ...stored].map((path) => plainWords([path]));
+  const paths = [writable[0], ...writable.slice(1).map((path) => `-${path}`)];
+  return [
+    "# The daemon needs its spool, the store and its sockets only. MemoryDenyWriteExecute=yes is missing because Node compiles",
+    "# JavaScript into memory.",
+    "ProtectSystem=strict",
+    "# the first must exist; create the others before the start",
+    `ReadWritePaths=${paths.join(" ")}`,
+    ...hardening(homes([spool, ...stored, ...readable(config, program)])),
   ];
 }
 

@@ -95,7 +95,7 @@ describe("examples/popbsmtp.toml", () => {
   }
 
   it("configures nothing as it is", () => {
-    assert.deepEqual(Object.keys(parse(exampleFile())), []);
+    assert.equal(JSON.stringify(parse(exampleFile())), '{"serve":{}}');
   });
 
   it("has every key", () => {

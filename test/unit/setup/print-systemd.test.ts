@@ -28,7 +28,7 @@ test("the daemon runs as its user from the start, and may write to its spool and
   const unit = serviceUnit(await configured(), PROGRAM);
   assert.deepEqual(values(unit, "ExecStart"), ["/usr/bin/popbsmtp serve"]);
   assert.deepEqual(values(unit, "User"), ["popbsmtp"]);
-  assert.deepEqual(values(unit, "ReadWritePaths"), ["/var/spool/popbsmtp /var/lib/popbsmtp"]);
+  assert.deepEqual(values(unit, "ReadWritePaths"), ["/var/spool/popbsmtp -/var/lib/popbsmtp"]);
   const pgsql = await configured('[store]\ndriver = "pgsql"\ndatabase = "mail"\n');
   assert.deepEqual(values(serviceUnit(pgsql, PROGRAM), "ReadWritePaths"), ["/var/spool/popbsmtp"]);
 });
