@@ -4,7 +4,7 @@
  *     node scripts/package.ts [--output DIRECTORY] [--version VERSION] [--fast]
  *
  * The same checkout gives the same bytes. SOURCE_DATE_EPOCH is the time of every file, in seconds
- * since 1970; by default, that of the last commit. --fast compresses little.
+ * since 1970; by default, that of the last commit. --fast does not compress the packages.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
@@ -32,7 +32,7 @@ if (!Number.isSafeInteger(time)) throw new Error("SOURCE_DATE_EPOCH: expected se
 
 mkdirSync(output, { recursive: true });
 const debs = [await program(version, time), node(time)].map((each) =>
-  makeDeb(output, each, time, fast ? 0 : 6),
+  makeDeb(output, each, time, fast ? "none" : 6),
 );
 const tarball = makeTarball(output, `popbsmtp-${version}`, await portable(), time);
 for (const file of [...debs, tarball]) console.log(join(output, file));

@@ -26,8 +26,8 @@ export interface Package {
   readonly directories?: ReadonlyMap<string, number>;
 }
 
-/** Between fast (0) and small (9), for xz(1). */
-export type Compression = 0 | 6 | 9;
+/** A level of xz(1), or none. */
+export type Compression = 6 | "none";
 
 /**
  * Writes NAME_VERSION_ARCHITECTURE.deb into `directory`, and returns its name.
@@ -58,11 +58,16 @@ export function makeDeb(
   }
   writeTree(join(tree, "DEBIAN"), control);
   // one thread: the result depends on how many there are
-  const options = ["--root-owner-group", "-Zxz", `-z${compression}`, "--threads-max=1"];
-  execFileSync("dpkg-deb", [...options, "--build", tree, join(directory, file)], {
-    env: { ...process.env, SOURCE_DATE_EPOCH: String(time) },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
+  const format =
+    compression === "none" ? ["-Znone"] : ["-Zxz", `-z${compression}`, "--threads-max=1"];
+  execFileSync(
+    "dpkg-deb",
+    ["--root-owner-group", ...format, "--build", tree, join(directory, file)],
+    {
+      env: { ...process.env, SOURCE_DATE_EPOCH: String(time) },
+      stdio: ["ignore", "ignore", "inherit"],
+    },
+  );
   rmSync(tree, { recursive: true });
   return file;
 }

@@ -22,7 +22,7 @@ async function made(umask: number): Promise<readonly Buffer[]> {
   const before = process.umask(umask);
   try {
     const files = [
-      makeDeb(directory.path, await program("1.2.3", TIME), TIME, 0),
+      makeDeb(directory.path, await program("1.2.3", TIME), TIME, "none"),
       makeTarball(directory.path, "popbsmtp-1.2.3", await portable(), TIME),
     ];
     return files.map((file) => readFileSync(join(directory.path, file)));
@@ -38,7 +38,7 @@ describe("the package", () => {
 
   it("belongs to root, and only popbsmtp may read the configuration", async () => {
     await using directory = temporaryDirectory();
-    const file = makeDeb(directory.path, await program("1.2.3", TIME), TIME, 0);
+    const file = makeDeb(directory.path, await program("1.2.3", TIME), TIME, "none");
     assert.equal(file, "popbsmtp_1.2.3_all.deb");
     const list = await runOk("dpkg-deb", ["--contents", join(directory.path, file)]);
     const lines = list.trim().split("\n");
@@ -71,7 +71,7 @@ describe("the package", () => {
 
   it("names each conffile", async () => {
     await using directory = temporaryDirectory();
-    const file = makeDeb(directory.path, await program("1.2.3", TIME), TIME, 0);
+    const file = makeDeb(directory.path, await program("1.2.3", TIME), TIME, "none");
     const path = join(directory.path, file);
     assert.equal(
       await runOk("dpkg-deb", ["--info", path, "conffiles"]),
