@@ -29,7 +29,7 @@ describe("the packages", () => {
 
   /** Runs a script on the copy, whose changes stay. */
   async function attempt(script: string): Promise<RunResult> {
-    const namespaces = ["--mount", "--pid", "--fork"];
+    const namespaces = ["--mount", "--pid", "--fork", "--kill-child"];
     return await run("unshare", [...namespaces, "sh", "-e", "-c", ENTER, directory.path, script], {
       env: ENV,
     });
