@@ -2,6 +2,7 @@
  * Records the daemon's live logins: batched into the store, or into the spool if that takes too
  * long.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Login, Outcome } from "../login/login.ts";
@@ -10,6 +11,12 @@ import type { Spool } from "../spool/spool.ts";
 import type { WriterGroup } from "../writers/group.ts";
 import type { Log } from "./log/log.ts";
 import type { Metrics } from "./metrics/metrics.ts";
+
+/**
+ * How long logins that keep no user waiting are gathered for one statement, which also leaves the
+ * processors to the login itself. Milliseconds.
+ */
+const GATHER_MS = 50;
 
 export interface RecorderOptions {
   readonly spool: Spool;
@@ -37,6 +44,8 @@ export class Recorder {
   /** Logins that are neither in a store nor in the spool yet. */
   #inHand = 0;
   #emptied: (() => void)[] = [];
+  /** Resolves when the logins gathered so far are to be written. */
+  #gathering: Promise<void> | undefined;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -70,6 +79,7 @@ export class Recorder {
     if (this.#isExcluded(login)) return this.record(login);
     const release = inHand.hold(login);
     note(login, "spooled");
+    await this.#gathered();
     const kept = await this.#record(login);
     if (kept === "doubtful" || kept === "lost") forget(login);
     release();
@@ -101,8 +111,16 @@ export class Recorder {
     log.info("login", { address, user, service, outcome });
   }
 
+  #gathered(): Promise<void> {
+    this.#gathering ??= sleep(GATHER_MS).then(() => {
+      this.#gathering = undefined;
+    });
+    return this.#gathering;
+  }
+
   /** Resolves when no login is being recorded, which may be never while they keep arriving. */
   async idle(): Promise<void> {
+    await this.#gathering;
     if (this.#inHand === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#emptied.push(resolve);

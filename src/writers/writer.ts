@@ -91,7 +91,8 @@ export class Writer {
   submit(login: Login, ended: (error?: unknown) => void): Submission {
     const queued: Queued = { login, ended, isAbandoned: false };
     this.#queue.push(queued);
-    this.#underWay ??= this.#writeQueue();
+    // logins that are submitted together share the first statement
+    this.#underWay ??= Promise.resolve().then(() => this.#writeQueue());
     return {
       abandon: () => {
         queued.isAbandoned = true;
