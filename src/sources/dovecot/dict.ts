@@ -34,6 +34,7 @@ export interface DictOptions {
 /** Serves one connection. */
 export function serveDict(socket: Socket, options: DictOptions): void {
   const reader = new DictReader();
+  let answered = Promise.resolve();
   const refuse = (why: string) => {
     options.onMalformed(why);
     socket.destroy();
@@ -55,14 +56,15 @@ export function serveDict(socket: Socket, options: DictOptions): void {
     } catch (error) {
       problem = error;
     }
-    void writeAll(socket, answers).then(() => {
+    answered = writeAll(socket, answers).then(() => {
       if (problem === undefined) socket.resume();
       else refuse(reasonOf(problem));
     });
   });
+  // a client may close its side before it has its answers
   socket.on("end", () => {
     if (reader.isWithinLine) refuse("ends within a line");
-    else socket.end();
+    else void answered.then(() => socket.end());
   });
 }
 

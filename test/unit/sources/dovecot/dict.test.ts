@@ -109,6 +109,17 @@ describe("the dict service", () => {
     );
   });
 
+  it("answers a client that has closed its side meanwhile", async () => {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    await using there = await service(() => promise);
+    const answer = there.ask(HELLO + transaction(1));
+    await waitUntil("the login", () => there.logins.length === 1);
+    // the end of the client's side has been read by then
+    await new Promise((later) => setTimeout(later, 50));
+    resolve(true);
+    assert.equal(await answer, "O1\n");
+  });
+
   it("answers a login of another service without recording it", async () => {
     await using there = await service();
     assert.equal(await there.ask(HELLO + transaction(1, "bob", "lmtp")), "O1\n");
