@@ -179,7 +179,7 @@ describe("the daemon", () => {
       const made = [before, ...load.made, after];
       await until(there.sqlite, ["after"]);
       assertRecorded(made, await there.sqlite());
-      assert.ok(there.waiting() > 50);
+      await waitUntil("the logins to wait for the other store", () => there.waiting() > 50);
       await end(server);
       await until(
         there.pgsql,
