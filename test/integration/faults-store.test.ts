@@ -2,7 +2,7 @@
  * Reading mail works as ever while the store is away, and what was recorded meanwhile is in it
  * afterwards.
  */
-import { chmodSync } from "node:fs";
+import { chmodSync, existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { after, before, test } from "node:test";
@@ -10,6 +10,7 @@ import type { DatabaseServer } from "../support/database-server.ts";
 import { startDovecot, type Dovecot } from "../support/dovecot.ts";
 import { survive, type Fault } from "../support/faults.ts";
 import { DRIVERS, install, type Driver, type Installation } from "../support/installation.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 let untouched: Dovecot;
 before(async () => {
@@ -64,9 +65,10 @@ function faults(driver: Driver, box: Installation): readonly Fault[] {
   });
 }
 
-type Store = Pick<Installation, "server" | "database" | "sql">;
+type Store = Pick<Installation, "server" | "database" | "sql" | "killDrains">;
 
-function storeFaults(driver: Driver, { server, database, sql }: Store): readonly StoreFault[] {
+function storeFaults(driver: Driver, store: Store): readonly StoreFault[] {
+  const { server, sql } = store;
   const tableMissing = {
     name: "the table is missing",
     begin: () => sql("ALTER TABLE popbsmtp RENAME TO elsewhere"),
@@ -74,7 +76,7 @@ function storeFaults(driver: Driver, { server, database, sql }: Store): readonly
     says: /waits in .*(?:not exist|n't exist|no such table).*; run: popbsmtp schema install/,
   };
   return server === undefined
-    ? [tableMissing, ...sqliteFaults(database, sql)]
+    ? [tableMissing, ...sqliteFaults(store)]
     : [tableMissing, ...serverFaults(driver, server, sql)];
 }
 
@@ -120,7 +122,7 @@ function serverFaults(
   ];
 }
 
-function sqliteFaults(path: string, sql: Store["sql"]): readonly StoreFault[] {
+function sqliteFaults({ database: path, sql, killDrains }: Store): readonly StoreFault[] {
   const directory = dirname(path);
   let other: DatabaseSync;
   return [
@@ -134,9 +136,13 @@ function sqliteFaults(path: string, sql: Store["sql"]): readonly StoreFault[] {
     {
       name: "the directory is read-only",
       begin: async () => {
-        // the last to close it deletes the files beside it, unless it is the program
-        await sql("SELECT count(*) FROM popbsmtp");
         chmodSync(directory, 0o550);
+        // who finds the files beside it can write; the last to close it deletes them
+        await waitUntil("no drain to have it open", async () => {
+          await killDrains();
+          await sql("SELECT count(*) FROM popbsmtp");
+          return !existsSync(`${path}-wal`);
+        });
       },
       end: () => chmodSync(directory, 0o2750),
       says: /waits in .*(?:check the modes|readonly)/,
