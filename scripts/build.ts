@@ -74,16 +74,19 @@ const leaveOutUnused: Plugin = {
 };
 
 /**
- * Packs each database driver as a string, compiled when a store needs it: V8 scans a string ten
- * times as fast as it parses a program, and a process needs one driver at most.
+ * Packs each database driver, and the questions of setup, as a string, compiled when it is needed:
+ * V8 scans a string ten times as fast as it parses a program, and a process needs one at most.
  */
-const packDrivers: Plugin = {
-  name: "pack-drivers",
+const packed: Plugin = {
+  name: "pack",
   setup: (build) => {
-    build.onResolve({ filter: /^(?:pg|mysql2\/promise)$/, namespace: "file" }, ({ path }) => ({
-      path,
-      namespace: "packed",
-    }));
+    build.onResolve(
+      { filter: /^(?:pg|mysql2\/promise|@clack\/prompts)$/, namespace: "file" },
+      ({ path }) => ({
+        path,
+        namespace: "packed",
+      }),
+    );
     build.onLoad({ filter: /./, namespace: "packed" }, async ({ path }) => {
       const text = await bundle({
         stdin: { contents: `module.exports = require("${path}")`, resolveDir: "." },
@@ -143,7 +146,7 @@ function launcher(): string {
   return [shebang, opening, notice, ...program, ""].join("\n");
 }
 
-const text = await bundle({ entryPoints: ["src/main.ts"], plugins: [packDrivers, onlyVersion] });
+const text = await bundle({ entryPoints: ["src/main.ts"], plugins: [packed, onlyVersion] });
 const sha256 = createHash("sha256").update(text).digest("hex");
 const javascript = await bundle({
   entryPoints: ["src/start.ts"],

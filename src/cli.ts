@@ -19,6 +19,7 @@ import { printCommand } from "./commands/print-command.ts";
 import { purgeCommand } from "./commands/purge-command.ts";
 import { relayCommand } from "./commands/relay-command.ts";
 import { revokeCommand } from "./commands/revoke-command.ts";
+import { setupCommand } from "./commands/setup-command.ts";
 import { schemaCommand } from "./commands/schema-command.ts";
 import { serveCommand } from "./commands/serve-command.ts";
 import { watchCommand } from "./commands/watch-command.ts";
@@ -127,6 +128,7 @@ With a PROGRAM, which is the first argument that contains a "/" or what follows 
     .addCommand(revokeCommand(context))
     .addCommand(purgeCommand(context))
     .commandsGroup("Set up and check:")
+    .addCommand(setupCommand(context))
     .addCommand(schemaCommand(context))
     .addCommand(printCommand(context))
     .addCommand(doctorCommand(context))

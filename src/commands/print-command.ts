@@ -2,7 +2,6 @@ import { realpathSync } from "node:fs";
 import { Argument, Option, type Command } from "commander";
 import { placeOf, DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
 import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
-import { runProgram } from "../system/run-program.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { configOf, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -15,10 +14,11 @@ import {
 } from "../setup/print-dovecot.ts";
 import {
   DOVECOT_RELEASES,
-  dovecotDictLines,
-  dovecotDictSocketLines,
+  dovecotVersion,
+  releaseOf,
   type DovecotRelease,
-} from "../setup/print-dovecot-dict.ts";
+} from "../setup/dovecot-release.ts";
+import { dovecotDictLines, dovecotDictSocketLines } from "../setup/print-dovecot-dict.ts";
 import { policyLines, socketmapLines } from "../setup/print-postfix-daemon.ts";
 import { mainLines, mapLines } from "../setup/print-postfix.ts";
 import { serviceUnit, SOCKETS, socketUnit, unitLines } from "../setup/print-systemd.ts";
@@ -87,7 +87,7 @@ async function dovecotLines(
   const program = commandLine(config);
   switch (form) {
     case "dict": {
-      const release = dovecot ?? (await installedDovecot());
+      const release = dovecot ?? releaseOf(await dovecotVersion());
       const dict = { release, group: serve.dictGroup ?? DOVECOT_GROUP };
       return systemd
         ? dovecotDictSocketLines(serve.dict, dict)
@@ -104,14 +104,6 @@ async function dovecotLines(
     case "1":
       return dovecot1Lines(program);
   }
-}
-
-/** Without an installed Dovecot, 2.3 is the most likely. */
-async function installedDovecot(): Promise<DovecotRelease> {
-  const result = await runProgram("dovecot", ["--version"]);
-  const [, major = 2, minor = 3] = /^(\d+)\.(\d+)/.exec(result?.stdout ?? "") ?? [];
-  if (Number(major) > 2 || Number(minor) >= 4) return "2.4";
-  return Number(minor) === 3 ? "2.3" : "2.2";
 }
 
 const POSTFIX_PARTS = ["policy", "socketmap", "map", "main"] as const;

@@ -1,12 +1,8 @@
 import { endpointName, type Endpoint } from "../config/config.ts";
 import { ConfigError } from "../lib/errors.ts";
+import type { DovecotRelease } from "./dovecot-release.ts";
 import { masterServiceLines, PROTOCOLS } from "./print-dovecot.ts";
 import { plainWords } from "./plain-words.ts";
-
-/** Releases of Dovecot whose configurations differ. */
-export const DOVECOT_RELEASES = ["2.2", "2.3", "2.4"] as const;
-
-export type DovecotRelease = (typeof DOVECOT_RELEASES)[number];
 
 export interface DictForm {
   readonly release: DovecotRelease;

@@ -71,7 +71,13 @@ test("the quick start ends with a relayed message; Operations goes on from there
   const blocks = blocksOf(quickStart);
   const client = blocks.findIndex(({ note }) => note === "client");
   const beginnings = (found: typeof blocks) => found.map(({ text }) => text);
-  await follow(machine, { ...quickStart, blocks: beginnings(blocks.slice(0, client)) });
+  // on the mail server itself, with nobody to ask, and without the minute that compressing Node takes
+  await follow(machine, { ...quickStart, blocks: beginnings(blocks.slice(0, client)) }, (text) =>
+    text
+      .replace(/^apt install/, "cd dist\n$&")
+      .replace(/package$/m, "$& -- --fast")
+      .replace(/setup$/m, "$& --yes"),
+  );
   await assertRefused(machine, ALICE);
   // the same on a machine whose user types the password, and knows the authority of the certificate
   const lines = blocks[client]?.text.replace("--user bob", "--user bob:secret");
@@ -104,21 +110,10 @@ sleep infinity' </dev/null >/dev/null 2>&1 &
 until [[ -e /tmp/connected ]]; do sleep 0.05; done`);
   await follow(machine, { page, below: ["Stolen account"] });
   await closes(machine, BOB);
-  await follow(machine, { page, below: ["Upgrade"] });
-  await machine.readMail(BOB, "bob@example.org");
-  await relays(machine, BOB);
-  await follow(machine, {
-    page,
-    below: ["Removal"],
-    blocks: ["rm -f /etc/dovecot", "postconf -X", "rm -f /etc/cron.d"],
-  });
-  await assertGone(machine);
-  // on the mail server itself, and without the minute that compressing Node takes
-  const debian = { page: "docs/install.md", below: ["The Debian package"] };
-  await follow(machine, debian, (text) =>
-    text.replace(/^apt install/, "cd dist\n$&").replace(/package$/m, "$& -- --fast"),
+  await follow(machine, { page, below: ["Removal"], blocks: ["popbsmtp setup"] }, (text) =>
+    text.replace("apt purge", "$& -y"),
   );
-  assert.match(await machine.shell("popbsmtp --version"), /^\d+\.\d+\.\d+$/m);
+  await assertGone(machine);
 });
 
 test("PostgreSQL; post-login, then the plugin; the policy service, the socketmap and the map", async () => {
@@ -142,6 +137,9 @@ test("PostgreSQL; post-login, then the plugin; the policy service, the socketmap
   assert.match(asked, /^OK\n(?!OK)/m);
   await relays(machine, BOB);
   await assertRefused(machine, CAROL);
+  await follow(machine, { page: "docs/operations.md", below: ["Upgrade"] });
+  await machine.readMail(BOB);
+  await relays(machine, BOB);
 
   const several = { page: "docs/several-stores.md", below: ["More than one store"] };
   const [toml] = blocksOf(several);
@@ -371,13 +369,16 @@ const ELSEWHERE = [
 
 test("every block of the documentation has been run", () => {
   const known = new Set(followed);
+  // some stand on two pages
+  const texts = new Set([...known].map(({ text }) => text));
   for (const { by, ...part } of ELSEWHERE) {
     assert.ok(existsSync(new URL(by, import.meta.url)), by);
     for (const block of blocksOf(part)) known.add(block);
   }
   // docs.test.ts loads each configuration by itself; text is a drawing
   const unknown = BLOCKS.filter(
-    (block) => !known.has(block) && !["toml", "text"].includes(block.language),
+    (block) =>
+      !known.has(block) && !texts.has(block.text) && !["toml", "text"].includes(block.language),
   );
   assert.deepEqual(
     unknown.map(({ page, heading, text }) => `${page}, ${heading}: ${text}`),

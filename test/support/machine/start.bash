@@ -17,6 +17,9 @@ for node in null zero full random urandom; do
   mount --bind "/dev/$node" "$root/dev/$node"
 done
 ln -s /proc/self/fd "$root/dev/fd"
+mkdir "$root/dev/pts"
+mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 mkdir -m 1777 "$root/dev/shm" "$root/run/lock"
 
 # where nobody but root may look, as is usual
