@@ -53,6 +53,22 @@ function load(name: string, text: string): Packed {
   return script.runInThisContext();
 }
 
+/** Parts of Node that take milliseconds to load, and that most commands and drains do without. */
+const LATER = new Set(
+  ["child_process", "crypto", "dgram", "dns/promises", "net", "tls", "zlib"].map(
+    (name) => `node:${name}`,
+  ),
+);
+
+/** What `require` returns; where that takes long, something that loads it when it is first used. */
+const requireLater: NodeJS.Require = Object.assign(
+  (name: string): unknown =>
+    LATER.has(name)
+      ? new Proxy({}, { get: (_target, key) => Reflect.get(require(name), key) })
+      : require(name),
+  require,
+);
+
 function cacheFile(name: string): string {
   return join(spool ?? "", `.code-${name}`);
 }
@@ -93,4 +109,4 @@ if (process.argv.includes("serve")) {
   // costs nothing measurable
   for (const flag of ["--optimize-for-size", "--no-maglev"]) setFlagsFromString(flag);
 }
-load("program", PROGRAM.text)(module, module.exports, require, load);
+load("program", PROGRAM.text)(module, module.exports, requireLater, load);
