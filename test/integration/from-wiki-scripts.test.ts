@@ -119,7 +119,7 @@ for (const driver of ["pgsql", ...inSoak("mysql")] as const) {
     assert.equal(await relays("127.0.0.6"), 454);
     await waitUntil("the spool to be empty", () => box.waiting().length === 0);
     assert.deepEqual(
-      (await box.rows()).map(({ address }) => address),
+      (await box.list()).map(({ address }) => address),
       ["127.0.0.5"],
     );
 
@@ -134,6 +134,6 @@ for (const driver of ["pgsql", ...inSoak("mysql")] as const) {
       [purged.status, purged.stdout.toString(), purged.stderr.toString()],
       [0, "", ""],
     );
-    assert.deepEqual(await box.rows(), []);
+    assert.deepEqual(await box.list(), []);
   });
 }

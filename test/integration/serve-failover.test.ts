@@ -9,7 +9,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { parseExposition, valueOf } from "../unit/daemon/metrics/exposition-parser.ts";
 import type { DatabaseServer } from "../support/database-server.ts";
-import { install, type Installation, type Row } from "../support/installation.ts";
+import { install, type Installation } from "../support/installation.ts";
+import type { Row } from "../support/tables.ts";
 import { assertRecorded, startLoad, type Load } from "../support/post-login-load.ts";
 import { startPostgres } from "../support/postgres.ts";
 import { askPolicy, startServe, type Serve } from "../support/serve.ts";
@@ -133,7 +134,7 @@ describe("of two PostgreSQL servers in `host`, under load", () => {
     const rows: Row[] = [];
     for (const { host } of [first, second]) {
       useHosts(box, [host]);
-      rows.push(...(await box.rows()));
+      rows.push(...(await box.list()));
     }
     assertRecorded(load.made, rows);
   });

@@ -149,7 +149,7 @@ describe("the daemon, under load", () => {
       await box.popbsmtp("schema", "install");
       assert.match(await reloadWith(other), / info reloaded$/);
       await logIn(serve.imap, "203.0.113.2", "latter");
-      const users = async () => (await box.rows()).map(({ user }) => user);
+      const users = async () => (await box.list()).map(({ user }) => user);
       assert.deepEqual(await users(), ["latter"]);
       await restore();
       assert.ok((await users()).includes("former"));

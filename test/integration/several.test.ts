@@ -3,13 +3,14 @@
  * neither logins nor the other notice.
  */
 import assert from "node:assert/strict";
-import { chownSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { DatabaseServer } from "../support/database-server.ts";
-import { install, type Installation, type Row } from "../support/installation.ts";
+import { install, type Installation } from "../support/installation.ts";
+import { createSqliteFile, serverRows, sqliteRows, type Row } from "../support/tables.ts";
 import { assertRecorded, logIn, startLoad } from "../support/post-login-load.ts";
-import { run, runOk } from "../support/run.ts";
+import { run } from "../support/run.ts";
 import { askPolicy, startServe } from "../support/serve.ts";
 import { waitUntil } from "../support/wait-until.ts";
 import { inSoak, soakTest } from "../support/soak.ts";
@@ -20,7 +21,7 @@ interface Pair extends AsyncDisposable {
   /** What PostgreSQL has. */
   readonly pgsql: () => Promise<readonly Row[]>;
   /** What SQLite has. */
-  readonly sqlite: () => Promise<readonly Row[]>;
+  readonly sqlite: () => readonly Row[];
   /** How many logins wait for one of the two. */
   waiting(): number;
   /** Takes PostgreSQL out of the configuration. */
@@ -34,26 +35,16 @@ async function pair(top = ""): Promise<Pair> {
   assert.ok(server !== undefined);
   const [head = "", pgsql = ""] = readFileSync(box.config, "utf8").split("[store]\n");
   const sqlite = `driver = "sqlite"\npath = "${box.database}"\n`;
-  const only = (name: string, store: string) => {
-    const file = join(box.directory, `${name}.toml`);
-    writeFileSync(file, `${head}[store]\n${store}`, { mode: 0o640 });
-    chownSync(file, 0, box.user.gid);
-    return async () => {
-      const text = await runOk(box.program, ["--config", file, "list", "--all", "--json"]);
-      const rows: Row[] = JSON.parse(text);
-      return rows;
-    };
-  };
-  const read = { pgsql: only("pgsql", pgsql), sqlite: only("sqlite", sqlite) };
   const both = `[[store]]\n${pgsql}[[store]]\n${sqlite}`;
   writeFileSync(box.config, head + both);
-  await box.popbsmtp("schema", "install");
+  await createSqliteFile(box.database, box.user.name);
   const stores = join(box.spool, "stores");
   const resources = stack.move();
   return {
     box,
     server,
-    ...read,
+    pgsql: () => serverRows(server),
+    sqlite: () => sqliteRows(box.database),
     waiting: () =>
       existsSync(stores)
         ? readdirSync(stores, { recursive: true, encoding: "utf8" }).filter((name) =>
@@ -80,7 +71,10 @@ async function login(box: Installation, user: string): Promise<string> {
   return stderr.toString();
 }
 
-async function until(read: () => Promise<readonly Row[]>, users: readonly string[]): Promise<void> {
+async function until(
+  read: () => readonly Row[] | Promise<readonly Row[]>,
+  users: readonly string[],
+): Promise<void> {
   await waitUntil(`${users.join(", ")} to be in the store`, async () => {
     const there = new Set((await read()).map(({ user }) => user));
     return users.every((user) => there.has(user));
@@ -110,7 +104,7 @@ describe("a login through the wrapper", () => {
       for (const user of users) {
         // a server that hangs is waited for 5 s, and nobody waits for that
         assert.equal(await login(box, user), "");
-        assert.ok((await there.sqlite()).some((row) => row.user === user));
+        assert.ok(there.sqlite().some((row) => row.user === user));
       }
       const stop = Date.now();
       assert.equal(there.waiting(), users.length);
@@ -178,7 +172,7 @@ describe("the daemon", () => {
       const after = await logIn(serve.imap, "198.51.100.3", "after");
       const made = [before, ...load.made, after];
       await until(there.sqlite, ["after"]);
-      assertRecorded(made, await there.sqlite());
+      assertRecorded(made, there.sqlite());
       await waitUntil("the logins to wait for the other store", () => there.waiting() > 50);
       await end(server);
       await until(
@@ -213,8 +207,8 @@ describe("the daemon", () => {
     assert.match(await serve.reload(), / info reloaded$/);
     await waitUntil("nothing to wait", () => there.waiting() + box.waiting().length === 0);
     const login2 = await logIn(serve.imap, "192.0.2.2", "bob");
-    assertRecorded([login1, login2], await there.sqlite());
-    assert.ok((await there.sqlite()).every(({ logins }) => logins === 1));
+    assertRecorded([login1, login2], there.sqlite());
+    assert.ok(there.sqlite().every(({ logins }) => logins === 1));
   });
 });
 
@@ -253,7 +247,7 @@ describe("the commands", () => {
     const revoked = await popbsmtp("revoke", "192.0.2.1");
     assert.match(revoked.err, /store: pgsql .*; the other stores have done it\n$/);
     assert.equal(revoked.status, 75);
-    assert.deepEqual(await there.sqlite(), []);
+    assert.deepEqual(there.sqlite(), []);
 
     await server.start();
     assert.equal((await popbsmtp("revoke", "192.0.2.1")).status, 0);

@@ -15,6 +15,7 @@ import {
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
 import { run, runOk, type RunResult } from "../support/run.ts";
+import { createSqliteFile } from "../support/tables.ts";
 import { temporaryDirectory } from "../support/temporary-directory.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
@@ -48,9 +49,9 @@ async function wrapper(
   if (node !== undefined) writeFileSync(join(path, "node"), node, { mode: 0o755 });
   writeFileSync(
     config,
-    `spool = "${spool}"\nuser = "root"\nlinger = "0s"\n[store]\ndriver = "sqlite"\npath = "${path}/db"\n`,
+    `spool = "${spool}"\nuser = "root"\nlinger = "0s"\n[store]\ndriver = "sqlite"\npath = "${path}/db/popbsmtp.db"\n`,
   );
-  await runOk(POPBSMTP, ["--config", config, "schema", "install"]);
+  await createSqliteFile(join(path, "db", "popbsmtp.db"), "root");
   return {
     spool,
     hang: async () => {

@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { Spool } from "../../src/spool/spool.ts";
 import { startDovecot, type Dovecot } from "./dovecot.ts";
-import type { Installation, Row } from "./installation.ts";
+import type { Installation } from "./installation.ts";
+import type { Row } from "./tables.ts";
 import { configureServe, type ServeSockets } from "./serve.ts";
 import { waitUntil } from "./wait-until.ts";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Dovecot } from "./dovecot.ts";
-import type { Installation, Row } from "./installation.ts";
+import type { Installation } from "./installation.ts";
+import type { Row } from "./tables.ts";
 import { readMail } from "./mail-session.ts";
 import { waitUntil } from "./wait-until.ts";
 

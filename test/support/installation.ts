@@ -11,7 +11,6 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { fileURLToPath } from "node:url";
 import { account, requireRoot, type Account } from "./accounts.ts";
 import { atExit } from "./at-exit.ts";
 import type { DatabaseServer } from "./database-server.ts";
@@ -20,6 +19,14 @@ import { startPostgres } from "./postgres.ts";
 import { PLAIN_ENV, run, runOk, type RunResult } from "./run.ts";
 import { isAlive } from "./server-process.ts";
 import { inSoak } from "./soak.ts";
+import {
+  BUILT,
+  createSqliteFile,
+  createTables,
+  serverRows,
+  sqliteRows,
+  type Row,
+} from "./tables.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -27,16 +34,6 @@ export type Driver = "pgsql" | "mysql" | "sqlite";
 
 /** Those to run a test with; the store contract is tested with each of them. */
 export const DRIVERS: readonly Driver[] = ["pgsql", ...inSoak("mysql"), "sqlite"];
-
-/** An authorization in the output of `list --json`. */
-export interface Row {
-  readonly address: string;
-  readonly user: string;
-  readonly service: string;
-  readonly firstSeen: string;
-  readonly lastSeen: string;
-  readonly logins: number;
-}
 
 /** popbsmtp as an administrator has installed it, for Dovecot and Postfix on this host. */
 export interface Installation extends AsyncDisposable {
@@ -56,8 +53,13 @@ export interface Installation extends AsyncDisposable {
   sql(text: string): Promise<void>;
   /** Runs a command as root and returns its output. Throws if it fails. */
   popbsmtp(...args: readonly string[]): Promise<string>;
-  /** All rows of the store, expired or not. */
+  /**
+   * All rows of the store that it was installed with, expired or not. Tests wait for them, so tables
+   * are read without a process for each look.
+   */
   rows(): Promise<readonly Row[]>;
+  /** The same as popbsmtp lists them: of the configured table, at the host that it uses. */
+  list(): Promise<readonly Row[]>;
   /**
    * Runs the wrapper as the configured user, in exactly this environment. Default program:
    * /bin/true.
@@ -110,7 +112,13 @@ export async function install(
   stack.use(atExit(() => all().forEach(kill9)));
   stack.defer(() => killAll(all));
   const popbsmtp = (...args: readonly string[]) => runOk(program, ["--config", config, ...args]);
-  await popbsmtp("schema", "install");
+  const list = async () => {
+    const rows: readonly Row[] = JSON.parse(await popbsmtp("list", "--all", "--json"));
+    return rows;
+  };
+  if (driver === "sqlite") await createSqliteFile(database, user.name);
+  else if (driver === "relay-ctrl") await popbsmtp("schema", "install");
+  else if (server !== undefined) await createTables(driver, server);
   const resources = stack.move();
   return {
     directory,
@@ -126,9 +134,11 @@ export async function install(
       else await server.query(text);
     },
     rows: async () => {
-      const rows: Row[] = JSON.parse(await popbsmtp("list", "--all", "--json"));
-      return rows;
+      if (server !== undefined) return serverRows(server);
+      if (driver === "sqlite") return sqliteRows(database);
+      return list();
     },
+    list,
     wrapper: (env, args = ["/bin/true"]) =>
       run(program, ["--config", config, ...args], { env, uid: user.uid, gid: user.gid }),
     waiting: () => readdirSync(spool).filter((name) => /^\d+\.\d+$/.test(name)),
@@ -144,8 +154,6 @@ function serverLines({ host, port, database, user, password }: DatabaseServer): 
   const as = `user = "${user}"\npassword = "${password}"\n`;
   return `host = "${host}"\nport = ${String(port)}\ndatabase = "${database}"\n${as}[store.reader]\n${as}`;
 }
-
-const BUILT = fileURLToPath(new URL("../../bin/popbsmtp", import.meta.url));
 
 /** Copies the program, with a link to the Node that it runs. */
 function layOut(directory: string, user: Account): string {

@@ -55,6 +55,7 @@ export async function startMariadb({
       user: "root",
       database,
       multipleStatements: true,
+      timezone: "Z",
     });
     // a connection that the server closes later must not end the test
     connection.on("error", () => {});

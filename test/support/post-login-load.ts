@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createConnection } from "node:net";
-import type { Row } from "./installation.ts";
+import type { Row } from "./tables.ts";
 import { postLoginRequest } from "./serve.ts";
 
 /** How long to wait for an answer, in milliseconds; Dovecot would wait for 60 s. */

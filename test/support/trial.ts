@@ -180,7 +180,7 @@ export class Trial implements AsyncDisposable {
     );
     assert.deepEqual(this.#denied, []);
     const { made } = this;
-    const rows = (await this.#sites[0]?.box.rows()) ?? [];
+    const rows = (await this.#sites[0]?.box.list()) ?? [];
     assertRecorded(made, rows);
     const users = new Set(rows.map(({ user }) => user));
     const log = this.#sites
