@@ -20,6 +20,9 @@ const TITLES: Readonly<Record<Driver, string>> = {
 /** The keys of [store] that are sections. */
 const SUBSECTIONS = ["purger", "reader", "ssl", "columns"] as const;
 
+const ALLOW =
+  "Who may use POP-before-SMTP; without this section, whoever logs in. Each condition that is here has to hold.";
+
 export function exampleFile(): string {
   return [
     ...comment(PREAMBLE),
@@ -33,6 +36,7 @@ export function exampleFile(): string {
       "The mail logs that the daemon watches; without this section, none.",
       KEYS.watch,
     ),
+    ...section("allow", ALLOW, KEYS.allow),
     "",
     ...comment(
       "The stores. Every login goes to all that are configured, without any to SQLite. For a single one, [store] is as good as [[store]].",

@@ -14,6 +14,7 @@ import type {
 } from "../../src/config/reading/store-entries.ts";
 import { ACCOUNT_DEFAULTS, SERVER_DEFAULTS } from "../../src/config/reading/store-schema.ts";
 import type { sslEntries } from "../../src/config/reading/values.ts";
+import type { allowEntries } from "../../src/config/reading/allow-schema.ts";
 import { DEFAULT_FORMAT, type watchEntries } from "../../src/config/reading/watch-schema.ts";
 import { DOVECOT_GROUP } from "../../src/daemon/sockets/listeners.ts";
 
@@ -382,6 +383,37 @@ export const serveTexts: KeyTexts<typeof serveEntries> = {
     summary: "The least severe level that is logged.",
     details: "Logins are logged at level info, lookups at level debug.",
     example: '"warning"',
+  },
+};
+
+export const allowTexts: KeyTexts<typeof allowEntries> = {
+  users: {
+    type: "list of users",
+    summary: "The users whose logins count, as the mail server spells their names.",
+    details:
+      "`*` stands for any characters, also none. Upper and lower case differ. A login that comes without a name, as those of DRAC and relay-ctrl do, is nobody's in the list.",
+    without: "every user's logins count",
+    example: '["scanner@example.org", "*@devices.example.org"]',
+  },
+  "users-file": {
+    type: "path",
+    summary: "A file of more such users, one a line.",
+    details:
+      "Blank lines and those that begin with `#` are ignored. `user` has to be able to read it. After a change, reload the daemon.",
+    without: "none",
+    example: '"/etc/popbsmtp/users"',
+  },
+  networks: {
+    type: "list of networks",
+    summary: "The networks from which logins count.",
+    without: "logins count from everywhere",
+    example: '["192.0.2.0/24", "2001:db8::/32"]',
+  },
+  services: {
+    type: "list of services",
+    summary: "The services, such as `imap` and `pop3`, whose logins count.",
+    without: "the logins of every service count",
+    example: '["pop3"]',
   },
 };
 

@@ -11,6 +11,7 @@ import {
   storeEntries,
 } from "../../src/config/reading/store-entries.ts";
 import { sslEntries } from "../../src/config/reading/values.ts";
+import { allowEntries } from "../../src/config/reading/allow-schema.ts";
 import { watchEntries } from "../../src/config/reading/watch-schema.ts";
 import { formatDuration } from "../../src/lib/duration.ts";
 import {
@@ -22,6 +23,7 @@ import {
   storeTexts,
   topTexts,
   watchTexts,
+  allowTexts,
   type KeyText,
 } from "./key-texts.ts";
 
@@ -68,6 +70,7 @@ export const KEYS = {
   columns: keysOf(columnEntries, columnTexts),
   serve: keysOf(serveEntries, serveTexts),
   watch: keysOf(watchEntries, watchTexts),
+  allow: keysOf(allowEntries, allowTexts),
 };
 
 /** The keys of a section [store] with this driver. */

@@ -80,6 +80,11 @@ export function tomlPage(): string {
       "The mail logs that the daemon watches; without this section, it watches none. `popbsmtp watch` uses the same keys and their defaults.",
       KEYS.watch,
     ),
+    ...section(
+      "[allow]",
+      "Who may use POP-before-SMTP; without this section, whoever logs in. Each condition that is here has to hold. Others log in as ever, and are recorded nowhere.",
+      KEYS.allow,
+    ),
     ".Sh FILES",
     ...tagged([
       [

@@ -183,11 +183,11 @@ function megabytes(bytes: number): string {
 /** The criteria for logins, and how to report them to people. */
 function selection(watching: Watching, name: string): Selection {
   const { config, context, formats, since } = watching;
-  const { exclude, lifetime, watch } = config;
+  const { lifetime, watch } = config;
   const report = reportTo(context.terminal);
   return {
     formats,
-    exclude,
+    admission: config,
     lifetime,
     since,
     now: context.now,

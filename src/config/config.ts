@@ -1,3 +1,4 @@
+import type { Admission } from "../guards/admission.ts";
 import type { Network } from "../login/address.ts";
 import type { Formats } from "../mail-formats/formats.ts";
 
@@ -192,14 +193,13 @@ export interface WatchConfig {
 }
 
 /** All settings, checked. Times are in milliseconds. */
-export interface Config {
+export interface Config extends Admission {
   /** The file that was read; undefined if it does not exist and the defaults apply. */
   readonly path: string | undefined;
   readonly spool: string;
   readonly lifetime: number;
   readonly user: string;
   readonly linger: number;
-  readonly exclude: readonly Network[];
   /**
    * The stores of every login. Lookups ask them in this order. A section that names several hosts
    * becomes several stores, each with an outcome of its own.

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Config } from "../config/config.ts";
+import { refusalOf, type Admission, type Refusal } from "../guards/admission.ts";
 import type { Login, Outcome } from "../login/login.ts";
 import type { InHand } from "../spool/in-hand.ts";
 import type { Spool } from "../spool/spool.ts";
@@ -21,7 +22,7 @@ const GATHER_MS = 50;
 export interface RecorderOptions {
   readonly spool: Spool;
   /** The current configuration, which a reload changes. */
-  readonly config: () => Pick<Config, "exclude" | "serve">;
+  readonly config: () => Admission & Pick<Config, "serve">;
   /** Also the current one. */
   readonly writers: () => Pick<WriterGroup, "away" | "record">;
   /** Called with each login that authorizes its address from now on, before its user is let in. */
@@ -61,7 +62,7 @@ export class Recorder {
 
   async #record(login: Login): Promise<Kept> {
     const start = performance.now();
-    const kept = this.#isExcluded(login) ? "excluded" : await this.#inTime(login);
+    const kept = this.#refusalOf(login) ?? (await this.#inTime(login));
     // a doubtful login counts once the drain has committed it
     if (kept !== "doubtful") this.#note(login, kept);
     const seconds = (performance.now() - start) / 1000;
@@ -76,7 +77,7 @@ export class Recorder {
    */
   async keep(login: Login): Promise<Outcome> {
     const { inHand, note, forget } = this.#options;
-    if (this.#isExcluded(login)) return this.record(login);
+    if (this.#refusalOf(login) !== undefined) return this.record(login);
     const release = inHand.hold(login);
     note(login, "spooled");
     await this.#gathered();
@@ -87,16 +88,15 @@ export class Recorder {
   }
 
   /**
-   * Notes a login that another process has put into the spool or excluded. It keeps no user
-   * waiting.
+   * Notes a login that another process has put into the spool or refused. It keeps no user waiting.
    */
-  found(login: Login, outcome: "spooled" | "excluded"): void {
+  found(login: Login, outcome: "spooled" | Refusal): void {
     this.#note(login, outcome);
     this.#tell(login, outcome, undefined);
   }
 
-  #isExcluded({ address }: Login): boolean {
-    return this.#options.config().exclude.some((network) => network.contains(address));
+  #refusalOf(login: Login): Refusal | undefined {
+    return refusalOf(login, this.#options.config());
   }
 
   #note(login: Login, outcome: Outcome): void {

@@ -43,9 +43,10 @@ export function startWatcher(config: Config, options: WatcherOptions): Watcher {
 async function watchUntil(
   signal: AbortSignal,
   path: string,
-  { spool, lifetime, exclude, watch }: Config,
+  config: Config,
   { now, log, metrics, isKnown, onLogin }: WatcherOptions,
 ): Promise<void> {
+  const { spool, lifetime, watch } = config;
   let wait = AGAIN_MS.first;
   while (!signal.aborted) {
     try {
@@ -55,7 +56,7 @@ async function watchUntil(
         signal,
         formats: watch.formats,
         lifetime,
-        exclude,
+        admission: config,
         now,
         quietAfter: watch.quietAfter,
         onRefused: (why, sample) =>

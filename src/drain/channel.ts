@@ -1,6 +1,6 @@
 /** The parameters of a drain: its spool, its destination and its options. */
 import type { Clock } from "../lib/clock.ts";
-import type { Network } from "../login/address.ts";
+import type { Admission } from "../guards/admission.ts";
 import type { Login } from "../login/login.ts";
 import type { DrainKind } from "../spool/drain-notices.ts";
 import type { Sink } from "../stores/store.ts";
@@ -16,8 +16,8 @@ export interface Channel {
   /** The directory. */
   readonly spool: string;
   readonly to: Destination;
-  /** Logins from these networks are dropped. */
-  readonly exclude: readonly Network[];
+  /** Decides which logins count; the others are dropped. */
+  readonly admission: Admission;
   /** How long a login is worth writing during an outage. Milliseconds. */
   readonly lifetime: number;
   /** Called once this process has locked the spool, before it reads it. */

@@ -1,5 +1,5 @@
 /** Writes a batch of spool files to the store. */
-import type { Network } from "../login/address.ts";
+import { refusalOf, type Admission } from "../guards/admission.ts";
 import type { Clock } from "../lib/clock.ts";
 import { EX, hasCode, PopbsmtpError, RowRefusedError, reasonOf } from "../lib/errors.ts";
 import type { Login } from "../login/login.ts";
@@ -29,7 +29,7 @@ const SLOW_MS = 150;
 export interface BatchContext {
   readonly spool: Spool;
   readonly to: Pick<Sink, "name" | "authorize">;
-  readonly exclude: readonly Network[];
+  readonly admission: Admission;
   readonly now: Clock;
   /** Takes a line about a file that had to be set aside. */
   readonly report: (line: string) => void;
@@ -59,7 +59,7 @@ export async function drainBatch(
   for await (const entry of inTurns(entries)) {
     const login = take(context, entry);
     if (login === undefined) continue;
-    if (context.exclude.some((network) => network.contains(login.address))) {
+    if (refusalOf(login, context.admission) !== undefined) {
       context.spool.remove(entry);
     } else {
       batch.push({ entry, login });

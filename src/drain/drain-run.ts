@@ -32,7 +32,7 @@ export class DrainRun {
   #lastLogin: number;
 
   constructor(
-    { spool, to, exclude, lifetime }: Channel,
+    { spool, to, admission, lifetime }: Channel,
     lock: SpoolLock,
     options: DrainOptions & Pick<LingerOptions, "isNeeded">,
   ) {
@@ -45,7 +45,7 @@ export class DrainRun {
     this.spool = new Spool(spool);
     this.#lock = lock;
     this.#lifetime = lifetime;
-    this.#context = { spool: this.spool, to, exclude, now, report, onCommitted, onRefused };
+    this.#context = { spool: this.spool, to, admission, now, report, onCommitted, onRefused };
     this.#onProgress = options.onProgress;
     this.#onPolling = options.onPolling ?? (() => undefined);
     this.#isNeeded = options.isNeeded ?? (() => Promise.resolve(false));

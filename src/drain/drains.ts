@@ -18,17 +18,24 @@ export function mainChannel(
   writers: WriterGroup,
   report: (line: string) => void,
 ): Channel {
-  const { spool, exclude, lifetime } = config;
-  return { spool, to: writers, exclude, lifetime, prepare: () => reclaim(config, report) };
+  const { spool, lifetime } = config;
+  return {
+    spool,
+    to: writers,
+    admission: config,
+    lifetime,
+    prepare: () => reclaim(config, report),
+  };
 }
 
 /**
  * The stores' own spools, each drained into its store. None if a single store uses the main spool.
  */
-function ownChannels({ spool, exclude, lifetime }: Config, { writers }: WriterGroup): Channel[] {
+function ownChannels(config: Config, { writers }: WriterGroup): Channel[] {
+  const { lifetime } = config;
   return writers
-    .filter((writer) => writer.spool !== spool)
-    .map((writer) => ({ spool: writer.spool, to: writer, exclude, lifetime }));
+    .filter(({ spool }) => spool !== config.spool)
+    .map((writer) => ({ spool: writer.spool, to: writer, admission: config, lifetime }));
 }
 
 /** The running drains of the stores' own spools. */

@@ -47,6 +47,6 @@ export const REVOCATION_KEPT_MS = 7 * 86_400_000;
 
 /**
  * The outcome of a login: "committed" to the store; "spooled", for a drain to write it there;
- * "excluded"; or "lost".
+ * "excluded" or "not-allowed" by the configuration; or "lost".
  */
-export type Outcome = "committed" | "spooled" | "excluded" | "lost";
+export type Outcome = "committed" | "spooled" | "excluded" | "not-allowed" | "lost";

@@ -79,6 +79,7 @@ export function configWith(changes: Partial<Config> = {}): Config {
     user: "popbsmtp",
     linger: 60_000,
     exclude: [],
+    allow: { users: undefined, networks: undefined, services: undefined },
     stores: [sqliteWith()],
     watch: { files: [], formats: Formats.named("auto"), quietAfter: 0, inDaemon: false },
     serve: serveWith(),

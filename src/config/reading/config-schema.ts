@@ -1,5 +1,6 @@
 /** The whole configuration file. scripts/manual/key-texts.ts documents each key. */
 import * as v from "valibot";
+import { allowEntries, allowSection } from "./allow-schema.ts";
 import { networks } from "./mynetworks.ts";
 import { section } from "./section.ts";
 import { serveEntries, serveSection } from "./serve-schema.ts";
@@ -26,6 +27,7 @@ const topKeysAreElsewhere = reasons(
 );
 const storeKeysAreElsewhere = reasons(STORE_KEYS, "belongs in the section [store]");
 const serveKeysAreElsewhere = reasons(Object.keys(serveEntries), "belongs in the section [serve]");
+const allowKeysAreElsewhere = reasons(Object.keys(allowEntries), "belongs in the section [allow]");
 const watchKeysAreElsewhere = reasons(Object.keys(watchEntries), "belongs in the section [watch]");
 
 function reasons(keys: readonly string[], reason: string): ReadonlyMap<string, string> {
@@ -42,21 +44,56 @@ export const configSchema = section(
   {
     ...topEntries,
     store: v.optional(
-      storeSections(elsewhere(watchKeysAreElsewhere, serveKeysAreElsewhere, topKeysAreElsewhere)),
+      storeSections(
+        elsewhere(
+          watchKeysAreElsewhere,
+          serveKeysAreElsewhere,
+          allowKeysAreElsewhere,
+          topKeysAreElsewhere,
+        ),
+      ),
       { driver: "sqlite" },
     ),
     serve: v.optional(
       serveSection({
-        elsewhere: elsewhere(watchKeysAreElsewhere, storeKeysAreElsewhere, topKeysAreElsewhere),
+        elsewhere: elsewhere(
+          watchKeysAreElsewhere,
+          storeKeysAreElsewhere,
+          allowKeysAreElsewhere,
+          topKeysAreElsewhere,
+        ),
       }),
       {},
     ),
     watch: v.optional(
       watchSection({
-        elsewhere: elsewhere(serveKeysAreElsewhere, storeKeysAreElsewhere, topKeysAreElsewhere),
+        elsewhere: elsewhere(
+          serveKeysAreElsewhere,
+          storeKeysAreElsewhere,
+          allowKeysAreElsewhere,
+          topKeysAreElsewhere,
+        ),
+      }),
+      {},
+    ),
+    allow: v.optional(
+      allowSection({
+        elsewhere: elsewhere(
+          watchKeysAreElsewhere,
+          serveKeysAreElsewhere,
+          storeKeysAreElsewhere,
+          topKeysAreElsewhere,
+        ),
       }),
       {},
     ),
   },
-  { elsewhere: elsewhere(watchKeysAreElsewhere, serveKeysAreElsewhere, storeKeysAreElsewhere) },
+  {
+    elsewhere: elsewhere(
+      watchKeysAreElsewhere,
+      serveKeysAreElsewhere,
+      storeKeysAreElsewhere,
+      allowKeysAreElsewhere,
+    ),
+  },
 );

@@ -50,7 +50,7 @@ const SERVICES = 20;
 
 const PROTOCOLS = ["policy", "socketmap"] as const;
 const TOLD: readonly Told[] = ["drac", "relay-ctrl"];
-const OUTCOMES: readonly Outcome[] = ["committed", "spooled", "excluded", "lost"];
+const OUTCOMES: readonly Outcome[] = ["committed", "spooled", "excluded", "not-allowed", "lost"];
 const ANSWERS: readonly Answer[] = ["authorized", "unknown", "away"];
 
 export function createMetrics(): RenderedMetrics {
@@ -60,7 +60,7 @@ export function createMetrics(): RenderedMetrics {
 class PrometheusMetrics implements RenderedMetrics {
   readonly #logins = new Counter(
     "popbsmtp_logins_total",
-    "Logins by service and outcome: committed to the store, spooled, excluded by the configuration, or lost.",
+    "Logins by service and outcome: committed to the store, spooled, excluded or not allowed by the configuration, or lost.",
   );
   readonly #loginSeconds = new Histogram(
     "popbsmtp_login_seconds",

@@ -1,5 +1,5 @@
 /** Finds the logins in lines of a log that may still count. */
-import type { Network } from "../../login/address.ts";
+import { refusalOf, type Admission, type Refusal } from "../../guards/admission.ts";
 import type { Login } from "../../login/login.ts";
 import type { Formats } from "../../mail-formats/formats.ts";
 import { Fragments, type FragmentsState } from "../../mail-formats/fragments.ts";
@@ -15,8 +15,8 @@ import type { Clock, Time } from "../../lib/clock.ts";
  */
 const EARLIEST = 1e12;
 
-/** What was done with a login in a log. Excluded logins are not in the spool. */
-export type WatchOutcome = "spooled" | "excluded";
+/** What was done with a login in a log. Refused ones are not in the spool. */
+export type WatchOutcome = "spooled" | Refusal;
 
 /** The number of lines of each kind. */
 export type LineCounts = Readonly<Record<LineResult["kind"], number>>;
@@ -24,7 +24,7 @@ export type LineCounts = Readonly<Record<LineResult["kind"], number>>;
 /** The criteria for logins. */
 export interface Selection {
   readonly formats: Formats;
-  readonly exclude: readonly Network[];
+  readonly admission: Admission;
   readonly now: Clock;
   /** The greatest age of a login, in milliseconds. */
   readonly lifetime: number;
@@ -37,7 +37,7 @@ export interface Selection {
   readonly onRefused: (why: string, line: string) => void;
   /** Whether another source has already recorded a login. Default: no. */
   readonly isKnown?: (login: Login) => boolean;
-  /** Called for logins once they are in the spool, or excluded for good. */
+  /** Called for logins once they are in the spool, or refused for good. */
   readonly onLogin?: (login: Login, outcome: WatchOutcome) => void;
   readonly onLines?: (counts: LineCounts) => void;
 }
@@ -84,26 +84,27 @@ export class Selector {
    * @param from the file that contains them
    */
   async select(lines: readonly Buffer[], from?: Lines): Promise<Selected> {
-    const { exclude, isKnown, onLogin, onLines } = this.#options;
+    const { admission, isKnown, onLogin, onLines } = this.#options;
     const now = this.#options.now();
     const earliest = this.#earliest(now);
     const { found, counts } = this.#parse(lines, now, from?.next.modified);
     const recent = found.filter(({ login }) => login.time >= earliest);
     const dated = await this.#years.settle(recent, lines, now, from);
     const logins: Login[] = [];
-    const excluded: Login[] = [];
+    const refused: [Login, Refusal][] = [];
     for (const { login: each, index } of dated) {
       if (each.time < earliest) continue;
       const login = from === undefined ? each : distinct(each, from.before + index);
       if (isKnown?.(login) === true) continue;
-      const isExcluded = exclude.some((network) => network.contains(login.address));
-      (isExcluded ? excluded : logins).push(login);
+      const refusal = refusalOf(login, admission);
+      if (refusal === undefined) logins.push(login);
+      else refused.push([login, refusal]);
     }
     return {
       logins,
       done: () => {
         for (const login of logins) onLogin?.(login, "spooled");
-        for (const login of excluded) onLogin?.(login, "excluded");
+        for (const [login, refusal] of refused) onLogin?.(login, refusal);
         onLines?.(counts);
       },
     };

@@ -9,6 +9,7 @@ import { parseLine } from "../../../src/sources/mail-log/line.ts";
 import { linesOf } from "../../../src/sources/mail-log/lines.ts";
 import { parsePattern } from "../../../src/mail-formats/pattern.ts";
 import { watchLog, watchStream } from "../../../src/sources/mail-log/watch-log.ts";
+import { configWith } from "../../support/config.ts";
 import { temporaryDirectory } from "../../support/temporary-directory.ts";
 
 const DAY = Date.parse("2026-03-03T00:00:00Z");
@@ -179,7 +180,7 @@ describe("the state of the lines before", () => {
   const options = (path: string) => ({
     path,
     formats: Formats.named("auto"),
-    exclude: [],
+    admission: configWith(),
     now: () => NOW,
     lifetime: 1_800_000,
     quietAfter: 0,

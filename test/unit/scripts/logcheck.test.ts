@@ -37,7 +37,7 @@ it("logcheck reports no line of a daemon at work", async () => {
       listens: "dict=/run/popbsmtp/dict policy=127.0.0.1:10040",
     });
     for (const address of ["192.0.2.1", "2001:db8::1"]) {
-      for (const outcome of ["committed", "spooled", "excluded"]) {
+      for (const outcome of ["committed", "spooled", "excluded", "not-allowed"]) {
         for (const user of ["bob@example.org", "a b", 'x" outcome=lost', "a\nb\\", "é", ""]) {
           log.info("login", { address, user, service: "imap", outcome });
         }

@@ -27,6 +27,7 @@ function writeNamedFiles(directory: string): (text: string) => string {
   return (text) =>
     text
       .replaceAll(/\/etc\/popbsmtp\/\w+\.password/g, join(directory, "secret"))
+      .replaceAll('"/etc/popbsmtp/users"', `"${join(directory, "secret")}"`)
       .replaceAll("/etc/popbsmtp/ca.pem", join(directory, "ca.pem"));
 }
 

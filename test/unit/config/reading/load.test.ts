@@ -102,6 +102,7 @@ test("without a file at the default path the defaults apply: SQLite in /var/lib/
       quietAfter: 6 * 3_600_000,
       inDaemon: false,
     },
+    allow: { users: undefined, networks: undefined, services: undefined },
   });
 });
 
@@ -230,6 +231,20 @@ test("ssl = true trusts the system's authorities, false disables TLS", async () 
   assert.equal(off.ssl, undefined);
 });
 
+test("users in the list and in the file are allowed", async () => {
+  const { allow } = await load(
+    '[allow]\nusers = ["bob"]\nusers-file = "DIR/users"\nservices = ["pop3"]\nnetworks = ["192.0.2.0/24"]\n',
+    { users: "# devices\n\n  scanner \r\n*@devices.example.org\n" },
+  );
+  const known = ["bob", "scanner", "x@devices.example.org", "eve", "# devices", ""];
+  assert.deepEqual(
+    known.filter((user) => allow.users?.has(user)),
+    ["bob", "scanner", "x@devices.example.org"],
+  );
+  assert.deepEqual(allow.services, ["pop3"]);
+  assert.equal(allow.networks?.length, 1);
+});
+
 test("the configuration cannot be changed afterwards", async () => {
   const config = await load(PGSQL);
   assert.ok(Object.isFrozen(config) && Object.isFrozen(config.stores));
@@ -324,7 +339,19 @@ const one: Readonly<Record<string, string>> = {
     "store.ssl.ca: DIR/popbsmtp.toml: expected certificates in PEM form",
   "[server]": "server: unknown key; did you mean serve?",
   "[milter]":
-    "milter: unknown key; known here: spool, lifetime, user, linger, exclude, store, serve, watch",
+    "milter: unknown key; known here: spool, lifetime, user, linger, exclude, store, serve, watch, allow",
+  'users = ["bob"]': "users: belongs in the section [allow]",
+  "[allow]\nusers = []":
+    'allow.users: expected a list of users such as ["scanner@example.org", "*@devices.example.org"]; with none, no login would count',
+  '[allow]\nusers = "bob"':
+    'allow.users: expected a list of users such as ["scanner@example.org", "*@devices.example.org"]',
+  '[allow]\nusers-file = "users"': "allow.users-file: expected a path from the root",
+  '[allow]\nusers-file = "DIR/none"': "allow.users-file: DIR/none: there is no such file",
+  '[allow]\nnetworks = ["here"]':
+    'allow.networks: "here" is no network; expected an address and a prefix length, such as "192.0.2.0/24" or "2001:db8::/32"',
+  "[allow]\nservices = []":
+    'allow.services: expected a list of services such as ["imap", "pop3"]; with none, no login would count',
+  '[allow]\nnetwork = ["bob"]': "allow.network: unknown key; did you mean networks?",
 };
 
 for (const [text, problem] of Object.entries(one)) {

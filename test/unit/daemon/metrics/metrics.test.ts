@@ -25,7 +25,7 @@ function scraped(metrics = createMetrics(), readings = READINGS) {
 test("before the first events, their counters exist with 0", () => {
   const value = scraped();
   for (const service of ["imap", "pop3"]) {
-    for (const outcome of ["committed", "spooled", "excluded", "lost"]) {
+    for (const outcome of ["committed", "spooled", "excluded", "not-allowed", "lost"]) {
       assert.equal(value("popbsmtp_logins_total", { service, outcome }), 0);
     }
   }

@@ -3,6 +3,7 @@ import { appendFileSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { describe, it, test } from "node:test";
+import { UserList } from "../../../../src/guards/user-list.ts";
 import { parseNetwork } from "../../../../src/login/address.ts";
 import type { Login } from "../../../../src/login/login.ts";
 import { Formats } from "../../../../src/mail-formats/formats.ts";
@@ -10,6 +11,7 @@ import type { Selection } from "../../../../src/sources/mail-log/selector.ts";
 import { watchLog, watchStream } from "../../../../src/sources/mail-log/watch-log.ts";
 import { parseEntry, parseEntryName } from "../../../../src/spool/entry.ts";
 import { Spool } from "../../../../src/spool/spool.ts";
+import { configWith } from "../../../support/config.ts";
 import { temporaryDirectory } from "../../../support/temporary-directory.ts";
 
 const NOW = Date.parse("2026-03-03T10:00:00");
@@ -33,7 +35,7 @@ function watched(): Watched {
   const told: string[] = [];
   const selection = (options: Partial<Selection>): Selection => ({
     formats: Formats.named("auto"),
-    exclude: [],
+    admission: configWith(),
     now: () => NOW,
     lifetime: 30 * MINUTE,
     quietAfter: 60 * MINUTE,
@@ -121,12 +123,25 @@ test("with a time, all lines since then are read again, expired or not", async (
   assert.equal(there.spooled().length, 2);
 });
 
+test("logins that are not allowed are reported, and not recorded", async () => {
+  await using there = watched();
+  there.write(line("bob", 5_000), line("eve", 4_000));
+  const users = new UserList(["e*"]);
+  const allow = { users, networks: undefined, services: undefined };
+  await there.watch({ admission: configWith({ allow }) });
+  assert.deepEqual(
+    there.spooled().map(([user]) => user),
+    ["eve"],
+  );
+  assert.deepEqual(there.told.toSorted(), ["not-allowed bob", "spooled eve"]);
+});
+
 test("excluded addresses are reported, and not recorded", async () => {
   await using there = watched();
   const network = parseNetwork("192.0.2.0/24");
   assert.ok(network !== undefined);
   there.write(line("bob", 5_000), line("eve", 4_000, "2001:db8::1"));
-  await there.watch({ exclude: [network] });
+  await there.watch({ admission: configWith({ exclude: [network] }) });
   assert.deepEqual(
     there.spooled().map(([user]) => user),
     ["eve"],
