@@ -117,6 +117,22 @@ kill -9 %1`);
     await assertUntouched();
   });
 
+  it("takes everything back though Dovecot has ended meanwhile", async () => {
+    await machine.write(
+      "/usr/local/sbin/postfix",
+      `#!/bin/sh
+rm /usr/local/sbin/postfix
+doveadm stop
+exit 1
+`,
+    );
+    await machine.shell("chmod 755 /usr/local/sbin/postfix");
+    assert.match(await refuses("popbsmtp setup --yes"), /everything is as it was/);
+    // a Dovecot that ends leaves its sockets
+    await machine.shell("rm -f /run/dovecot/popbsmtp-dict; dovecot >/dev/null 2>&1");
+    await assertUntouched();
+  });
+
   let made: string;
   const FILES =
     "cd /etc && sha256sum popbsmtp/popbsmtp.toml dovecot/conf.d/99-popbsmtp.conf postfix/main.cf";

@@ -13,6 +13,10 @@ import { policyRestriction } from "../print-postfix-daemon.ts";
 import { kept, keeping, MEMORY, restoring, writing, type Step } from "./step.ts";
 import type { DovecotSurvey, PostfixSurvey } from "./survey.ts";
 
+/** To take a step back: a server that does not run reads its configuration when it starts. */
+const RELOAD_DOVECOT = "doveadm reload || :";
+const RELOAD_POSTFIX = "postfix reload || :";
+
 /** main.cf's parameter for the list of a single service. */
 const OWN_LIST = "popbsmtp_relay_restrictions";
 
@@ -67,11 +71,9 @@ export function dovecotSteps(
 doveconf -n > /dev/null
 doveconf -n | grep -q popbsmtp || { echo "dovecot.conf does not include $(dirname ${file})" >&2; exit 1; }
 doveadm reload`,
-      undo: [
-        `rm -f ${file} ${shellWord(`${path}.new`)}`,
-        "doveadm reload",
-        ...cleared(policy),
-      ].join("\n"),
+      undo: [`rm -f ${file} ${shellWord(`${path}.new`)}`, RELOAD_DOVECOT, ...cleared(policy)].join(
+        "\n",
+      ),
       lasting: true,
       file: { path, text, before },
     },
@@ -183,7 +185,7 @@ ${other}else
   echo ${shellWord(changed)} >&2
   exit 1
 fi
-postfix reload`,
+${RELOAD_POSTFIX}`,
       lasting: true,
       file: { path: `${list}${whose}`, text: lineByLine(text), before: lineByLine(value) },
     },

@@ -52,7 +52,8 @@ export function keeping(path: string): string {
 /** Lines that put back what {@link keeping} has kept. */
 export function restoring(path: string): string {
   const [file, part] = [shellWord(path), shellWord(`${path}.new`)];
-  return `if [ -e ${kept(path)} ]; then cp -p ${kept(path)} ${part} && mv -f ${part} ${file}; fi`;
+  // a full disk has kept the file from being changed, and has no room for a copy
+  return `if [ -e ${kept(path)} ] && ! cmp -s ${kept(path)} ${file}; then cp -p ${kept(path)} ${part}; mv -f ${part} ${file}; fi`;
 }
 
 /** The copy of a file. */
