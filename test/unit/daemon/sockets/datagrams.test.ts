@@ -131,8 +131,13 @@ describe("a UDP socket", () => {
     const bound = await bind();
     using client = await sender(bound.datagrams);
     const { promise: gate, resolve: open } = Promise.withResolvers<void>();
-    bound.datagrams.start((datagram, from) => gate.then(() => echo(datagram, from)));
+    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
+    bound.datagrams.start((datagram, from) => {
+      arrive();
+      return gate.then(() => echo(datagram, from));
+    });
     await client.send("x");
+    await arrived;
     const closing = bound.close(60_000);
     open();
     await closing;
@@ -153,8 +158,13 @@ describe("a UDP socket", () => {
   it("closes in an endless flood, once earlier datagrams are answered", async () => {
     const bound = await bind();
     using client = await sender(bound.datagrams);
-    bound.datagrams.start(echo);
+    const { promise: arrived, resolve: arrive } = Promise.withResolvers<void>();
+    bound.datagrams.start((datagram, from) => {
+      arrive();
+      return echo(datagram, from);
+    });
     await client.send("first");
+    await arrived;
     let flooding = true;
     const flood = () => {
       if (!flooding) return;
