@@ -2,6 +2,8 @@ import { realpathSync } from "node:fs";
 import { Argument, Option, type Command } from "commander";
 import { placeOf, DEFAULT_CONFIG_PATH, hasTable, type Config } from "../config/config.ts";
 import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
+import { installedRelease } from "../dovecot/read-dovecot.ts";
+import { DOVECOT_RELEASES, type DovecotRelease } from "../dovecot/release.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { configOf, type Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -12,12 +14,6 @@ import {
   dovecotSocketLines,
   dovecotWrapperLines,
 } from "../setup/print-dovecot.ts";
-import {
-  DOVECOT_RELEASES,
-  dovecotVersion,
-  releaseOf,
-  type DovecotRelease,
-} from "../setup/dovecot-release.ts";
 import { dovecotDictLines, dovecotDictSocketLines } from "../setup/print-dovecot-dict.ts";
 import { policyLines, socketmapLines } from "../setup/print-postfix-daemon.ts";
 import { mainLines, mapLines } from "../setup/print-postfix.ts";
@@ -87,7 +83,7 @@ async function dovecotLines(
   const program = commandLine(config);
   switch (form) {
     case "dict": {
-      const release = dovecot ?? releaseOf(await dovecotVersion());
+      const release = dovecot ?? (await installedRelease());
       const dict = { release, group: serve.dictGroup ?? DOVECOT_GROUP };
       return systemd
         ? dovecotDictSocketLines(serve.dict, dict)

@@ -1,3 +1,4 @@
+import { LOG_ELEMENTS } from "../dovecot/release.ts";
 import { found, splitOnce, TWO_WAYS, type LineReading, type ProgramFormat } from "./format.ts";
 
 /**
@@ -24,8 +25,7 @@ const BEFORE = /^user=<(.*)>, (?:method=[\w-]*, )?$/s;
  */
 const AFTER = /^([^<>, ]*)(?:, (?:[^<>,]*|[\w-]+=<[^<>]*>))*$/;
 
-const OWN_ELEMENTS =
-  "login_log_format_elements is not Dovecot's default; set pattern to match it, or begin it with user=<%u> method=%m rip=%r";
+const OWN_ELEMENTS = `login_log_format_elements is not Dovecot's default; set pattern to match it, or begin it with ${LOG_ELEMENTS}`;
 
 /**
  * Dovecot 0.99 (`Login: bob [192.0.2.1]`), and all later versions (`Login: user=<bob>,

@@ -1,7 +1,14 @@
 import { endpointName, type Endpoint } from "../config/config.ts";
 import { ConfigError } from "../lib/errors.ts";
-import type { DovecotRelease } from "./dovecot-release.ts";
-import { masterServiceLines, PROTOCOLS } from "./print-dovecot.ts";
+import {
+  groupSettings,
+  lastLoginLines,
+  needsGroup,
+  pluginLines,
+  PROTOCOLS,
+  type DovecotRelease,
+} from "../dovecot/release.ts";
+import { masterServiceLines } from "./print-dovecot.ts";
 import { plainWords } from "./plain-words.ts";
 
 export interface DictForm {
@@ -31,12 +38,12 @@ export function dovecotDictLines(
       `unix_listener ${LISTENER} {`,
       "  # A process that can connect here can authorize any address. Root can, and so can this group, to which",
       "  # only Dovecot's imap and pop3 processes should belong. If Dovecot's default_internal_group differs, or",
-      `  # you have changed these services' ${release === "2.4" ? "mail_access_groups or extra_groups" : "extra_groups"}, name one of their groups here.`,
+      `  # you have changed these services' ${groupSettings(release)}, name one of their groups here.`,
       "  mode = 0660",
       `  group = ${group}`,
       "}",
     ]),
-    ...pluginLines(LISTENER, release, group),
+    ...reportLines(LISTENER, release, group),
   ];
 }
 
@@ -56,7 +63,7 @@ export function dovecotDictSocketLines(
     ...head(release),
     "# systemd holds the socket and starts the daemon: popbsmtp print systemd. A daemon started by hand works too, but if it",
     "# is killed, its socket file stays behind, and every login takes three seconds longer until the daemon is back.",
-    ...pluginLines(path, release, group),
+    ...reportLines(path, release, group),
   ];
 }
 
@@ -77,38 +84,11 @@ function head(release: DovecotRelease): readonly string[] {
   ];
 }
 
-function pluginLines(socket: string, release: DovecotRelease, group: string): readonly string[] {
-  if (release === "2.4") {
-    return [
-      ...PROTOCOLS.flatMap((name) => [
-        `protocol ${name} {`,
-        "  mail_plugins {",
-        "    last_login = yes",
-        "  }",
-        "}",
-      ]),
-      "last_login {",
-      "  dict proxy {",
-      "    name = popbsmtp",
-      `    socket_path = ${socket}`,
-      "  }",
-      "}",
-      "last_login_key = popbsmtp/%{protocol}/%{remote_ip}/%{user}",
-      "last_login_precision = us",
-    ];
-  }
+function reportLines(socket: string, release: DovecotRelease, group: string): readonly string[] {
   return [
-    ...PROTOCOLS.flatMap((name) => [
-      `protocol ${name} {`,
-      "  mail_plugins = $mail_plugins last_login",
-      "}",
-    ]),
-    "plugin {",
-    `  last_login_dict = proxy:${socket}:popbsmtp`,
-    "  last_login_key = popbsmtp/%s/%r/%u",
-    "  last_login_precision = us",
-    "}",
-    ...(release === "2.2"
+    ...PROTOCOLS.flatMap((name) => pluginLines(name, release)),
+    ...lastLoginLines(socket, release),
+    ...(needsGroup(release)
       ? [
           "# the default from Dovecot 2.3 on",
           ...PROTOCOLS.flatMap((name) => [`service ${name} {`, `  extra_groups = ${group}`, "}"]),

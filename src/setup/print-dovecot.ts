@@ -1,17 +1,7 @@
 import { endpointName, type ServeConfig } from "../config/config.ts";
+import { NO_LIMIT, PROTOCOLS, type MailProtocol } from "../dovecot/release.ts";
 import { plainWords } from "./plain-words.ts";
 import { CRON_PATH } from "./print-cron.ts";
-
-/** The names of Dovecot's services, and of popbsmtp's. */
-type MailProtocol = "imap" | "pop3";
-
-export const PROTOCOLS: readonly MailProtocol[] = ["imap", "pop3"];
-
-/**
- * For a program in Node. "0" and "unlimited" both mean no limit, but Dovecot 2.4 rejects the one,
- * and 2.3 the other.
- */
-const NO_LIMIT = "vsz_limit = 1T";
 
 /**
  * The daemon as a service of Dovecot's master.

@@ -12,12 +12,12 @@ import {
 import {
   addressSpace,
   listenerOf,
-  NO_LIMIT,
   NODE_BYTES,
-  parseDoveconf,
   settingOf,
   type Section,
-} from "./doveconf.ts";
+} from "../../dovecot/doveconf.ts";
+import { protocolsOf, readDovecot, type InstalledDovecot } from "../../dovecot/read-dovecot.ts";
+import { NO_LIMIT, PROTOCOLS, type MailProtocol } from "../../dovecot/release.ts";
 import { dictFindings, findDict } from "./dovecot-dict.ts";
 import { runningFindings, unreadFindings } from "./dovecot-process.ts";
 import { dovecot1Findings } from "./dovecot-1.ts";
@@ -33,28 +33,26 @@ import {
   type Wrapper,
 } from "../findings/wrapper-command.ts";
 
-const PROTOCOLS = ["imap", "pop3"] as const;
-
 export async function dovecotFindings(subject: Subject): Promise<readonly Finding[]> {
   const { dovecotConfig } = subject;
+  const dovecot = await readDovecot(dovecotConfig);
   const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
-  const result = await runProgram("doveconf", which);
-  if (result?.ok === true) {
-    const [, version = "2"] = /^# (\d\S*)/.exec(result.stdout) ?? [];
-    const root = parseDoveconf(result.stdout);
-    const found = await dovecot2Findings(root, subject);
-    const isOurs = found.some(
-      ({ level, text }) => level !== "warning" || !text.startsWith("does not run"),
-    );
-    return [ok(`Dovecot ${version}`), ...(isOurs ? runningFindings(root, subject) : []), ...found];
-  }
-  if (result !== undefined) {
+  if (typeof dovecot === "string") {
     return [
       problem(
-        `doveconf cannot read Dovecot's configuration: ${result.complaint}`,
+        `doveconf cannot read Dovecot's configuration: ${dovecot}`,
         ["doveconf", ...which.map(shellWord), "-n"].join(" "),
       ),
     ];
+  }
+  if (dovecot !== undefined) {
+    const { version, root } = dovecot;
+    const found = await dovecot2Findings(dovecot, subject);
+    // there may be nothing to say of a right configuration while Dovecot is stopped
+    const isOurs =
+      found.length === 0 ||
+      found.some(({ level, text }) => level !== "warning" || !text.startsWith("does not run"));
+    return [ok(`Dovecot ${version}`), ...(isOurs ? runningFindings(root, subject) : []), ...found];
   }
   // doveconf came with version 2.0
   const old = await runProgram("dovecot", ["-n", ...which]);
@@ -63,13 +61,17 @@ export async function dovecotFindings(subject: Subject): Promise<readonly Findin
     : dovecot1Findings(old.stdout, subject);
 }
 
-async function dovecot2Findings(root: Section, subject: Subject): Promise<readonly Finding[]> {
+async function dovecot2Findings(
+  dovecot: InstalledDovecot,
+  subject: Subject,
+): Promise<readonly Finding[]> {
+  const { root } = dovecot;
   const isWatched = subject.config.watch.inDaemon;
   const names = isWatched ? imitationFindings(root) : [];
-  const enabled = (root.settings.get("protocols") ?? "").split(/\s+/);
+  const enabled = protocolsOf(dovecot);
   const found: (readonly Finding[] | undefined)[] = [];
   const protocols = PROTOCOLS.filter((protocol) => enabled.includes(protocol));
-  for (const protocol of protocols) found.push(await protocolFindings(root, protocol, subject));
+  for (const protocol of protocols) found.push(await protocolFindings(dovecot, protocol, subject));
   if (protocols.length === 0) return [ok("serves neither imap nor pop3")];
   if (found.every((findings) => findings === undefined)) {
     if (isWatched) return [ok("does not run popbsmtp after a login; its log is watched"), ...names];
@@ -100,14 +102,17 @@ function linesFor(protocol: string, { config, daemon }: Subject): string {
 
 /** undefined if Dovecot runs nothing but imap itself. */
 async function protocolFindings(
-  root: Section,
-  protocol: "imap" | "pop3",
+  dovecot: InstalledDovecot,
+  protocol: MailProtocol,
   subject: Subject,
 ): Promise<readonly Finding[] | undefined> {
+  const { root } = dovecot;
   const service = root.sections.find(({ name }) => name === `service ${protocol}`);
   const socket = service?.settings.get("executable")?.split(/\s+/).slice(1).find(isArgument);
-  const dict = findDict(root, subject);
-  if (socket === undefined) return dict && dictFindings(root, dict, protocol, subject);
+  if (socket === undefined) {
+    const dict = findDict(dovecot, protocol, subject);
+    return dict === undefined ? undefined : dictFindings(dovecot, dict, protocol, subject);
+  }
   const listener = listenerOf(root, socket);
   if (listener === undefined) {
     if (isServeSocket(socket, protocol, subject))

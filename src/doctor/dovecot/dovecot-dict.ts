@@ -1,11 +1,18 @@
 /**
- * Dovecot's last_login plugin, which reports logins to `popbsmtp serve` without delaying them. Up
- * to Dovecot 2.3.
+ * Dovecot's last_login plugin, which reports logins to `popbsmtp serve` without delaying them.
  */
+import { statSync } from "node:fs";
 import { isAbsolute } from "node:path";
+import { DOVECOT_GROUP } from "../../daemon/sockets/listeners.ts";
+import { listenerOf } from "../../dovecot/doveconf.ts";
+import {
+  lastLoginSocket,
+  pluginsOf,
+  readLastLoginKey,
+  type InstalledDovecot,
+} from "../../dovecot/read-dovecot.ts";
+import { lastLoginKey, lastLoginKeyLines, PLUGIN, pluginLines } from "../../dovecot/release.ts";
 import { isRoot } from "../../system/privileges.ts";
-import { runProgram } from "../../system/run-program.ts";
-import { listenerOf, type Section } from "./doveconf.ts";
 import { isStopped, reloadCommand, socketPath } from "./dovecot-process.ts";
 import { findServe, setUpFindings } from "./dovecot-service.ts";
 import { ok, problem, type Finding } from "../findings/finding.ts";
@@ -13,36 +20,31 @@ import { DICT, endIt, NO_ANSWER, question } from "../findings/question.ts";
 import type { Subject } from "../findings/subject.ts";
 import { popbsmtp } from "../findings/words.ts";
 
-const PLUGIN = "last_login";
-
-/** The key from which the daemon reads a login: kind, address, user. */
-const KEY = "popbsmtp/%s/%r/%u";
-
-/** The dict of the last_login plugin, if it is popbsmtp's. */
-interface Dict {
-  /** As Dovecot names the socket: relative to base_dir, or absolute. */
-  readonly socket: string;
-}
-
-/** undefined if the plugin is not set up, or reports to another program. */
-export function findDict(root: Section, { config }: Subject): Dict | undefined {
-  const settings = root.sections.find(({ name }) => name === "plugin")?.settings;
-  const [, socket] = /^proxy:([^:]+):/.exec(settings?.get("last_login_dict") ?? "") ?? [];
-  if (settings === undefined || socket === undefined) return undefined;
+/**
+ * The socket to which the last_login plugin reports, as Dovecot names it: relative to base_dir, or
+ * absolute. undefined if the plugin is not set up, or reports to another program.
+ */
+export function findDict(
+  dovecot: InstalledDovecot,
+  protocol: string,
+  { config }: Subject,
+): string | undefined {
+  const socket = lastLoginSocket(dovecot, protocol);
+  if (socket === undefined) return undefined;
   const { dict } = config.serve;
   const isConfigured = dict !== undefined && "path" in dict && dict.path === socket;
-  return isConfigured || socket.includes("popbsmtp") ? { socket } : undefined;
+  return isConfigured || socket.includes("popbsmtp") ? socket : undefined;
 }
 
 /** Whether the logins of a protocol reach the daemon. */
 export async function dictFindings(
-  root: Section,
-  dict: Dict,
+  dovecot: InstalledDovecot,
+  socket: string,
   protocol: string,
   subject: Subject,
 ): Promise<readonly Finding[]> {
-  const { socket } = dict;
-  const found = [...pluginFindings(root, protocol), ...(await keyFindings(subject))];
+  const { root } = dovecot;
+  const found = [...pluginFindings(dovecot, protocol), ...(await keyFindings(dovecot, protocol))];
   const listener = listenerOf(root, socket);
   const serve = listener === undefined ? undefined : findServe(root, listener);
   if (serve !== undefined) {
@@ -57,39 +59,58 @@ export async function dictFindings(
   // report a fault once
   if (found.some(({ level }) => level === "problem") || isStopped(root)) return found;
   const path = socketPath(root, socket);
+  if (serve === undefined) found.push(...modeFindings(path, protocol, subject));
+  if (found.some(({ level }) => level === "problem")) return found;
   return [...found, await answers(path, protocol, serve !== undefined, subject)];
 }
 
-function pluginFindings(root: Section, protocol: string): readonly Finding[] {
-  const own = root.sections.find(({ name }) => name === `protocol ${protocol}`)?.settings;
-  const plugins = own?.get("mail_plugins") ?? root.settings.get("mail_plugins") ?? "";
-  if (plugins.split(/\s+/).includes(PLUGIN)) return [];
+function pluginFindings(dovecot: InstalledDovecot, protocol: string): readonly Finding[] {
+  if (pluginsOf(dovecot, protocol).includes(PLUGIN)) return [];
+  const [first = "", ...others] = pluginLines(protocol, dovecot.release);
   return [
     problem(
       `${protocol}: no login is recorded: the effective mail_plugins does not contain ${PLUGIN}`,
-      `protocol ${protocol} {    # in the file of conf.d that is read last`,
-      `  mail_plugins = $mail_plugins ${PLUGIN}`,
-      "}",
+      `${first}    # in the file of conf.d that is read last`,
+      ...others,
     ),
   ];
 }
 
-/**
- * doveconf hides every setting whose name contains "key", unless it is asked for that setting
- * alone.
- */
-async function keyFindings({ dovecotConfig }: Subject): Promise<readonly Finding[]> {
-  const which = dovecotConfig === undefined ? [] : ["-c", dovecotConfig];
-  const result = await runProgram("doveconf", [...which, "-h", "-P", "plugin/last_login_key"]);
-  const key = result?.stdout.trim() ?? "";
-  if (result?.ok !== true || shortened(key) === KEY) return [];
+async function keyFindings(
+  dovecot: InstalledDovecot,
+  protocol: string,
+): Promise<readonly Finding[]> {
+  const key = await readLastLoginKey(dovecot, protocol);
+  const right = lastLoginKey(dovecot.release);
+  if (key === undefined || key === right || shortened(key) === right) return [];
   const text = `last_login_key is ${key === "" ? "not set" : key}: no login is recorded`;
-  return [problem(text, "plugin {", `  last_login_key = ${KEY}`, "}")];
+  return [problem(text, ...lastLoginKeyLines(dovecot.release))];
 }
 
-/** Replaces the long names of variables by the short ones. */
+/** Replaces the long names of variables, up to Dovecot 2.3, by the short ones. */
 function shortened(key: string): string {
   return key.replace("%{service}", "%s").replace("%{rip}", "%r").replace("%{user}", "%u");
+}
+
+/**
+ * Whether Dovecot's mail processes, which connect as the mail user in one of Dovecot's groups, can
+ * connect to a socket that Dovecot has not made.
+ */
+function modeFindings(path: string, protocol: string, { config }: Subject): readonly Finding[] {
+  const socket = statSync(path, { throwIfNoEntry: false });
+  if (socket === undefined) return [];
+  const right = [
+    `SocketGroup=${config.serve.dictGroup ?? DOVECOT_GROUP}    # in popbsmtp-dict.socket, as printed by: ${popbsmtp(config)} print systemd dict`,
+    "SocketMode=0660",
+  ];
+  if ((socket.mode & 0o002) !== 0) {
+    const text = `${protocol}: any process that can connect to ${path} can authorize any address`;
+    return [problem(text, ...right)];
+  }
+  if ((socket.mode & 0o060) === 0o060 && socket.gid !== 0) return [];
+  const mode = (socket.mode & 0o777).toString(8).padStart(4, "0");
+  const text = `${protocol}: Dovecot's mail processes cannot connect to ${path} (mode ${mode}): no login is recorded`;
+  return [problem(text, ...right)];
 }
 
 async function answers(

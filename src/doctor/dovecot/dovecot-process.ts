@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { isRoot } from "../../system/privileges.ts";
-import type { Section } from "./doveconf.ts";
+import type { Section } from "../../dovecot/doveconf.ts";
 import { problem, type Finding } from "../findings/finding.ts";
 import { serverOf } from "../findings/processes.ts";
 import type { Subject } from "../findings/subject.ts";

@@ -5,7 +5,8 @@
 import { isAbsolute } from "node:path";
 import { roleNamed } from "../../daemon/sockets/roles.ts";
 import { isRoot } from "../../system/privileges.ts";
-import { addressSpace, NO_LIMIT, NODE_BYTES, settingOf, type Section } from "./doveconf.ts";
+import { addressSpace, NODE_BYTES, settingOf, type Section } from "../../dovecot/doveconf.ts";
+import { NO_LIMIT, type MailProtocol } from "../../dovecot/release.ts";
 import { isStopped, reloadCommand, socketPath } from "./dovecot-process.ts";
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
 import { endIt, NO_ANSWER, POST_LOGIN, question } from "../findings/question.ts";
@@ -26,7 +27,7 @@ export interface Serve {
 
 /** The protocol whose logins are reported, and the socket. */
 interface Asking {
-  readonly protocol: "imap" | "pop3";
+  readonly protocol: MailProtocol;
   /** As Dovecot names the socket: relative to base_dir, or absolute. */
   readonly socket: string;
 }
@@ -40,7 +41,7 @@ export function findServe(root: Section, service: Section): Serve | undefined {
 /** Whether a socket outside Dovecot's services is the daemon's, as configured. */
 export function isServeSocket(
   socket: string,
-  protocol: "imap" | "pop3",
+  protocol: MailProtocol,
   { config }: Subject,
 ): boolean {
   const own = config.serve[protocol];
@@ -83,7 +84,7 @@ export async function serviceFindings(
 /** Whether a daemon answers that Dovecot has not started. */
 export async function ownSocketFindings(
   socket: string,
-  protocol: "imap" | "pop3",
+  protocol: MailProtocol,
   subject: Subject,
 ): Promise<readonly Finding[]> {
   const { config, daemon } = subject;

@@ -3,7 +3,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { reasonOf, hasCode } from "../../lib/errors.ts";
 import { unreadable } from "../../sources/mail-log/unreadable.ts";
 import { becoming } from "../findings/becoming.ts";
-import type { Section } from "./doveconf.ts";
+import type { Section } from "../../dovecot/doveconf.ts";
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
 import type { Subject } from "../findings/subject.ts";
 

@@ -1,14 +1,14 @@
 /** What is on this host, as far as setup has to know. */
 import { existsSync, readFileSync } from "node:fs";
-import { dirname } from "node:path";
 import { DEFAULT_CONFIG_PATH, type Config } from "../../config/config.ts";
 import { loadConfig } from "../../config/reading/load.ts";
+import { lastLoginSocket, readDovecot } from "../../dovecot/read-dovecot.ts";
+import { PROTOCOLS, type DovecotRelease } from "../../dovecot/release.ts";
 import { decidingList } from "../../doctor/postfix/postfix-lists.ts";
 import { readPostfix, type Smtpd } from "../../doctor/postfix/postconf.ts";
 import { ConfigError, EX, PopbsmtpError } from "../../lib/errors.ts";
 import { isRoot } from "../../system/privileges.ts";
 import { runProgram } from "../../system/run-program.ts";
-import { dovecotVersion, releaseOf, type DovecotRelease } from "../dovecot-release.ts";
 
 /** Databases that setup can use. */
 export const STORES = ["sqlite", "pgsql", "mysql"] as const;
@@ -83,34 +83,34 @@ export async function survey(): Promise<Survey> {
 }
 
 async function surveyDovecot(): Promise<DovecotSurvey> {
-  const version = await dovecotVersion();
-  if (version === undefined) {
+  const found = await readDovecot(undefined);
+  if (found === undefined) {
     throw new ConfigError([
-      "setup: Dovecot is not installed here: install dovecot-imapd or dovecot-pop3d first; for other servers see docs/other-mail-servers.md",
+      "setup: Dovecot 2 is not installed here: install dovecot-imapd or dovecot-pop3d first; for other servers see docs/other-mail-servers.md",
     ]);
   }
+  if (typeof found === "string") {
+    throw new ConfigError([`setup: doveconf cannot read Dovecot's configuration: ${found}`]);
+  }
+  const { version, release } = found;
   const [major = 0, minor = 0, patch = 0] = version.split(".").map(parseFloat);
   if (major < 2 || (major === 2 && minor < 2) || (major === 2 && minor === 2 && patch < 27)) {
     throw new ConfigError([
       `setup: Dovecot ${version} has no last_login plugin that setup could use (2.2.27 and later have): see docs/dovecot.md`,
     ]);
   }
-  const read = await runProgram("doveconf", ["-n"]);
-  if (read?.ok !== true) {
-    throw new ConfigError([`setup: doveconf -n fails: ${read?.complaint ?? "it is missing"}`]);
-  }
   if ((await runProgram("doveadm", ["service", "status"]))?.ok === false) {
     throw new ConfigError(["setup: Dovecot is not running: start it first"]);
   }
-  const main = /^# \d\S* \([^)]*\): (\S+)$/m.exec(read.stdout)?.[1] ?? "/etc/dovecot/dovecot.conf";
-  const path = `${dirname(main)}/conf.d/99-popbsmtp.conf`;
+  const path = "/etc/dovecot/conf.d/99-popbsmtp.conf";
   const before = existsSync(path) ? readFileSync(path, "utf8") : undefined;
-  if (before === undefined && /^\s*last_login(?:_dict|_key)?\s*[={]/m.test(read.stdout)) {
+  const isUsed = PROTOCOLS.some((protocol) => lastLoginSocket(found, protocol) !== undefined);
+  if (before === undefined && isUsed) {
     throw new ConfigError([
-      "setup: Dovecot already uses the last_login plugin for something else: use post-login instead, see docs/dovecot.md",
+      "setup: Dovecot already uses the last_login plugin: for something else, use post-login instead; see docs/dovecot.md",
     ]);
   }
-  return { version, release: releaseOf(version), path, before };
+  return { version, release, path, before };
 }
 
 async function surveyPostfix(): Promise<PostfixSurvey> {

@@ -2,6 +2,7 @@
  * Parses the key that Dovecot's last_login plugin sets at a login:
  * `shared/popbsmtp/SERVICE/ADDRESS/USER`.
  */
+import { lastLoginKey } from "../../dovecot/release.ts";
 import type { Time } from "../../lib/clock.ts";
 import { parseAddress } from "../../login/address.ts";
 import { cutUser, type Login } from "../../login/login.ts";
@@ -55,7 +56,7 @@ export function dictLogin(
 
 /** The right last_login_key. */
 function keyFor(major: number | undefined): string {
-  return major === 4 ? "popbsmtp/%{protocol}/%{remote_ip}/%{user}" : "popbsmtp/%s/%r/%u";
+  return lastLoginKey(major === 4 ? "2.4" : "2.3");
 }
 
 /** Milliseconds since 1970. */

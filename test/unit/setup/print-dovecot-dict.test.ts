@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DOVECOT_RELEASES } from "../../../src/setup/dovecot-release.ts";
+import { DOVECOT_RELEASES } from "../../../src/dovecot/release.ts";
 import { dovecotDictLines, dovecotDictSocketLines } from "../../../src/setup/print-dovecot-dict.ts";
 
 const PROGRAM = ["/usr/bin/popbsmtp"];

@@ -48,18 +48,55 @@ export function listenerOf(root: Section, socket: string): Section | undefined {
       name.startsWith("service ") &&
       sections.some((each) => {
         const [kind, path] = each.name.split(/\s+/);
-        return kind === "unix_listener" && path !== undefined && bare(path) === bare(socket);
+        if (kind !== "unix_listener" || path === undefined) return false;
+        // since 2.4, the name need not be the path
+        return bare(each.settings.get("path") ?? path) === bare(socket);
       }),
   );
 }
 
 /**
- * The value of a setting; if it refers to another setting (`$default_internal_user`), the value of
- * that. "" if unset.
+ * The value of a setting; if it refers to another setting (`$default_internal_user`, since 2.4
+ * `$SET:default_internal_user`), the value of that. "" if unset.
  */
 export function settingOf(root: Section, { settings }: Section, name: string): string {
   const value = settings.get(name) ?? "";
-  return value.startsWith("$") ? (root.settings.get(value.slice(1)) ?? "") : value;
+  const [, other] = /^\$(?:SET:)?(.*)$/.exec(value) ?? [];
+  return other === undefined ? value : (root.settings.get(other) ?? "");
+}
+
+/**
+ * Where the settings for a protocol may be, the more specific last: the root, since 2.4 `protocol
+ * !lmtp`, and `protocol imap`.
+ */
+export function settingsFor(root: Section, protocol: string): readonly Section[] {
+  const others = root.sections.filter(
+    ({ name }) => name.startsWith("protocol !") && name !== `protocol !${protocol}`,
+  );
+  const own = root.sections.filter(({ name }) => name === `protocol ${protocol}`);
+  return [root, ...others, ...own];
+}
+
+/**
+ * A list of words: `protocols = imap pop3`, which replaces that of the places before it, and since
+ * 2.4 also `protocols {`, `imap = yes`, `}`, which changes it.
+ */
+export function listOf(places: readonly Section[], list: string): readonly string[] {
+  const found = new Set<string>();
+  for (const { settings, sections } of places) {
+    const words = settings.get(list);
+    if (words !== undefined) {
+      found.clear();
+      for (const word of words.split(/\s+/)) if (word !== "") found.add(word);
+    }
+    for (const { settings: changes } of sections.filter(({ name }) => name === list)) {
+      for (const [word, value] of changes) {
+        if (value === "yes") found.add(word);
+        else found.delete(word);
+      }
+    }
+  }
+  return [...found];
 }
 
 /**
@@ -67,9 +104,6 @@ export function settingOf(root: Section, { settings }: Section, name: string): s
  * as much.
  */
 export const NODE_BYTES = 1_500_000 * 1024;
-
-/** For a service that starts Node: Dovecot 2.3 rejects "unlimited", and 2.4 rejects "0". */
-export const NO_LIMIT = "vsz_limit = 1T";
 
 /**
  * The address-space limit of a service in bytes, which defaults to default_vsz_limit; undefined:

@@ -5,7 +5,7 @@ import {
   listenerOf,
   parseDoveconf,
   settingOf,
-} from "../../../../src/doctor/dovecot/doveconf.ts";
+} from "../../../src/dovecot/doveconf.ts";
 
 const root = parseDoveconf(`# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf
 base_dir = /run/dovecot
