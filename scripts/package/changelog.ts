@@ -44,16 +44,35 @@ export function entry(name: string, { version, time, changes }: Release): string
   return [
     `${name} (${version}) unstable; urgency=medium`,
     "",
-    ...changes.map((change) => `  * ${change}`),
+    ...changes.flatMap((change) =>
+      wrapped(change).map((line, at) => (at === 0 ? `  * ${line}` : `    ${line}`)),
+    ),
     "",
     ` -- ${MAINTAINER}  ${date}`,
     "",
   ].join("\n");
 }
 
-/** The points of a section, each wrapped as it is in the file. */
+/** The points of a section, each in a line. */
 function points(section: string): readonly string[] {
   return Array.from(section.matchAll(/^- (.*(?:\n {2}.*)*)/gm), ([, text = ""]) =>
-    text.replaceAll(/\n {2}/g, "\n    "),
+    text.replaceAll(/\n {2}/g, " "),
   );
+}
+
+/** The longest line of a changelog is 80 characters long, four of them for the indentation. */
+const WIDTH = 76;
+
+function wrapped(text: string): readonly string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === "" ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line];
 }

@@ -120,8 +120,8 @@ describe("its changelog", () => {
 
 ### Added
 
-- One thing, which
-  takes two lines.
+- One thing, which takes two lines in Markdown, and other two, which a Debian changelog
+  allows.
 
 ## [1.0.0] - 2026-11-24
 
@@ -133,8 +133,8 @@ describe("its changelog", () => {
       debianChangelog(markdown, "1.1.0", TIME),
       `popbsmtp (1.1.0) unstable; urgency=medium
 
-  * One thing, which
-    takes two lines.
+  * One thing, which takes two lines in Markdown, and other two, which a Debian
+    changelog allows.
 
  -- the popbsmtp authors <popbsmtp@example.org>  Tue, 03 Mar 2026 10:00:00 +0000
 
