@@ -1,0 +1,16 @@
+#!/bin/bash
+# shellcheck disable=SC2016,SC2317
+# The log of Dovecot, as rsyslog writes it: docs/mail-log.md.
+# shellcheck source=test/platforms/guest/lib.bash
+source /root/guest/lib.bash
+
+rm $dovecot_conf
+doveadm reload
+printf '\n[watch]\nfile = "/var/log/mail.log"\n' >>$config
+usermod -aG adm popbsmtp
+check 'watch: the daemon restarts' systemctl restart popbsmtp.service
+logins watch 80
+doctor_is_content watch 'does not run popbsmtp after a login; its log is watched' 'popbsmtp may read it'
+relays 'watch, policy service' 85
+check 'watch --once reads the log again' popbsmtp watch --once --since 2h /var/log/mail.log
+finish
