@@ -84,7 +84,7 @@ describe("the packages", () => {
         "/etc/popbsmtp root:popbsmtp 750",
         "/etc/popbsmtp/popbsmtp.toml root:popbsmtp 640",
         "/var/spool/popbsmtp popbsmtp:popbsmtp 700",
-        "/run/popbsmtp root:root 755",
+        "/run/popbsmtp popbsmtp:popbsmtp 755",
         "/var/spool/postfix/popbsmtp root:root 755",
       ],
     );
