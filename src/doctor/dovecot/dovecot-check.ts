@@ -22,7 +22,7 @@ import { dictFindings, findDict } from "./dovecot-dict.ts";
 import { runningFindings, unreadFindings } from "./dovecot-process.ts";
 import { dovecot1Findings } from "./dovecot-1.ts";
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
-import { imitationFindings } from "./mail-log-check.ts";
+import { elementsFindings, imitationFindings } from "./mail-log-check.ts";
 import type { Subject } from "../findings/subject.ts";
 import { groupName, popbsmtp, shellWord } from "../findings/words.ts";
 import {
@@ -67,7 +67,7 @@ async function dovecot2Findings(
 ): Promise<readonly Finding[]> {
   const { root } = dovecot;
   const isWatched = subject.config.watch.inDaemon;
-  const names = isWatched ? imitationFindings(root) : [];
+  const names = isWatched ? [...imitationFindings(root), ...elementsFindings(dovecot)] : [];
   const enabled = protocolsOf(dovecot);
   const found: (readonly Finding[] | undefined)[] = [];
   const protocols = PROTOCOLS.filter((protocol) => enabled.includes(protocol));

@@ -4,6 +4,7 @@ import { reasonOf, hasCode } from "../../lib/errors.ts";
 import { unreadable } from "../../sources/mail-log/unreadable.ts";
 import { becoming } from "../findings/becoming.ts";
 import type { Section } from "../../dovecot/doveconf.ts";
+import type { InstalledDovecot } from "../../dovecot/read-dovecot.ts";
 import { ok, problem, warning, type Finding } from "../findings/finding.ts";
 import type { Subject } from "../findings/subject.ts";
 
@@ -27,6 +28,19 @@ function logFinding(path: string, user: string): Finding {
     const trouble = unreadable(path, error);
     return problem(reasonOf(trouble));
   }
+}
+
+/** Whether the log has what popbsmtp reads there. */
+export function elementsFindings({ root, release }: InstalledDovecot): readonly Finding[] {
+  const elements = root.settings.get("login_log_format_elements") ?? "";
+  const [old] = /%(?!\{)\S/.exec(elements) ?? [];
+  if (release !== "2.4" || old === undefined) return [];
+  return [
+    problem(
+      `login_log_format_elements contains ${old}, a variable of older releases, with which Dovecot 2.4 logs neither user nor address: no login is read from the log, which popbsmtp watches`,
+      "login_log_format_elements = user=<%{user}> method=%{mechanism} rip=%{remote_ip}    # further elements may follow",
+    ),
+  ];
 }
 
 /** Settings of Dovecot that let a client write text into the log that looks like a login. */

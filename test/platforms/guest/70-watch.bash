@@ -13,4 +13,10 @@ logins watch 80
 doctor_is_content watch 'does not run popbsmtp after a login; its log is watched' 'popbsmtp may read it'
 relays 'watch, policy service' 85
 check 'watch --once reads the log again' popbsmtp watch --once --since 2h /var/log/mail.log
+
+if [[ $(release) != 2.3 ]]; then
+  printf 'login_log_format_elements = user=<%%u> method=%%m rip=%%r\n' >$dovecot_conf
+  check 'doctor: the log has neither user nor address' doctor_says 78 'login_log_format_elements contains %u, a variable of older'
+  rm $dovecot_conf
+fi
 finish

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { userInfo } from "node:os";
 import { test } from "node:test";
 import { dovecotFindings } from "../../../../src/doctor/dovecot/dovecot-check.ts";
+import { elementsFindings } from "../../../../src/doctor/dovecot/mail-log-check.ts";
 import type { Finding } from "../../../../src/doctor/findings/finding.ts";
+import { parseDoveconf } from "../../../../src/dovecot/doveconf.ts";
 import { fakeDoveconf, type Printed } from "../../../support/doveconf.ts";
 import { subject } from "../findings/subject.ts";
 
@@ -154,4 +156,17 @@ test("a Dovecot 2.4 without imap and pop3 needs no popbsmtp", async () => {
     text.replace(/^ {2}(imap|pop3) = yes$/gm, "  $1 = no"),
   );
   assert.ok(found.some(({ text }) => text === "serves neither imap nor pop3"));
+});
+
+test("a watched Dovecot 2.4 that logs with the variables of older releases is reported", () => {
+  const log = (release: "2.3" | "2.4", elements: string) =>
+    elementsFindings({
+      version: release,
+      release,
+      configFile: undefined,
+      root: parseDoveconf(`login_log_format_elements = ${elements}\n`),
+    });
+  assert.match(log("2.4", "user=<%u> rip=%r")[0]?.text ?? "", /contains %u, a variable of older/);
+  assert.deepEqual(log("2.4", "user=<%{user}> rip=%{remote_ip}"), []);
+  assert.deepEqual(log("2.3", "user=<%u> rip=%r"), []);
 });
