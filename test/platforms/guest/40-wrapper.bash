@@ -11,7 +11,7 @@ check 'wrapper: the daemon ends' within 15 eval '! kill -0 "$(daemon)"'
 chgrp postfix /etc/postfix/popbsmtp.cf
 chmod 640 /etc/postfix/popbsmtp.cf
 check 'map: Postfix asks the database' eval "postconf -e \"\$(popbsmtp print postfix main | grep -v '^#' | tr -s ' \\n' ' ')\" && postfix reload"
-check 'cron purges' eval 'popbsmtp print cron >/etc/cron.d/popbsmtp'
+check 'a timer purges' systemctl enable --now popbsmtp-purge.timer
 logins wrapper 50
 relays 'wrapper, map' 55
 doctor_is_content wrapper 'imap: each login runs /usr/lib/popbsmtp/popbsmtp' 'pop3: each login runs'
@@ -24,5 +24,6 @@ mistake 'wrapper, another program' 's|login /usr/lib/popbsmtp/popbsmtp .*|login 
 mistake 'wrapper, no socket' 's/imap imap-postlogin/imap nosuch/' 78 'nothing listens on the socket nosuch: every login is refused'
 
 postconf -X smtpd_relay_restrictions
-rm /etc/postfix/popbsmtp.cf /etc/cron.d/popbsmtp
+rm /etc/postfix/popbsmtp.cf
+systemctl disable --now popbsmtp-purge.timer 2>/dev/null
 finish

@@ -7,7 +7,7 @@ export DEBIAN_FRONTEND=noninteractive
 
 check 'removal is refused while Postfix uses popbsmtp' eval '! apt-get remove -q -y popbsmtp && popbsmtp --version'
 postconf -X smtpd_relay_restrictions
-postfix reload
+postfix reload 2>/dev/null
 check 'Dovecot reports again' reporting --systemd
 check 'removal is refused while Dovecot uses popbsmtp' eval '! apt-get remove -q -y popbsmtp && popbsmtp --version'
 rm $dovecot_conf
