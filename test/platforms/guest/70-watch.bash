@@ -12,7 +12,11 @@ check 'watch: the daemon restarts' systemctl restart popbsmtp.service
 logins watch 80
 doctor_is_content watch 'does not run popbsmtp after a login; its log is watched' 'popbsmtp may read it'
 relays 'watch, policy service' 85
-check 'watch --once reads the log again' popbsmtp watch --once --since 2h /var/log/mail.log
+check 'watch: the daemon stops' systemctl stop popbsmtp.service
+check 'watch: a login meanwhile' read_mail imap 192.0.2.89
+check 'watch --once reads the log' popbsmtp watch --once --since 2h /var/log/mail.log
+check 'watch --once: the login is recorded' within 5 is_listed 192.0.2.89
+check 'watch: the daemon starts' systemctl start popbsmtp.service
 
 if [[ $(release) != 2.3 ]]; then
   printf 'login_log_format_elements = user=<%%u> method=%%m rip=%%r\n' >$dovecot_conf
