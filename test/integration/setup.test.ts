@@ -77,6 +77,9 @@ for ((n = 0; n < 100; n++)); do ! userdel popbsmtp || break; sleep 0.1; done`);
       await refuses("setpriv --reuid nobody --clear-groups popbsmtp setup --yes"),
       /only root can/,
     );
+    await machine.shell("mv /etc/postfix/main.cf /tmp; ln -s /tmp/main.cf /etc/postfix");
+    assert.match(await refuses("popbsmtp setup --yes"), /main\.cf is a symbolic link/);
+    await machine.shell("mv /tmp/main.cf /etc/postfix");
     await assertUntouched();
   });
 

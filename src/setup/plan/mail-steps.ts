@@ -1,5 +1,5 @@
 /** The steps that change the mail server. */
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Endpoint } from "../../config/config.ts";
 import { shellWord } from "../../doctor/findings/words.ts";
@@ -159,6 +159,12 @@ export function postfixSteps(
       ? []
       : [`postconf -P ${shellWord(`${service}/${list}=$${OWN_LIST}`)}`]),
   ];
+  const link = files.find((file) => lstatSync(file).isSymbolicLink());
+  if (link !== undefined) {
+    throw new ConfigError([
+      `setup: ${link} is a symbolic link, which postconf would replace by a file: set ${list} by hand, see docs/postfix.md`,
+    ]);
+  }
   const after = (file: string) => `${kept(file)}.after`;
   const same = files.map((file) => `cmp -s ${shellWord(file)} ${after(file)}`).join(" && ");
   const changed = `${list} or other lines of ${files.join(" and ")} have been changed since: take out "${asks ?? ""}" by hand, then rm ${MEMORY}/undo/70-postfix`;

@@ -133,17 +133,14 @@ async function surveyPostfix(): Promise<PostfixSurvey> {
 
 async function surveySmtpd(smtpd: Smtpd, service?: string): Promise<SmtpdSurvey> {
   const list = decidingList(smtpd);
-  const isSet = smtpd.overridden.has(list);
-  const said =
-    service !== undefined && isSet
-      ? await runProgram("postconf", ["-hP", `${service}/${list}`])
-      : await runProgram("postconf", ["-h", list]);
-  const own = service === undefined ? await runProgram("postconf", ["-n", list]) : undefined;
-  return {
-    list,
-    value: said?.stdout.trim() ?? "",
-    isSet: service === undefined ? (own?.stdout.trim() ?? "") !== "" : isSet,
-  };
+  const ask = async (...args: readonly string[]) =>
+    (await runProgram("postconf", args))?.stdout.trim() ?? "";
+  if (service !== undefined && smtpd.overridden.has(list)) {
+    return { list, value: await ask("-hP", `${service}/${list}`), isSet: true };
+  }
+  const isSet = service === undefined && (await ask("-n", list)) !== "";
+  // the default is an expression of other parameters
+  return { list, value: await ask(isSet ? "-h" : "-hx", list), isSet };
 }
 
 async function surveyStores(): Promise<readonly StoreChoice[]> {
