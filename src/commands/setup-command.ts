@@ -1,8 +1,14 @@
 import { Option, type Command } from "commander";
-import type { SetupAnswers, SUPERVISORS } from "../setup/plan/make-plan.ts";
-import type { Step, WrittenFile } from "../setup/plan/step.ts";
-import type { StoreChoice, Survey } from "../setup/plan/survey.ts";
-import { EX, UsageError } from "../lib/errors.ts";
+import {
+  STORES,
+  SUPERVISORS,
+  type SetupAnswers,
+  type StoreChoice,
+  type Supervisor,
+} from "../plan/setup-answers.ts";
+import type { Step, WrittenFile } from "../plan/step.ts";
+import type { Survey } from "../plan/survey.ts";
+import { EX, PopbsmtpError, UsageError } from "../lib/errors.ts";
 import { printable } from "../lib/terminal.ts";
 import type { Context } from "./context.ts";
 import { DocumentedCommand } from "./documented-command.ts";
@@ -10,7 +16,7 @@ import { DocumentedCommand } from "./documented-command.ts";
 interface SetupOptions {
   readonly store?: StoreChoice;
   readonly database: string;
-  readonly daemon?: (typeof SUPERVISORS)[number];
+  readonly daemon?: Supervisor;
   readonly service?: string;
   readonly yes?: boolean;
   readonly dryRun?: boolean;
@@ -26,18 +32,15 @@ export function setupCommand(context: Context): Command {
 It asks what it has to know, shows the plan, and does it after a yes. If a step fails, everything is taken back, and the mail server is as it was. What is there already stays: a configuration that contains any setting is used as it is, and another run changes nothing.`,
     )
     .addOption(
-      new Option("--store <driver>", "where to store authorizations (default: sqlite)").choices([
-        "sqlite",
-        "pgsql",
-        "mysql",
-      ]),
+      new Option("--store <driver>", "where to store authorizations (default: sqlite)").choices(
+        STORES,
+      ),
     )
     .option("--database <name>", "the database, for pgsql and mysql", "mail")
     .addOption(
-      new Option("--daemon <supervisor>", "who runs the daemon (default: dovecot)").choices([
-        "dovecot",
-        "systemd",
-      ]),
+      new Option("--daemon <supervisor>", "who runs the daemon (default: dovecot)").choices(
+        SUPERVISORS,
+      ),
     )
     .option(
       "--service <service>",
@@ -72,9 +75,13 @@ async function setup(context: Context, command: Command): Promise<number> {
       `--database: ${options.database}: expected letters, digits and _, such as mail`,
     );
   }
+  const { isRoot } = await import("../system/privileges.ts");
+  if (!isRoot()) {
+    throw new PopbsmtpError("setup: only root can set up popbsmtp: run it with sudo", EX.NOPERM);
+  }
   const isPerson = terminal.interactive && process.stdin.isTTY;
-  const { survey } = await import("../setup/plan/survey.ts");
-  const { assertFinished, perform, scriptOf, undo } = await import("../setup/plan/perform.ts");
+  const { survey } = await import("../plan/survey.ts");
+  const { assertFinished, perform, scriptOf, undo } = await import("../plan/perform.ts");
   const progress = {
     onStep: (title: string) => terminal.note(`- ${title}`),
     onOutput: (text: string) => {
@@ -84,8 +91,6 @@ async function setup(context: Context, command: Command): Promise<number> {
     },
   };
   if (options.undo === true) {
-    const { isRoot } = await import("../system/privileges.ts");
-    if (!isRoot()) throw new UsageError("setup --undo: only root can do that");
     const isUndone = await undo(progress);
     terminal.print(
       isUndone
@@ -96,7 +101,7 @@ async function setup(context: Context, command: Command): Promise<number> {
   }
   assertFinished();
   const found = await survey();
-  const { makePlan } = await import("../setup/plan/make-plan.ts");
+  const { makePlan } = await import("../plan/make-plan.ts");
   const asks = isPerson && options.yes !== true && options.dryRun !== true;
   const answers = asks ? await askPerson(found, options) : defaults(found, options);
   if (answers === undefined) return EX.NO;

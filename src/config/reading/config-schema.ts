@@ -21,79 +21,38 @@ export const topEntries = {
 };
 
 // In TOML, a key after a [section] line belongs to that section, and people often overlook that.
-const topKeysAreElsewhere = reasons(
-  Object.keys(topEntries),
-  "belongs at the top of the file, before the first [section]",
-);
-const storeKeysAreElsewhere = reasons(STORE_KEYS, "belongs in the section [store]");
-const serveKeysAreElsewhere = reasons(Object.keys(serveEntries), "belongs in the section [serve]");
-const allowKeysAreElsewhere = reasons(Object.keys(allowEntries), "belongs in the section [allow]");
-const watchKeysAreElsewhere = reasons(Object.keys(watchEntries), "belongs in the section [watch]");
+/** Where keys belong, and why they are wrong elsewhere; of several places, the last one counts. */
+const PLACES = {
+  watch: reasons(Object.keys(watchEntries), "belongs in the section [watch]"),
+  serve: reasons(Object.keys(serveEntries), "belongs in the section [serve]"),
+  store: reasons(STORE_KEYS, "belongs in the section [store]"),
+  allow: reasons(Object.keys(allowEntries), "belongs in the section [allow]"),
+  top: reasons(
+    Object.keys(topEntries),
+    "belongs at the top of the file, before the first [section]",
+  ),
+};
 
-function reasons(keys: readonly string[], reason: string): ReadonlyMap<string, string> {
+type Reasons = ReadonlyMap<string, string>;
+
+function reasons(keys: readonly string[], reason: string): Reasons {
   return new Map(keys.map((key) => [key, reason]));
 }
 
-/** The reasons for the keys of other sections. */
-function elsewhere(...others: readonly ReadonlyMap<string, string>[]): ReadonlyMap<string, string> {
-  return new Map(others.flatMap((keys) => [...keys]));
+/** The reasons for the keys of all other places. */
+function notIn(place: keyof typeof PLACES): Reasons {
+  const others = Object.entries(PLACES).filter(([name]) => name !== place);
+  return new Map(others.flatMap(([, keys]) => [...keys]));
 }
 
 /** The whole file; its output is {@link Config} without the path. */
 export const configSchema = section(
   {
     ...topEntries,
-    store: v.optional(
-      storeSections(
-        elsewhere(
-          watchKeysAreElsewhere,
-          serveKeysAreElsewhere,
-          allowKeysAreElsewhere,
-          topKeysAreElsewhere,
-        ),
-      ),
-      { driver: "sqlite" },
-    ),
-    serve: v.optional(
-      serveSection({
-        elsewhere: elsewhere(
-          watchKeysAreElsewhere,
-          storeKeysAreElsewhere,
-          allowKeysAreElsewhere,
-          topKeysAreElsewhere,
-        ),
-      }),
-      {},
-    ),
-    watch: v.optional(
-      watchSection({
-        elsewhere: elsewhere(
-          serveKeysAreElsewhere,
-          storeKeysAreElsewhere,
-          allowKeysAreElsewhere,
-          topKeysAreElsewhere,
-        ),
-      }),
-      {},
-    ),
-    allow: v.optional(
-      allowSection({
-        elsewhere: elsewhere(
-          watchKeysAreElsewhere,
-          serveKeysAreElsewhere,
-          storeKeysAreElsewhere,
-          topKeysAreElsewhere,
-        ),
-      }),
-      {},
-    ),
+    store: v.optional(storeSections(notIn("store")), { driver: "sqlite" }),
+    serve: v.optional(serveSection({ elsewhere: notIn("serve") }), {}),
+    watch: v.optional(watchSection({ elsewhere: notIn("watch") }), {}),
+    allow: v.optional(allowSection({ elsewhere: notIn("allow") }), {}),
   },
-  {
-    elsewhere: elsewhere(
-      watchKeysAreElsewhere,
-      serveKeysAreElsewhere,
-      storeKeysAreElsewhere,
-      allowKeysAreElsewhere,
-    ),
-  },
+  { elsewhere: notIn("top") },
 );

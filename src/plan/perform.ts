@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { ConfigError, EX, PopbsmtpError, reasonOf } from "../../lib/errors.ts";
+import { ConfigError, EX, PopbsmtpError, reasonOf } from "../lib/errors.ts";
 import { MEMORY, writing, type Step } from "./step.ts";
 
 /** What takes steps back is here until it has, a file for each step. */

@@ -1,4 +1,4 @@
-import { shellWord } from "../../doctor/findings/words.ts";
+import { shellWord } from "../doctor/findings/words.ts";
 
 /** Where what setup has done is remembered. Only root may look. */
 export const MEMORY = "/var/lib/popbsmtp-setup";

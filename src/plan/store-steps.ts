@@ -1,12 +1,13 @@
 /** The steps that make popbsmtp's own files and its database. */
 import { existsSync } from "node:fs";
-import { DEFAULT_CONFIG_PATH } from "../../config/config.ts";
-import { shellWord } from "../../doctor/findings/words.ts";
-import { ConfigError } from "../../lib/errors.ts";
-import { findAccount } from "../../system/privileges.ts";
-import { runProgram } from "../../system/run-program.ts";
+import { DEFAULT_CONFIG_PATH } from "../config/config.ts";
+import { shellWord } from "../doctor/findings/words.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { findAccount } from "../system/privileges.ts";
+import { runProgram } from "../system/run-program.ts";
 import { keeping, restoring, writing, type Step } from "./step.ts";
-import { mysqlClient, type StoreChoice } from "./survey.ts";
+import type { StoreChoice } from "./setup-answers.ts";
+import { mysqlClient } from "./survey.ts";
 
 const ROLES = ["popbsmtp", "popbsmtp_purger", "popbsmtp_reader"] as const;
 const TABLES = ["popbsmtp", "popbsmtp_schema", "popbsmtp_revocations"] as const;
@@ -192,13 +193,13 @@ async function mysql(database: string): Promise<ServerCommands> {
 function refuseAccounts(found: string): void {
   if (found === "") return;
   throw new ConfigError([
-    `setup: the database server already has the account ${found.split("\n").join(", ")}, but ${DEFAULT_CONFIG_PATH} says nothing: write it by hand (docs/configuration.md), then run popbsmtp setup again`,
+    `setup: the database server already has the account ${found.split("\n").join(", ")}, but ${DEFAULT_CONFIG_PATH} contains no settings: write it by hand (docs/configuration.md), then run popbsmtp setup again`,
   ]);
 }
 
 function refuseTables(found: string, database: string): void {
   if (found === "") return;
   throw new ConfigError([
-    `setup: the database ${database} already has a table popbsmtp, but ${DEFAULT_CONFIG_PATH} says nothing: write it by hand (docs/configuration.md), or choose another database with --database`,
+    `setup: the database ${database} already has a table popbsmtp, but ${DEFAULT_CONFIG_PATH} contains no settings: write it by hand (docs/configuration.md), or choose another database with --database`,
   ]);
 }

@@ -1,15 +1,11 @@
 /** The steps that change the mail server. */
 import { existsSync, lstatSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Endpoint } from "../../config/config.ts";
-import { shellWord } from "../../doctor/findings/words.ts";
-import {
-  corrected,
-  parseRestrictions,
-  restrictionsText,
-} from "../../doctor/postfix/restrictions.ts";
-import { ConfigError } from "../../lib/errors.ts";
-import { policyRestriction } from "../print-postfix-daemon.ts";
+import type { Endpoint } from "../config/config.ts";
+import { shellWord } from "../doctor/findings/words.ts";
+import { corrected, parseRestrictions, restrictionsText } from "../doctor/postfix/restrictions.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { policyRestriction } from "../setup/print-postfix-daemon.ts";
 import { kept, keeping, MEMORY, restoring, writing, type Step } from "./step.ts";
 import type { DovecotSurvey, PostfixSurvey } from "./survey.ts";
 

@@ -1,37 +1,22 @@
 import { realpathSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Endpoint } from "../../config/config.ts";
-import { DOVECOT_GROUP } from "../../daemon/sockets/listeners.ts";
-import { POLICY, question } from "../../doctor/findings/question.ts";
-import { shellWord } from "../../doctor/findings/words.ts";
-import { ConfigError, EX, PopbsmtpError } from "../../lib/errors.ts";
-import { dovecotDictLines, dovecotDictSocketLines } from "../print-dovecot-dict.ts";
+import type { Endpoint } from "../config/config.ts";
+import { DOVECOT_GROUP } from "../daemon/sockets/listeners.ts";
+import { POLICY, question } from "../doctor/findings/question.ts";
+import { shellWord } from "../doctor/findings/words.ts";
+import { ConfigError, EX, PopbsmtpError } from "../lib/errors.ts";
+import { dovecotDictLines, dovecotDictSocketLines } from "../setup/print-dovecot-dict.ts";
+import type { SetupAnswers } from "./setup-answers.ts";
 import { daemonStep, dovecotSteps, postfixSteps, systemdStep } from "./mail-steps.ts";
 import type { Step } from "./step.ts";
 import { accountSteps, configSteps, databaseSteps, storeSection } from "./store-steps.ts";
-import type { StoreChoice, Survey } from "./survey.ts";
-
-/** Who runs the daemon. */
-export const SUPERVISORS = ["dovecot", "systemd"] as const;
+import type { Survey } from "./survey.ts";
 
 /**
  * An address that belongs to no host (RFC 5737), and which is not the one that doctor asks about: the
  * daemon may remember it for five seconds.
  */
 const TRIAL = "192.0.2.255";
-
-export interface SetupAnswers {
-  /** Where authorizations are stored; of no importance if there is a configuration. */
-  readonly store: StoreChoice;
-  /** The name of the database, for a database server. */
-  readonly database: string;
-  readonly daemon: (typeof SUPERVISORS)[number];
-  /**
-   * The service of master.cf whose clients may relay, as "submission/inet"; undefined: each that
-   * has no restrictions of its own.
-   */
-  readonly service: string | undefined;
-}
 
 /**
  * Everything that is still to be done, in order; empty if popbsmtp is set up.

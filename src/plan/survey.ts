@@ -1,19 +1,14 @@
 /** What is on this host, as far as setup has to know. */
 import { existsSync, readFileSync } from "node:fs";
-import { DEFAULT_CONFIG_PATH, type Config } from "../../config/config.ts";
-import { loadConfig } from "../../config/reading/load.ts";
-import { lastLoginSocket, readDovecot } from "../../dovecot/read-dovecot.ts";
-import { PROTOCOLS, type DovecotRelease } from "../../dovecot/release.ts";
-import { decidingList } from "../../doctor/postfix/postfix-lists.ts";
-import { readPostfix, type Smtpd } from "../../doctor/postfix/postconf.ts";
-import { ConfigError, EX, PopbsmtpError } from "../../lib/errors.ts";
-import { isRoot } from "../../system/privileges.ts";
-import { runProgram } from "../../system/run-program.ts";
-
-/** Databases that setup can use. */
-export const STORES = ["sqlite", "pgsql", "mysql"] as const;
-
-export type StoreChoice = (typeof STORES)[number];
+import { DEFAULT_CONFIG_PATH, type Config } from "../config/config.ts";
+import { loadConfig } from "../config/reading/load.ts";
+import { lastLoginSocket, readDovecot } from "../dovecot/read-dovecot.ts";
+import { PROTOCOLS, type DovecotRelease } from "../dovecot/release.ts";
+import { decidingList } from "../doctor/postfix/postfix-lists.ts";
+import { readPostfix, type Smtpd } from "../doctor/postfix/postconf.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { runProgram } from "../system/run-program.ts";
+import type { StoreChoice } from "./setup-answers.ts";
 
 export interface Survey {
   /** The configuration that is there and says something; undefined if setup writes one. */
@@ -58,13 +53,11 @@ export interface SmtpdSurvey {
 }
 
 /**
- * @throws ConfigError with all that stands in the way, and what to do about it
- * @throws PopbsmtpError (77) if this process is not root
+ * Only root learns all of it.
+ *
+ * @throws ConfigError with what stands in the way, and what to do about it
  */
 export async function survey(): Promise<Survey> {
-  if (!isRoot()) {
-    throw new PopbsmtpError("setup: only root can set up popbsmtp: run it with sudo", EX.NOPERM);
-  }
   const configText = existsSync(DEFAULT_CONFIG_PATH)
     ? readFileSync(DEFAULT_CONFIG_PATH, "utf8")
     : undefined;
@@ -107,7 +100,7 @@ async function surveyDovecot(): Promise<DovecotSurvey> {
   const isUsed = PROTOCOLS.some((protocol) => lastLoginSocket(found, protocol) !== undefined);
   if (before === undefined && isUsed) {
     throw new ConfigError([
-      "setup: Dovecot already uses the last_login plugin: for something else, use post-login instead; see docs/dovecot.md",
+      `setup: Dovecot already uses the last_login plugin, and not by ${path}: if that is popbsmtp's configuration, move it there; otherwise use post-login, see docs/dovecot.md`,
     ]);
   }
   return { version, release, path, before };
